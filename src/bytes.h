@@ -1,0 +1,53 @@
+// Bytes in hand: some to be consumed, some to be written, and buffers to be
+// given back.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+namespace wschat {
+
+/// Bytes just received, which their reader consumes from the front and may
+/// change (unmasking is done in place).
+struct Bytes {
+    char* data = nullptr;
+    size_t size = 0;
+
+    std::string_view view() const { return {data, size}; }
+
+    /// Takes the first n bytes, or all if there are fewer.
+    Bytes take(uint64_t n) {
+        Bytes front{data, n < size ? static_cast<size_t>(n) : size};
+        data += front.size;
+        size -= front.size;
+        return front;
+    }
+};
+
+/// Bytes that lie in several places and are written in one call.
+struct Pieces {
+    static constexpr size_t kMax = 8;
+
+    std::array<std::string_view, kMax> piece;
+    size_t count = 0;
+    size_t size = 0;  // bytes in all
+
+    Pieces() = default;
+    explicit Pieces(std::string_view only) { add(only); }
+
+    /// REQUIRES: count < kMax.
+    void add(std::string_view bytes) {
+        if (bytes.empty()) return;
+        piece[count++] = bytes;
+        size += bytes.size();
+    }
+};
+
+/// Empties a buffer and gives its memory back, which clear() does not, nor
+/// does the assignment of an empty string.
+inline void release(std::string& buffer) { std::string().swap(buffer); }
+
+}  // namespace wschat

@@ -1,0 +1,119 @@
+// One connection: its stream, what is read from it, and what it is owed.
+// Passive: the server tells it what happened, and it returns messages. No
+// clock; the times in it are the server's.
+#pragma once
+
+#include <chrono>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "broadcast.h"
+#include "handshake.h"
+#include "message.h"
+#include "stream.h"
+
+namespace wschat {
+
+/// A peer from its accept to its end.
+///
+/// It is owed the run of its room from its position on, and some bytes of its
+/// own (answer to the handshake, pongs, notices). Its own bytes go out where a
+/// frame of the run ends: `target_` is such a place, and once bytes of the run
+/// are on their way all up to the target goes before anything else.
+class Client {
+public:
+    using Time = std::chrono::steady_clock::time_point;
+
+    enum class State : uint8_t {
+        Handshaking,  // its request head is not whole
+        Raw,          // sends raw JSON without a handshake; in no room
+        Open,         // a WebSocket, in a room
+        Closing,      // gets what it is owed, then its last words
+        Draining,     // all was said; what still arrives is thrown away
+        Gone          // to be destroyed
+    };
+
+    /// REQUIRES: rules outlive the client.
+    Client(Accepted peer, const ReaderRules& rules);
+
+    State state() const { return state_; }
+    int fd() const { return stream_.fd(); }
+    const std::string& address() const { return address_; }
+    const MessageReader& reader() const { return reader_; }
+
+    /// Whether its input still means something.
+    bool listens() const { return state_ <= State::Open; }
+
+    Transfer read(char* data, size_t size) { return stream_.read(data, size); }
+
+    /// Handshaking: takes bytes of the request. Returns the answer, which the
+    /// client is then owed, once it is known; the state is Open or Closing
+    /// then. If a peer that may do so begins with raw JSON, nothing is
+    /// taken and the state is Raw.
+    std::optional<Answer> shake_hands(Bytes& input, const Site& site);
+
+    /// Open or Raw: the next event, as MessageReader has it. Pings have been
+    /// answered, and after Close and Error the client is Closing.
+    Event next(Bytes& input);
+
+    /// From here on it is owed the run. REQUIRES: the run outlives it.
+    void join(Broadcast& run);
+
+    bool in_room() const { return run_; }
+
+    /// Bytes published that it was not sent, up to the offset `end` in the
+    /// run; 0 if it is in no room.
+    uint64_t backlog(uint64_t end) const;
+
+    /// Owes it these bytes: whole frames, or lines if it is Raw.
+    void send(std::string_view bytes) { own_.append(bytes); }
+
+    /// A JSON text for it alone: in a frame, or as a line if it is Raw.
+    void tell(std::string_view json);
+
+    /// How much of its own it has not been sent.
+    size_t own_size() const { return own_.size() - own_sent_; }
+
+    /// Begins to close: after all it is owed now go its last words.
+    void close(std::string last_words);
+
+    /// Its peer sends no more. Told a second time, the connection is gone.
+    void end_of_input();
+
+    /// Writes what it is owed. Done: it is owed nothing more. Blocked: the
+    /// peer takes no more now, or others should have their turn. `size` is
+    /// what was written in either case. A client that is Closing and was sent
+    /// all goes on to Draining, or Gone if its input has ended.
+    Transfer flush();
+
+    /// The end, at once.
+    void drop();
+
+    Time heard{};               // when it last showed a sign of life
+    Time deadline = Time::max();  // of its state
+    Time stalled = Time::max();   // when it must have taken bytes
+
+private:
+    Pieces owed();
+    void sent(size_t n);
+    void finish();
+    void leave();
+
+    Stream stream_;
+    std::string address_;
+    std::unique_ptr<HeadReader> head_;  // while Handshaking
+    MessageReader reader_;
+    Broadcast* run_ = nullptr;  // of its room, if it is in one
+    Broadcast::Position position_;
+    uint64_t target_ = 0;
+    std::string own_;
+    size_t own_sent_ = 0;
+    std::string last_words_;
+    bool local_;
+    bool input_ended_ = false;
+    State state_ = State::Handshaking;
+};
+
+}  // namespace wschat

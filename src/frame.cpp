@@ -1,0 +1,143 @@
+#include "frame.h"
+
+#include <algorithm>
+#include <cstring>
+
+namespace wschat {
+
+namespace {
+
+constexpr uint8_t kFin = 0x80;
+constexpr uint8_t kReserved = 0x70;
+constexpr uint8_t kMasked = 0x80;
+constexpr uint8_t kLength16 = 126;  // the length is in the next 2 bytes
+constexpr uint8_t kLength64 = 127;  // the length is in the next 8 bytes
+
+uint64_t load_big_endian(const char* p, size_t n) {
+    uint64_t value = 0;
+    for (size_t i = 0; i < n; ++i)
+        value = value << 8 | static_cast<uint8_t>(p[i]);
+    return value;
+}
+
+void store_big_endian(char* p, size_t n, uint64_t value) {
+    for (size_t i = n; i-- > 0; value >>= 8)
+        p[i] = static_cast<char>(value & 0xFF);
+}
+
+const char* error_in_first_byte(uint8_t byte) {
+    if (byte & kReserved) return "reserved bits set";
+    uint8_t opcode = byte & 0x0F;
+    if ((opcode > 2 && opcode < 8) || opcode > 10) return "reserved opcode";
+    if (opcode >= 8 && !(byte & kFin)) return "fragmented control frame";
+    return nullptr;
+}
+
+const char* error_in_second_byte(uint8_t byte, Opcode opcode) {
+    if (!(byte & kMasked)) return "unmasked frame";
+    if (is_control(opcode) && (byte & 0x7F) > kMaxControlPayload)
+        return "control frame longer than 125 bytes";
+    return nullptr;
+}
+
+const char* error_in_length(uint64_t length, size_t extended) {
+    if (length >> 63) return "frame length of 2^63 or more";
+    bool shortest = extended == 0 ||
+                    (extended == 2 && length >= kLength16) ||
+                    (extended == 8 && length > 0xFFFF);
+    return shortest ? nullptr : "frame length not in its shortest form";
+}
+
+DecodedHeader refused(const char* error) {
+    DecodedHeader result;
+    result.error = error;
+    return result;
+}
+
+}  // namespace
+
+DecodedHeader decode_header(std::string_view bytes) {
+    DecodedHeader result;
+    FrameHeader& header = result.header;
+    if (bytes.empty()) return result;
+    const auto first = static_cast<uint8_t>(bytes[0]);
+    if (const char* error = error_in_first_byte(first)) return refused(error);
+    header.fin = first & kFin;
+    header.opcode = static_cast<Opcode>(first & 0x0F);
+
+    if (bytes.size() < 2) return result;
+    const auto second = static_cast<uint8_t>(bytes[1]);
+    if (const char* error = error_in_second_byte(second, header.opcode))
+        return refused(error);
+    header.length = second & 0x7F;
+    size_t extended = header.length == kLength16   ? 2
+                      : header.length == kLength64 ? 8
+                                                   : 0;
+    if (bytes.size() < 2 + extended) return result;
+    if (extended) header.length = load_big_endian(bytes.data() + 2, extended);
+    if (const char* error = error_in_length(header.length, extended))
+        return refused(error);
+
+    size_t size = 2 + extended + header.mask.size();
+    if (bytes.size() < size) return result;
+    std::memcpy(header.mask.data(), bytes.data() + 2 + extended,
+                header.mask.size());
+    result.size = size;
+    return result;
+}
+
+void unmask(char* data, size_t n, const std::array<char, 4>& mask,
+            uint64_t phase) {
+    std::array<char, 8> key;
+    for (size_t i = 0; i < key.size(); ++i) key[i] = mask[(phase + i) % 4];
+    uint64_t key8;
+    std::memcpy(&key8, key.data(), sizeof key8);
+
+    size_t i = 0;
+    for (; i + sizeof key8 <= n; i += sizeof key8) {
+        uint64_t word;
+        std::memcpy(&word, data + i, sizeof word);
+        word ^= key8;
+        std::memcpy(data + i, &word, sizeof word);
+    }
+    for (; i < n; ++i) data[i] = static_cast<char>(data[i] ^ key[i % 4]);
+}
+
+size_t encode_header(char* out, Opcode opcode, uint64_t length) {
+    out[0] = static_cast<char>(kFin | static_cast<uint8_t>(opcode));
+    if (length < kLength16) {
+        out[1] = static_cast<char>(length);
+        return 2;
+    }
+    const size_t extended = length <= 0xFFFF ? 2 : 8;
+    out[1] = static_cast<char>(extended == 2 ? kLength16 : kLength64);
+    store_big_endian(out + 2, extended, length);
+    return 2 + extended;
+}
+
+std::string encode_frame(Opcode opcode, std::string_view payload) {
+    char header[kMaxServerHeader];
+    std::string frame(header, encode_header(header, opcode, payload.size()));
+    return frame.append(payload);
+}
+
+std::string encode_close(uint16_t code, std::string_view reason) {
+    if (code == kCloseNoStatus) return encode_frame(Opcode::Close, {});
+    char body[kMaxControlPayload];
+    store_big_endian(body, 2, code);
+    const size_t n = std::min(reason.size(), sizeof body - 2);
+    std::memcpy(body + 2, reason.data(), n);
+    return encode_frame(Opcode::Close, {body, 2 + n});
+}
+
+uint16_t close_code_of(std::string_view payload) {
+    if (payload.size() < 2) return kCloseNoStatus;
+    return static_cast<uint16_t>(load_big_endian(payload.data(), 2));
+}
+
+bool is_valid_close_code(uint16_t code) {
+    return (code >= 1000 && code <= 1003) || (code >= 1007 && code <= 1014) ||
+           (code >= 3000 && code <= 4999);
+}
+
+}  // namespace wschat

@@ -1,0 +1,80 @@
+#include "log.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <utility>
+
+#include <limits.h>
+#include <poll.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+namespace wschat {
+
+namespace {
+
+// What is kept for a standard error that takes nothing.
+constexpr size_t kMaxKept = 64 << 10;
+
+bool stderr_is_journal() {
+    const char* journal = std::getenv("JOURNAL_STREAM");
+    struct stat file;
+    if (!journal || fstat(STDERR_FILENO, &file) < 0) return false;
+    return journal == std::to_string(file.st_dev) + ":" +
+                          std::to_string(file.st_ino);
+}
+
+bool stderr_takes_bytes() {
+    pollfd error{STDERR_FILENO, POLLOUT, 0};
+    return poll(&error, 1, 0) == 1 && (error.revents & POLLOUT);
+}
+
+void append_escaped(std::string& out, std::string_view line) {
+    constexpr char kHex[] = "0123456789abcdef";
+    for (char c : line) {
+        const auto byte = static_cast<unsigned char>(c);
+        if (byte >= 0x20 && byte < 0x7F) {
+            out += c;
+            continue;
+        }
+        out += "\\x";
+        out += kHex[byte >> 4];
+        out += kHex[byte & 15];
+    }
+}
+
+}  // namespace
+
+Log::Log(Level level) : level_(level), journal_(stderr_is_journal()) {}
+
+void Log::add(Level level, std::string_view line) {
+    if (level > level_) return;
+    if (lines_.size() > kMaxKept) {
+        ++lost_;
+        return;
+    }
+    if (lost_ > 0) {
+        const std::string count = std::to_string(std::exchange(lost_, 0));
+        add(Level::Warning, count + " log lines lost");
+    }
+    if (journal_)
+        lines_ += "<" + std::to_string(static_cast<int>(level)) + ">";
+    else
+        lines_ += "wschat: ";
+    append_escaped(lines_, line);
+    lines_ += '\n';
+}
+
+void Log::flush() {
+    size_t written = 0;
+    // A pipe that can be written to takes PIPE_BUF bytes without blocking.
+    while (written < lines_.size() && stderr_takes_bytes()) {
+        const size_t size = std::min<size_t>(lines_.size() - written, PIPE_BUF);
+        const ssize_t n = write(STDERR_FILENO, lines_.data() + written, size);
+        if (n < 0) break;
+        written += static_cast<size_t>(n);
+    }
+    lines_.erase(0, written);
+}
+
+}  // namespace wschat

@@ -1,0 +1,31 @@
+#include <cstdio>
+#include <exception>
+
+#include "log.h"
+#include "options.h"
+#include "server.h"
+
+using namespace wschat;
+
+int main(int argc, char** argv) {
+    Options options;
+    try {
+        options = parse_options(argc, argv);
+    } catch (const UsageError& error) {
+        std::fprintf(stderr, "wschat: %s\n%s\n", error.what(), kUsage);
+        return 2;
+    }
+    if (options.action == Options::Action::ShowHelp)
+        return std::fputs(help_text().c_str(), stdout) < 0;
+    if (options.action == Options::Action::ShowVersion)
+        return std::printf("wschat %s\n", kVersion) < 0;
+
+    Log log(options.log_level);
+    try {
+        Server(options.settings, log).run();
+    } catch (const std::exception& error) {
+        log.error(error.what());
+        return 1;
+    }
+    return 0;
+}

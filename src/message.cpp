@@ -1,0 +1,157 @@
+#include "message.h"
+
+#include <algorithm>
+
+namespace wschat {
+
+namespace {
+
+Event failure(uint16_t code, const char* reason) {
+    return {Event::Kind::Error, {}, code, reason};
+}
+
+bool is_space(char c) {
+    return c == ' ' || c == '\t' || c == '\n' || c == '\r';
+}
+
+Event close_event(std::string_view payload) {
+    if (payload.size() == 1)
+        return failure(kCloseProtocolError, "close frame with half a code");
+    const uint16_t code = close_code_of(payload);
+    if (!payload.empty() && !is_valid_close_code(code))
+        return failure(kCloseProtocolError, "invalid close code");
+    std::string_view reason = payload.substr(std::min<size_t>(2, payload.size()));
+    if (valid_utf8_prefix(reason) < reason.size())
+        return failure(kCloseInvalidData, "malformed UTF-8 in a close frame");
+    return {Event::Kind::Close, payload, code, ""};
+}
+
+}  // namespace
+
+Event MessageReader::next(Bytes& input) {
+    release_spent();
+    while (input.size > 0) {
+        Event event = step(input);
+        if (event.kind != Event::Kind::NeedMore) return event;
+    }
+    return {};
+}
+
+void MessageReader::release_spent() {
+    if (spent_ == Spent::Partial) release(partial_);
+    if (spent_ == Spent::Message) release(message_);
+    spent_ = Spent::None;
+}
+
+Event MessageReader::step(Bytes& input) {
+    if (scanner_.open()) return read_raw(input);
+    if (expect_ == Expect::Payload) return read_payload(input);
+    if (expect_ == Expect::Space && is_space(*input.data)) {
+        input.take(1);
+        return {};
+    }
+    // 0x7B has reserved bits set: no frame begins with it.
+    bool between_messages = partial_.empty() && type_ == Opcode::Continuation;
+    if (rules_->raw_json && between_messages && *input.data == '{')
+        return read_raw(input);
+    if (!frames_) return failure(kCloseProtocolError, "no JSON object");
+    return read_header(input);
+}
+
+Event MessageReader::read_raw(Bytes& input) {
+    std::string_view piece = input.take(scanner_.feed(input.view())).view();
+    if (piece.size() > rules_->max_message - message_.size())
+        return failure(kCloseTooBig, "JSON object too big");
+    expect_ = Expect::Space;
+    if (message_.empty() && !scanner_.open())
+        return {Event::Kind::Raw, piece};
+    message_.append(piece);
+    if (scanner_.open()) return {};
+    spent_ = Spent::Message;
+    return {Event::Kind::Raw, message_};
+}
+
+Event MessageReader::read_header(Bytes& input) {
+    expect_ = Expect::Header;
+    const size_t had = partial_.size();
+    if (had)
+        partial_.append(input.data,
+                        std::min(input.size, kMaxClientHeader - had));
+    DecodedHeader decoded = decode_header(had ? partial_ : input.view());
+    if (decoded.error) return failure(kCloseProtocolError, decoded.error);
+    if (!decoded.size) {
+        if (!had) partial_ = input.view();
+        input.take(input.size);
+        return {};
+    }
+    input.take(decoded.size - had);
+    release(partial_);
+    frame_ = decoded.header;
+    return begin_frame(input);
+}
+
+Event MessageReader::begin_frame(Bytes& input) {
+    taken_ = 0;
+    expect_ = Expect::Payload;
+    if (is_control(frame_.opcode)) return read_payload(input);
+    const bool continues = frame_.opcode == Opcode::Continuation;
+    if (continues && type_ == Opcode::Continuation)
+        return failure(kCloseProtocolError, "continuation of no message");
+    if (!continues && type_ != Opcode::Continuation)
+        return failure(kCloseProtocolError, "message inside a message");
+    if (frame_.length > rules_->max_message - message_.size())
+        return failure(kCloseTooBig, "message too big");
+    if (!continues) {
+        type_ = frame_.opcode;
+        utf8_.reset();
+        empty_fragments_ = 0;
+    }
+    if (frame_.length == 0 && !frame_.fin &&
+        ++empty_fragments_ > kMaxEmptyFragments)
+        return failure(kClosePolicyViolation, "too many empty fragments");
+    return read_payload(input);
+}
+
+Event MessageReader::read_payload(Bytes& input) {
+    Bytes piece = input.take(frame_.length - taken_);
+    unmask(piece.data, piece.size, frame_.mask, taken_);
+    taken_ += piece.size;
+    const bool whole = taken_ == frame_.length;
+    if (whole) expect_ = Expect::Header;
+    return is_control(frame_.opcode) ? add_to_control(piece.view(), whole)
+                                     : add_to_message(piece.view(), whole);
+}
+
+Event MessageReader::add_to_message(std::string_view piece, bool whole) {
+    if (type_ == Opcode::Text && utf8_.feed(piece) < piece.size())
+        return failure(kCloseInvalidData, "malformed UTF-8");
+    const bool last = whole && frame_.fin;
+    if (last && message_.empty()) return end_of_message(piece);
+    message_.append(piece);
+    if (!last) return {};
+    spent_ = Spent::Message;
+    return end_of_message(message_);
+}
+
+Event MessageReader::end_of_message(std::string_view payload) {
+    const bool text = type_ == Opcode::Text;
+    type_ = Opcode::Continuation;
+    if (text && !utf8_.complete())
+        return failure(kCloseInvalidData, "UTF-8 cut short");
+    return {text ? Event::Kind::Text : Event::Kind::Binary, payload};
+}
+
+Event MessageReader::add_to_control(std::string_view piece, bool whole) {
+    if (!whole || !partial_.empty()) {
+        partial_.append(piece);
+        if (!whole) return {};
+        piece = partial_;
+        spent_ = Spent::Partial;
+    }
+    if (frame_.opcode == Opcode::Close) return close_event(piece);
+    return {frame_.opcode == Opcode::Ping ? Event::Kind::Ping
+                                          : Event::Kind::Pong,
+            piece};
+}
+
+}  // namespace wschat

@@ -1,0 +1,293 @@
+#include "options.h"
+
+#include <cerrno>
+#include <cmath>
+#include <cstdlib>
+#include <limits>
+#include <optional>
+#include <string_view>
+
+#include <getopt.h>
+
+#include "handshake.h"
+
+namespace wschat {
+
+const char kVersion[] = "0.1.0";
+const char kUsage[] = "usage: wschat [options] host port";
+
+namespace {
+
+constexpr char kHelp[] = R"(
+Relays JSON messages between everyone who is connected by WebSocket.
+host is the name that clients use; if it is an IP address or localhost,
+wschat listens there, otherwise on all addresses. Port 0 takes a free one.
+
+  --bind=ADDRESS              listen here instead (repeatable): an IP address,
+                              localhost, or unix:PATH[,mode=0660][,group=NAME]
+  --announce=address|none     tell everyone who joins and leaves [address]
+  --relay-system              let clients send messages of type "system"
+  --no-raw                    take no raw JSON, only WebSocket frames
+  --max-message=BYTES         largest message; suffix K, M or G [1M]
+  --max-backlog=BYTES         drop a client that is further behind [4M]
+  --handshake-timeout=SECONDS [10]
+  --stall-timeout=SECONDS     drop a client that takes nothing for so long [30]
+  --close-timeout=SECONDS     for a connection to end properly [5]
+  --ping-interval=SECONDS     0 is off [25]
+  -q, --quiet                 log errors only
+  -v, --verbose               log the details of every connection
+  -h, --help                  show this
+      --version               show the version
+
+wschat(8) has the details.
+)";
+
+enum LongOption {
+    kAnnounce = 256,
+    kBind,
+    kCloseTimeout,
+    kHandshakeTimeout,
+    kMaxBacklog,
+    kMaxMessage,
+    kNoRaw,
+    kPingInterval,
+    kRelaySystem,
+    kStallTimeout,
+    kShowVersion
+};
+
+const option kLongOptions[] = {
+    {"announce", required_argument, nullptr, kAnnounce},
+    {"bind", required_argument, nullptr, kBind},
+    {"close-timeout", required_argument, nullptr, kCloseTimeout},
+    {"handshake-timeout", required_argument, nullptr, kHandshakeTimeout},
+    {"help", no_argument, nullptr, 'h'},
+    {"max-backlog", required_argument, nullptr, kMaxBacklog},
+    {"max-message", required_argument, nullptr, kMaxMessage},
+    {"no-raw", no_argument, nullptr, kNoRaw},
+    {"ping-interval", required_argument, nullptr, kPingInterval},
+    {"quiet", no_argument, nullptr, 'q'},
+    {"relay-system", no_argument, nullptr, kRelaySystem},
+    {"stall-timeout", required_argument, nullptr, kStallTimeout},
+    {"verbose", no_argument, nullptr, 'v'},
+    {"version", no_argument, nullptr, kShowVersion},
+    {nullptr, 0, nullptr, 0}};
+
+[[noreturn]] void bad(const std::string& what, const std::string& value,
+                      const std::string& wanted) {
+    throw UsageError("bad " + what + " \"" + value + "\": " + wanted);
+}
+
+/// A whole decimal number up to `max`, nothing around it.
+std::optional<uint64_t> parse_number(const std::string& text, uint64_t max) {
+    if (text.empty() || text.find_first_not_of("0123456789") != text.npos)
+        return std::nullopt;
+    errno = 0;
+    const unsigned long long number = std::strtoull(text.c_str(), nullptr, 10);
+    if (errno || number > max) return std::nullopt;
+    return number;
+}
+
+int parse_port(const std::string& text) {
+    const auto port = parse_number(text, 65535);
+    if (!port) bad("port", text, "a number from 0 to 65535 is needed");
+    return static_cast<int>(*port);
+}
+
+uint64_t parse_bytes(const std::string& what, const std::string& text) {
+    constexpr uint64_t kMax = uint64_t{1} << 40;
+    constexpr std::string_view kSuffixes = "KMG";
+    const size_t suffix =
+        text.empty() ? kSuffixes.npos : kSuffixes.find(text.back());
+    const bool plain = suffix == kSuffixes.npos;
+    const auto number =
+        parse_number(plain ? text : text.substr(0, text.size() - 1), kMax);
+    const unsigned shift = plain ? 0 : 10 * static_cast<unsigned>(suffix + 1);
+    if (!number || *number == 0 || *number > kMax >> shift)
+        bad(what, text, "bytes are needed, as in 65536, 64K or 1M");
+    return *number << shift;
+}
+
+Seconds parse_seconds(const std::string& what, const std::string& text,
+                      bool zero_allowed) {
+    constexpr double kMax = 1e6;
+    char* end = nullptr;
+    const double number = std::strtod(text.c_str(), &end);
+    // strtod also takes "inf", "nan", hexadecimal and leading space.
+    const bool decimal = text.find_first_not_of("0123456789.") == text.npos;
+    if (text.empty() || *end || !decimal || number > kMax ||
+        (number <= 0 && !zero_allowed))
+        bad(what, text, "seconds are needed, as in 10 or 0.5");
+    return Seconds(number);
+}
+
+std::string without_brackets(const std::string& text) {
+    const bool bracketed =
+        text.size() > 2 && text.front() == '[' && text.back() == ']';
+    return bracketed ? text.substr(1, text.size() - 2) : text;
+}
+
+/// A host name goes into headers and URLs, so nothing else may be in it.
+std::string parse_host(const std::string& text) {
+    const std::string host = without_brackets(text);
+    const bool name =
+        host.find_first_not_of("abcdefghijklmnopqrstuvwxyz"
+                               "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._") ==
+        host.npos;
+    if (host.empty() || (!name && !is_ip_address(host)))
+        bad("host", text, "a name or an IP address is needed");
+    return host;
+}
+
+mode_t parse_mode(const std::string& text) {
+    char* end = nullptr;
+    const unsigned long mode = std::strtoul(text.c_str(), &end, 8);
+    if (text.empty() || *end || mode > 0777 || text[0] == '-')
+        bad("mode", text, "octal digits are needed, as in 0660");
+    return static_cast<mode_t>(mode);
+}
+
+/// PATH[,mode=0660][,group=NAME]
+Endpoint parse_unix(const std::string& text) {
+    Endpoint endpoint;
+    endpoint.is_unix = true;
+    size_t comma = text.find(',');
+    endpoint.address = text.substr(0, comma);
+    while (comma != text.npos) {
+        const size_t start = comma + 1;
+        comma = text.find(',', start);
+        const std::string part = text.substr(start, comma - start);
+        if (part.rfind("mode=", 0) == 0)
+            endpoint.mode = parse_mode(part.substr(5));
+        else if (part.rfind("group=", 0) == 0)
+            endpoint.group = part.substr(6);
+        else
+            bad("--bind", "unix:" + text, "mode= or group= is needed after ,");
+    }
+    if (endpoint.address.empty())
+        bad("--bind", "unix:" + text, "a path is needed");
+    return endpoint;
+}
+
+void add_tcp(Settings& settings, const std::string& address) {
+    Endpoint endpoint;
+    endpoint.address = address;
+    endpoint.port = settings.port;
+    settings.endpoints.push_back(endpoint);
+}
+
+/// Adds the addresses that --bind, or else the host, stands for.
+void add_endpoints(Settings& settings, const std::string& text, bool is_host) {
+    const std::string host = without_brackets(text);
+    if (text.rfind("unix:", 0) == 0 && !is_host) {
+        settings.endpoints.push_back(parse_unix(text.substr(5)));
+    } else if (is_ip_address(host)) {
+        add_tcp(settings, host);
+    } else if (is_loopback_host(host)) {
+        settings.lenient = true;
+        add_tcp(settings, "127.0.0.1");
+        add_tcp(settings, "::1");
+    } else if (is_host) {
+        settings.lenient = true;
+        add_tcp(settings, "0.0.0.0");
+        add_tcp(settings, "::");
+    } else {
+        bad("--bind", text, "an IP address, localhost or unix:PATH is needed");
+    }
+}
+
+bool parse_announce(const std::string& text) {
+    if (text != "address" && text != "none")
+        bad("--announce", text, "address or none is needed");
+    return text == "address";
+}
+
+[[noreturn]] void refuse_option(int argc, char** argv, int found) {
+    const std::string text = argv[std::min(optind, argc) - 1];
+    if (found == ':') throw UsageError("option " + text + " needs a value");
+    if (optopt && optopt < kAnnounce)
+        throw UsageError("unknown option -" + std::string(1, char(optopt)));
+    if (optopt) throw UsageError("option " + text + " takes no value");
+    throw UsageError("unknown or ambiguous option " + text);
+}
+
+/// Takes one option into the result. False if it is not of this sort.
+bool take_limit(int found, const std::string& value, Settings& settings) {
+    switch (found) {
+        case kMaxMessage:
+            settings.rules.max_message = parse_bytes("--max-message", value);
+            return true;
+        case kMaxBacklog:
+            settings.max_backlog = parse_bytes("--max-backlog", value);
+            return true;
+        case kHandshakeTimeout:
+            settings.handshake_timeout =
+                parse_seconds("--handshake-timeout", value, false);
+            return true;
+        case kStallTimeout:
+            settings.stall_timeout =
+                parse_seconds("--stall-timeout", value, false);
+            return true;
+        case kCloseTimeout:
+            settings.close_timeout =
+                parse_seconds("--close-timeout", value, false);
+            return true;
+        case kPingInterval:
+            settings.ping_interval =
+                parse_seconds("--ping-interval", value, true);
+            return true;
+        default: return false;
+    }
+}
+
+void take_option(int found, const std::string& value, Options& options) {
+    Settings& settings = options.settings;
+    switch (found) {
+        case kAnnounce: settings.announce = parse_announce(value); break;
+        case kRelaySystem: settings.relay_system = true; break;
+        case kNoRaw: settings.rules.raw_json = false; break;
+        case 'q': options.log_level = Log::Level::Error; break;
+        case 'v': options.log_level = Log::Level::Debug; break;
+        case 'h': options.action = Options::Action::ShowHelp; break;
+        case kShowVersion:
+            options.action = Options::Action::ShowVersion;
+            break;
+        default: take_limit(found, value, settings); break;
+    }
+}
+
+void take_host_and_port(int argc, char** argv, Settings& settings) {
+    if (argc - optind != 2) throw UsageError("a host and a port are needed");
+    settings.host = parse_host(argv[optind]);
+    settings.port = parse_port(argv[optind + 1]);
+}
+
+}  // namespace
+
+std::string help_text() { return std::string(kUsage) + "\n" + kHelp; }
+
+Options parse_options(int argc, char** argv) {
+    Options options;
+    Settings& settings = options.settings;
+    std::vector<std::string> binds;
+    opterr = 0;
+    optind = 1;
+    int found;
+    while ((found = getopt_long(argc, argv, ":hqv", kLongOptions, nullptr)) !=
+           -1) {
+        if (found == '?' || found == ':') refuse_option(argc, argv, found);
+        if (found == kBind)
+            binds.push_back(optarg);
+        else
+            take_option(found, optarg ? optarg : "", options);
+        if (options.action != Options::Action::Serve) return options;
+    }
+    take_host_and_port(argc, argv, settings);
+    for (const std::string& bind : binds) add_endpoints(settings, bind, false);
+    if (binds.empty()) add_endpoints(settings, settings.host, true);
+    if (settings.max_backlog < settings.rules.max_message)
+        throw UsageError("--max-backlog must not be less than --max-message");
+    return options;
+}
+
+}  // namespace wschat

@@ -1,0 +1,102 @@
+// The daemon: listeners, clients, their room, the poll loop and the signals.
+#pragma once
+
+#include <poll.h>
+#include <signal.h>
+
+#include <deque>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "broadcast.h"
+#include "client.h"
+#include "log.h"
+#include "settings.h"
+#include "socket.h"
+
+namespace wschat {
+
+/// Listens from its construction on. One process has at most one.
+class Server {
+public:
+    /// Throws std::runtime_error with one line if it cannot listen where the
+    /// settings say. REQUIRES: both outlive the server.
+    Server(const Settings& settings, Log& log);
+
+    /// Serves until SIGTERM or SIGINT, then says goodbye to every client. A
+    /// second signal ends it at once.
+    void run();
+
+private:
+    using Clock = std::chrono::steady_clock;
+    using Time = Client::Time;
+
+    bool finished() const;
+    void wait();
+    timespec time_to_sleep() const;
+    void heed_signals();
+    void stop();
+
+    void accept_new();
+    void accept_at(size_t listener);
+    void set_accepting(bool accepting);
+
+    void serve();
+    void read(size_t i);
+    void take(size_t i, Bytes input);
+    void shake_hands(Client& client, Bytes& input);
+    void admit(Client& client);
+    void handle(Client& client, const Event& event);
+    void refuse_input(Client& client, const Event& event);
+    void relay(Client& client, std::string_view text);
+    void limit_object_time(Client& client);
+    void end_of_input(size_t i);
+
+    void flush();
+    void flush(size_t i);
+    void limit_backlog(Client& client);
+    void limit_own(size_t i);
+
+    Time after(Seconds seconds) const;
+    void set_timer(Time& timer, Seconds seconds);
+    void ping();
+    void check_deadlines();
+    void expire(Client& client);
+
+    void closing(Client& client);
+    void lose(Client& client, const std::string& why);
+    void left(Client& client, const std::string& why);
+    void announce(const Client& client, const char* what);
+    std::string count_members() const;
+    void sweep();
+
+    pollfd& poll_of(size_t i) { return polls_[first_client_ + i]; }
+
+    const Settings& settings_;
+    Log& log_;
+    std::vector<Listener> listeners_;
+    Site site_;
+    sigset_t while_asleep_;
+    std::vector<char> buffer_;
+
+    // One entry for each listener, then one for each client, kept in step.
+    std::vector<pollfd> polls_;
+    size_t first_client_ = 0;
+    std::deque<Client> clients_;  // none moves when another comes
+    std::vector<size_t> touched_;  // clients that were served in this turn
+    size_t members_ = 0;           // clients that are Open
+
+    Broadcast room_;
+    uint64_t flushed_ = 0;  // the room's end when clients were last flushed
+
+    Time now_;  // when the turn began
+    Time next_check_ = Time::max();
+    Time next_ping_ = Time::max();
+    Time next_accept_ = Time::max();  // try again, when out of descriptors
+    Time stop_by_ = Time::max();
+    bool stopping_ = false;
+    bool starved_ = false;  // out of descriptors, and the log says so
+};
+
+}  // namespace wschat

@@ -1,0 +1,33 @@
+// What the command line decides: plain values with their defaults.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "message.h"
+#include "socket.h"
+
+namespace wschat {
+
+using Seconds = std::chrono::duration<double>;
+
+struct Settings {
+    std::string host;                 // the name that clients use
+    int port = 0;                     // 0: one that is free
+    std::vector<Endpoint> endpoints;  // where to listen
+    bool lenient = false;             // IPv6 may be absent
+
+    bool announce = true;       // tell the room who joins and leaves
+    bool relay_system = false;  // clients may send type "system"
+    ReaderRules rules;
+    uint64_t max_backlog = 4 << 20;  // bytes that a client may be behind
+
+    Seconds handshake_timeout{10};
+    Seconds stall_timeout{30};
+    Seconds close_timeout{5};
+    Seconds ping_interval{25};  // 0: no pings
+};
+
+}  // namespace wschat

@@ -1,0 +1,95 @@
+// Descriptors that close themselves, listening and accepting: TCP over IPv4
+// and IPv6, and unix sockets. The only unit that knows socket addresses.
+#pragma once
+
+#include <sys/types.h>
+
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace wschat {
+
+/// A file descriptor that is closed with its owner. -1 is none.
+class Fd {
+public:
+    explicit Fd(int fd = -1) : fd_(fd) {}
+    Fd(Fd&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+    Fd& operator=(Fd&& other) noexcept {
+        std::swap(fd_, other.fd_);
+        return *this;
+    }
+    ~Fd();
+
+    int get() const { return fd_; }
+
+private:
+    int fd_;
+};
+
+/// Where to listen: an IP address and a port, or a unix socket.
+struct Endpoint {
+    std::string address;  // numeric, or the path of a unix socket
+    int port = 0;         // 0: one that is free
+    bool is_unix = false;
+    mode_t mode = 0660;   // of a unix socket
+    std::string group;    // of a unix socket; empty: the process's
+
+    /// As in "127.0.0.1:9600", "[::1]:9600" or "unix:/run/chat".
+    std::string to_string() const;
+};
+
+/// Whether this is an IPv4 or IPv6 address in numbers.
+bool is_ip_address(const std::string& text);
+
+/// A listening, non-blocking socket. The socket options are those that every
+/// accepted connection inherits. A unix socket is removed with its listener,
+/// unless another process has replaced it.
+class Listener {
+public:
+    /// Throws std::runtime_error with one line that says what is wrong: the
+    /// address is in use, not allowed, not of this machine.
+    explicit Listener(const Endpoint& endpoint);
+    Listener(Listener&&) noexcept = default;
+    ~Listener();
+
+    int fd() const { return fd_.get(); }
+
+    /// With the real port where 0 was asked for.
+    const Endpoint& endpoint() const { return endpoint_; }
+
+private:
+    void listen_tcp();
+    void listen_unix();
+
+    Endpoint endpoint_;
+    Fd fd_;
+    dev_t device_ = 0;  // of the unix socket's file
+    ino_t inode_ = 0;
+};
+
+/// Listens at all of them. Those after the first that ask for port 0 get the
+/// port of the first. An IPv6 address that this machine does not have is left
+/// out if there is an IPv4 one with it in `endpoints` and `lenient` is set.
+/// Throws as Listener does.
+std::vector<Listener> listen_at(const std::vector<Endpoint>& endpoints,
+                                bool lenient);
+
+/// What accept_from() came to.
+struct Accepted {
+    enum class State { Peer, None, OutOfDescriptors };
+    State state = State::None;
+    Fd fd;                // non-blocking
+    std::string address;  // numeric, without a port, or "unix"
+    bool local = false;   // a loopback or unix peer
+};
+
+/// Accepts one connection if there is one. Never blocks; a connection that
+/// was aborted meanwhile is passed over.
+Accepted accept_from(const Listener& listener);
+
+/// Raises the soft limit of descriptors to the hard one. Returns it.
+size_t raise_descriptor_limit();
+
+}  // namespace wschat
