@@ -1,13 +1,30 @@
 #include <cstdio>
 #include <exception>
 
+#include <fcntl.h>
+#include <unistd.h>
+
 #include "log.h"
 #include "options.h"
 #include "server.h"
 
 using namespace wschat;
 
+namespace {
+
+/// Opens what of standard input, output and error is closed: a client's
+/// socket in their place would get the log.
+void fill_standard_descriptors() {
+    int fd;
+    do fd = open("/dev/null", O_RDWR);
+    while (fd >= 0 && fd <= STDERR_FILENO);
+    if (fd >= 0) close(fd);
+}
+
+}  // namespace
+
 int main(int argc, char** argv) {
+    fill_standard_descriptors();
     Options options;
     try {
         options = parse_options(argc, argv);
