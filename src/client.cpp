@@ -69,17 +69,19 @@ void Client::leave() {
 }
 
 uint64_t Client::backlog(uint64_t end) const {
-    return run_ && position_.offset() < end ? end - position_.offset() : 0;
+    const bool behind = state_ == State::Open && position_.offset() < end;
+    return behind ? end - position_.offset() : 0;
 }
 
 void Client::tell(std::string_view json) {
-    if (state_ == State::Open) return send(encode_frame(Opcode::Text, json));
+    if (reader_.takes_frames()) return send(encode_frame(Opcode::Text, json));
     send(json);
     send("\n");
 }
 
 void Client::close(std::string last_words) {
     last_words_ = std::move(last_words);
+    reader_.forget();
     if (run_) target_ = run_->end();
     state_ = State::Closing;
 }
@@ -107,26 +109,27 @@ Transfer Client::flush() {
     return {Transfer::State::Blocked, written, 0};
 }
 
-/// What goes next, or nothing if that is all for now.
+/// What goes next, or nothing if that is all for now. Until sent() says
+/// that some of it went, it goes on to begin with the same bytes.
 Pieces Client::owed() {
-    const bool inside_own = own_sent_ > 0;
-    if (run_ && !inside_own && position_.offset() < target_)
+    if (going_.empty() && run_ && position_.offset() < target_)
         return run_->pending(position_, target_);
-    if (own_.empty() && state_ == State::Closing)
-        own_.swap(last_words_);
-    if (!own_.empty()) return Pieces(std::string_view(own_).substr(own_sent_));
+    if (going_.empty()) going_.swap(own_);
+    if (going_.empty() && state_ == State::Closing) going_.swap(last_words_);
+    if (!going_.empty())
+        return Pieces(std::string_view(going_).substr(gone_));
     if (!run_ || state_ == State::Closing) return {};
     target_ = run_->end();
     return run_->pending(position_, target_);
 }
 
 void Client::sent(size_t n) {
-    if (run_ && own_sent_ == 0 && position_.offset() < target_)
-        return run_->advance(position_, n);
-    own_sent_ += n;
-    if (own_sent_ < own_.size()) return;
-    release(own_);
-    own_sent_ = 0;
+    if (going_.empty()) return run_->advance(position_, n);
+    gone_ += n;
+    if (gone_ < going_.size()) return;
+    release(going_);
+    gone_ = 0;
+    if (state_ == State::Open && run_) target_ = run_->end();
 }
 
 void Client::finish() {

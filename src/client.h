@@ -19,9 +19,9 @@ namespace wschat {
 /// A peer from its accept to its end.
 ///
 /// It is owed the run of its room from its position on, and some bytes of its
-/// own (answer to the handshake, pongs, notices). Its own bytes go out where a
-/// frame of the run ends: `target_` is such a place, and once bytes of the run
-/// are on their way all up to the target goes before anything else.
+/// own (answer to the handshake, pongs, notices). Both go out in turns that
+/// end with a frame: the run up to `target_`, then the own bytes that there
+/// are, then the run up to its end by now, and so on.
 class Client {
 public:
     using Time = std::chrono::steady_clock::time_point;
@@ -54,8 +54,9 @@ public:
     /// taken and the state is Raw.
     std::optional<Answer> shake_hands(Bytes& input, const Site& site);
 
-    /// Open or Raw: the next event, as MessageReader has it. Pings have been
-    /// answered, and after Close and Error the client is Closing.
+    /// Open or Raw: the next event, as MessageReader has it, but for the
+    /// payload of Close. Pings have been answered, and after Close and Error
+    /// the client is Closing.
     Event next(Bytes& input);
 
     /// From here on it is owed the run. REQUIRES: the run outlives it.
@@ -64,17 +65,17 @@ public:
     bool in_room() const { return run_; }
 
     /// Bytes published that it was not sent, up to the offset `end` in the
-    /// run; 0 if it is in no room.
+    /// run; 0 if it is not Open.
     uint64_t backlog(uint64_t end) const;
 
-    /// Owes it these bytes: whole frames, or lines if it is Raw.
+    /// Owes it these bytes: whole frames, or lines if it sends no frames.
     void send(std::string_view bytes) { own_.append(bytes); }
 
-    /// A JSON text for it alone: in a frame, or as a line if it is Raw.
+    /// A JSON text for it alone: in a frame, or as a line if it sends none.
     void tell(std::string_view json);
 
     /// How much of its own it has not been sent.
-    size_t own_size() const { return own_.size() - own_sent_; }
+    size_t own_size() const { return own_.size() + going_.size() - gone_; }
 
     /// Begins to close: after all it is owed now go its last words.
     void close(std::string last_words);
@@ -108,8 +109,9 @@ private:
     Broadcast* run_ = nullptr;  // of its room, if it is in one
     Broadcast::Position position_;
     uint64_t target_ = 0;
-    std::string own_;
-    size_t own_sent_ = 0;
+    std::string own_;    // its turn is yet to come
+    std::string going_;  // own bytes whose turn it is
+    size_t gone_ = 0;    // how many of them were sent
     std::string last_words_;
     bool local_;
     bool input_ended_ = false;

@@ -68,7 +68,7 @@ bool is_token(std::string_view text) {
 
 bool is_target(std::string_view text) {
     return !text.empty() && std::all_of(text.begin(), text.end(), [](char c) {
-        return c > ' ' && c != '\x7F' && c != '#';
+        return c > ' ' && c < '\x7F' && c != '#';
     });
 }
 
@@ -145,9 +145,9 @@ bool lists(const Request& request, std::string_view name,
 
 bool has_body(const Request& request) {
     const std::string_view length = value(request, "Content-Length");
-    return count(request, "Transfer-Encoding") > 0 ||
-           length.find_first_not_of('0') != length.npos ||
-           count(request, "Content-Length") > 1;
+    const size_t lengths = count(request, "Content-Length");
+    return count(request, "Transfer-Encoding") > 0 || lengths > 1 ||
+           (lengths == 1 && length != "0");
 }
 
 /// Whether the key is 16 bytes in base64: 22 digits and two pads.
@@ -213,6 +213,11 @@ std::optional<Answer> refuse_as_handshake(const Request& request) {
         return refuse(400, "malformed Sec-WebSocket-Key");
     if (has_body(request)) return refuse(400, "handshake with a body");
     return std::nullopt;
+}
+
+/// What answers HEAD has no body (RFC 9110, section 9.3.2).
+void drop_body(std::string& answer) {
+    answer.resize(answer.find("\r\n\r\n") + 4);
 }
 
 Answer accept(const Request& request, const Site& site) {
@@ -292,9 +297,11 @@ Answer refuse(int status, const std::string& why) {
 
 Answer answer_request(std::string_view head, const Site& site) {
     const Request request = parse_request(head);
-    if (auto refusal = refuse_as_http(request)) return *refusal;
-    if (auto refusal = refuse_as_handshake(request)) return *refusal;
-    return accept(request, site);
+    auto refusal = refuse_as_http(request);
+    if (!refusal) refusal = refuse_as_handshake(request);
+    if (!refusal) return accept(request, site);
+    if (request.method == "HEAD") drop_body(refusal->bytes);
+    return *refusal;
 }
 
 }  // namespace wschat

@@ -37,6 +37,13 @@ Event MessageReader::next(Bytes& input) {
     return {};
 }
 
+void MessageReader::forget() {
+    release(partial_);
+    release(message_);
+    scanner_ = ObjectScanner();
+    spent_ = Spent::None;
+}
+
 void MessageReader::release_spent() {
     if (spent_ == Spent::Partial) release(partial_);
     if (spent_ == Spent::Message) release(message_);
@@ -106,7 +113,8 @@ Event MessageReader::begin_frame(Bytes& input) {
         utf8_.reset();
         empty_fragments_ = 0;
     }
-    if (frame_.length == 0 && !frame_.fin &&
+    const bool fragment = continues || !frame_.fin;
+    if (frame_.length == 0 && fragment &&
         ++empty_fragments_ > kMaxEmptyFragments)
         return failure(kClosePolicyViolation, "too many empty fragments");
     return read_payload(input);

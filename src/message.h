@@ -62,6 +62,11 @@ public:
     /// From now on the peer sends raw objects alone, and no frames.
     void refuse_frames() { frames_ = false; }
 
+    bool takes_frames() const { return frames_; }
+
+    /// Gives back all memory: nothing more will be read.
+    void forget();
+
     /// Whether a raw object has begun and not ended.
     bool inside_raw() const { return scanner_.open(); }
 

@@ -127,22 +127,28 @@ std::string without_brackets(const std::string& text) {
     return bracketed ? text.substr(1, text.size() - 2) : text;
 }
 
-/// A host name goes into headers and URLs, so nothing else may be in it.
+/// Whether a text can be a host name. One whose last label is a number is a
+/// mistyped address (RFC 1123, section 2.1): it must not bind them all.
+bool is_host_name(const std::string& text) {
+    const std::string label = text.substr(text.rfind('.') + 1);
+    return text.find_first_not_of("abcdefghijklmnopqrstuvwxyz"
+                                  "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._") ==
+               text.npos &&
+           label.find_first_not_of("0123456789") != label.npos;
+}
+
+/// A host goes into headers and URLs, so nothing else may be in it.
 std::string parse_host(const std::string& text) {
     const std::string host = without_brackets(text);
-    const bool name =
-        host.find_first_not_of("abcdefghijklmnopqrstuvwxyz"
-                               "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._") ==
-        host.npos;
-    if (host.empty() || (!name && !is_ip_address(host)))
+    if (!is_host_name(host) && !is_ip_address(host))
         bad("host", text, "a name or an IP address is needed");
     return host;
 }
 
 mode_t parse_mode(const std::string& text) {
-    char* end = nullptr;
-    const unsigned long mode = std::strtoul(text.c_str(), &end, 8);
-    if (text.empty() || *end || mode > 0777 || text[0] == '-')
+    const bool octal = text.find_first_not_of("01234567") == text.npos;
+    const unsigned long mode = std::strtoul(text.c_str(), nullptr, 8);
+    if (text.empty() || !octal || mode > 0777)
         bad("mode", text, "octal digits are needed, as in 0660");
     return static_cast<mode_t>(mode);
 }
@@ -159,20 +165,21 @@ Endpoint parse_unix(const std::string& text) {
         const std::string part = text.substr(start, comma - start);
         if (part.rfind("mode=", 0) == 0)
             endpoint.mode = parse_mode(part.substr(5));
-        else if (part.rfind("group=", 0) == 0)
+        else if (part.rfind("group=", 0) == 0 && part.size() > 6)
             endpoint.group = part.substr(6);
         else
-            bad("--bind", "unix:" + text, "mode= or group= is needed after ,");
+            bad("--bind", "unix:" + text, "mode=0660 or group=NAME is needed after ,");
     }
     if (endpoint.address.empty())
         bad("--bind", "unix:" + text, "a path is needed");
     return endpoint;
 }
 
-void add_tcp(Settings& settings, const std::string& address) {
+void add_tcp(Settings& settings, const std::string& address, bool optional) {
     Endpoint endpoint;
     endpoint.address = address;
     endpoint.port = settings.port;
+    endpoint.optional = optional;
     settings.endpoints.push_back(endpoint);
 }
 
@@ -182,15 +189,13 @@ void add_endpoints(Settings& settings, const std::string& text, bool is_host) {
     if (text.rfind("unix:", 0) == 0 && !is_host) {
         settings.endpoints.push_back(parse_unix(text.substr(5)));
     } else if (is_ip_address(host)) {
-        add_tcp(settings, host);
+        add_tcp(settings, host, false);
     } else if (is_loopback_host(host)) {
-        settings.lenient = true;
-        add_tcp(settings, "127.0.0.1");
-        add_tcp(settings, "::1");
+        add_tcp(settings, "127.0.0.1", true);
+        add_tcp(settings, "::1", true);
     } else if (is_host) {
-        settings.lenient = true;
-        add_tcp(settings, "0.0.0.0");
-        add_tcp(settings, "::");
+        add_tcp(settings, "0.0.0.0", true);
+        add_tcp(settings, "::", true);
     } else {
         bad("--bind", text, "an IP address, localhost or unix:PATH is needed");
     }
@@ -205,7 +210,7 @@ bool parse_announce(const std::string& text) {
 [[noreturn]] void refuse_option(int argc, char** argv, int found) {
     const std::string text = argv[std::min(optind, argc) - 1];
     if (found == ':') throw UsageError("option " + text + " needs a value");
-    if (optopt && optopt < kAnnounce)
+    if (text.rfind("--", 0) != 0)
         throw UsageError("unknown option -" + std::string(1, char(optopt)));
     if (optopt) throw UsageError("option " + text + " takes no value");
     throw UsageError("unknown or ambiguous option " + text);
@@ -271,7 +276,7 @@ Options parse_options(int argc, char** argv) {
     Settings& settings = options.settings;
     std::vector<std::string> binds;
     opterr = 0;
-    optind = 1;
+    optind = 0;  // glibc: forgets a former call wholly
     int found;
     while ((found = getopt_long(argc, argv, ":hqv", kLongOptions, nullptr)) !=
            -1) {

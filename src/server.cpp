@@ -65,7 +65,7 @@ std::string close_text(const Event& event) {
 Server::Server(const Settings& settings, Log& log)
     : settings_(settings),
       log_(log),
-      listeners_(listen_at(settings.endpoints, settings.lenient)),
+      listeners_(listen_at(settings.endpoints)),
       while_asleep_(install_signals()),
       buffer_(kBuffer),
       now_(Clock::now()) {
@@ -301,7 +301,7 @@ void Server::limit_object_time(Client& client) {
 void Server::end_of_input(size_t i) {
     Client& client = clients_[i];
     const bool was_open = client.state() == Client::State::Open;
-    if (client.reader().inside_raw())
+    if (client.listens() && client.reader().inside_raw())
         client.tell(notice("not relayed: the object has no end"));
     client.end_of_input();
     poll_of(i).events = 0;

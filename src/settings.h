@@ -17,7 +17,6 @@ struct Settings {
     std::string host;                 // the name that clients use
     int port = 0;                     // 0: one that is free
     std::vector<Endpoint> endpoints;  // where to listen
-    bool lenient = false;             // IPv6 may be absent
 
     bool announce = true;       // tell the room who joins and leaves
     bool relay_system = false;  // clients may send type "system"

@@ -138,6 +138,11 @@ void describe_peer(const Address& peer, Accepted& accepted) {
     }
 }
 
+bool is_absent(const std::system_error& error) {
+    const int code = error.code().value();
+    return code == EADDRNOTAVAIL || code == EAFNOSUPPORT;
+}
+
 bool is_out_of_descriptors(int error) {
     return error == EMFILE || error == ENFILE || error == ENOBUFS ||
            error == ENOMEM;
@@ -207,19 +212,18 @@ Listener::~Listener() {
         unlink(path);
 }
 
-std::vector<Listener> listen_at(const std::vector<Endpoint>& endpoints,
-                                bool lenient) {
+std::vector<Listener> listen_at(const std::vector<Endpoint>& endpoints) {
     std::vector<Listener> listeners;
     int port = 0;
-    for (Endpoint endpoint : endpoints) {
-        const bool v6 = endpoint.address.find(':') != endpoint.address.npos;
+    for (size_t i = 0; i < endpoints.size(); ++i) {
+        Endpoint endpoint = endpoints[i];
+        const bool last = i + 1 == endpoints.size();
         if (endpoint.port == 0) endpoint.port = port;
         try {
             listeners.emplace_back(endpoint);
         } catch (const std::system_error& error) {
-            const int code = error.code().value();
-            const bool absent = code == EADDRNOTAVAIL || code == EAFNOSUPPORT;
-            if (!(lenient && v6 && absent && !listeners.empty())) throw;
+            const bool needed = last && listeners.empty();
+            if (!endpoint.optional || needed || !is_absent(error)) throw;
             continue;
         }
         if (!endpoint.is_unix) port = listeners.back().endpoint().port;

@@ -35,6 +35,7 @@ struct Endpoint {
     bool is_unix = false;
     mode_t mode = 0660;   // of a unix socket
     std::string group;    // of a unix socket; empty: the process's
+    bool optional = false;  // nothing is wrong if the machine lacks it
 
     /// As in "127.0.0.1:9600", "[::1]:9600" or "unix:/run/chat".
     std::string to_string() const;
@@ -69,12 +70,10 @@ private:
     ino_t inode_ = 0;
 };
 
-/// Listens at all of them. Those after the first that ask for port 0 get the
-/// port of the first. An IPv6 address that this machine does not have is left
-/// out if there is an IPv4 one with it in `endpoints` and `lenient` is set.
-/// Throws as Listener does.
-std::vector<Listener> listen_at(const std::vector<Endpoint>& endpoints,
-                                bool lenient);
+/// Listens at all of them, but for optional addresses that this machine does
+/// not have, and at one at least. Those after the first that ask for port 0
+/// get the port of the first. Throws as Listener does.
+std::vector<Listener> listen_at(const std::vector<Endpoint>& endpoints);
 
 /// What accept_from() came to.
 struct Accepted {
