@@ -262,7 +262,10 @@ void take_option(int found, const std::string& value, Options& options) {
 }
 
 void take_host_and_port(int argc, char** argv, Settings& settings) {
-    if (argc - optind != 2) throw UsageError("a host and a port are needed");
+    if (argc - optind < 2) throw UsageError("a host and a port are needed");
+    if (argc - optind > 2)
+        throw UsageError("what is \"" + std::string(argv[optind + 2]) +
+                         "\" for, behind host and port?");
     settings.host = parse_host(argv[optind]);
     settings.port = parse_port(argv[optind + 1]);
 }

@@ -166,7 +166,9 @@ bool is_ip_address(const std::string& text) {
            inet_pton(AF_INET6, text.c_str(), &any) == 1;
 }
 
-Listener::Listener(const Endpoint& endpoint) : endpoint_(endpoint) {
+// With the other constructor done, a throw from here runs the destructor.
+Listener::Listener(const Endpoint& endpoint) : Listener() {
+    endpoint_ = endpoint;
     if (endpoint.is_unix)
         listen_unix();
     else

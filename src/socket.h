@@ -61,6 +61,8 @@ public:
     const Endpoint& endpoint() const { return endpoint_; }
 
 private:
+    Listener() = default;
+
     void listen_tcp();
     void listen_unix();
 

@@ -1,0 +1,428 @@
+// The chat page: what is typed goes out through wschat.js, what comes in is
+// shown. Whatever comes from others is set as text, never as markup.
+'use strict';
+
+{
+  const kMaxMessages = 1000;     // kept on the page
+  const kMaxName = 40;           // characters shown
+  const kPatience = 10000;       // ms for a message to come back
+  const kTogether = 5 * 60000;   // ms between messages under one heading
+  const kHues = 8;               // colours for names, in style.css
+  const kGone = [1000, 1001, 1005, 1006, 1012, 1013];  // closes that say no more
+
+  const $ = (id) => document.getElementById(id);
+  const log = $('log');
+  const text = $('text');
+
+  const chat = new WSChat();
+
+  const make = (tag, className, content = '') => {
+    const element = document.createElement(tag);
+    element.className = className;
+    element.textContent = content;
+    return element;
+  };
+
+  const button = (content, action) => {
+    const element = make('button', '', content);
+    element.type = 'button';
+    element.addEventListener('click', action);
+    return element;
+  };
+
+  // ---- The name -----------------------------------------------------------
+
+  // Storage may be forbidden; then the name lasts as long as the page.
+  const stored = {
+    get name() {
+      try { return localStorage.getItem('wschat.name') ?? ''; } catch { return ''; }
+    },
+    set name(name) {
+      try { localStorage.setItem('wschat.name', name); } catch { /* see above */ }
+    },
+  };
+
+  let name = '';
+
+  const setName = (wanted) => {
+    name = wanted.trim();
+    $('me').textContent = name;
+    $('rename').hidden = !name;
+  };
+
+  const askName = () => {
+    $('name').value = name;
+    $('who').showModal();
+  };
+
+  $('rename').addEventListener('click', askName);
+
+  $('who').addEventListener('submit', (event) => {
+    event.preventDefault();
+    const wanted = $('name').value.trim();
+    $('name').value = wanted;
+    if (!$('name').reportValidity()) return;
+    setName(wanted);
+    stored.name = name;
+    $('who').close();
+  });
+
+  $('who').addEventListener('close', () => text.focus());
+
+  // ---- What the reader has seen ------------------------------------------
+
+  let following = true;  // the newest message is in view, and stays there
+  let missed = 0;        // messages below the view
+  let unread = 0;        // messages while the page was hidden
+  let lastTop = 0;
+
+  const showMissed = () => {
+    $('fresh').hidden = !missed;
+    $('fresh').textContent =
+      missed === 1 ? '1 new message' : `${missed} new messages`;
+  };
+
+  const showUnread = () => {
+    document.title = unread ? `(${unread}) wschat` : 'wschat';
+  };
+
+  const toEnd = () => {
+    log.scrollTop = log.scrollHeight;
+    lastTop = log.scrollTop;
+  };
+
+  const follow = () => {
+    setFollowing(true);
+    toEnd();
+  };
+
+  const setFollowing = (value) => {
+    following = value;
+    log.classList.toggle('following', following);
+    if (following) missed = 0;
+    showMissed();
+  };
+
+  // Only a reader moves up: what arrives moves the end down, which must not
+  // pass for having scrolled away from it.
+  log.addEventListener('scroll', () => {
+    const below = log.scrollHeight - log.clientHeight - log.scrollTop;
+    if (below < 24) setFollowing(true);
+    else if (log.scrollTop < lastTop) setFollowing(false);
+    lastTop = log.scrollTop;
+  });
+
+  // Once a frame, however many messages arrived, and when the window changes.
+  const resized = new ResizeObserver(() => { if (following) toEnd(); });
+  resized.observe(log);
+  resized.observe($('pages'));
+
+  $('fresh').addEventListener('click', () => {
+    follow();
+    log.focus();
+  });
+
+  document.addEventListener('visibilitychange', () => {
+    if (document.hidden) return;
+    unread = 0;
+    showUnread();
+  });
+
+  const countUnseen = () => {
+    if (document.hidden) unread++;
+    if (!following) missed++;
+    showUnread();
+    showMissed();
+  };
+
+  // ---- Messages -------------------------------------------------------------
+
+  const clock = new Intl.DateTimeFormat([], { timeStyle: 'short' });
+  const calendar =
+    new Intl.DateTimeFormat([], { dateStyle: 'full', timeStyle: 'medium' });
+
+  const shown = new Map();  // id -> what was said, of the messages on the page
+  let last = null;          // what the newest heading stands for
+
+  const asText = (value) => {
+    if (typeof value === 'string') return value;
+    return value === undefined || value === null ? '' : JSON.stringify(value);
+  };
+
+  // What a message of either family says; null if it is something else.
+  const understand = (value) => {
+    const fields = { message: value?.username, usermsg: value?.name };
+    if (!Object.hasOwn(fields, value?.type)) return null;
+    const said = {
+      name: asText(fields[value.type]).trim().slice(0, kMaxName) || 'Anonymous',
+      text: asText(value.message),
+      color: value.type === 'usermsg' ? asText(value.color) : '',
+      id: asText(value.id).slice(0, 64),
+    };
+    return said.text ? said : null;
+  };
+
+  const sameWords = (a, b) => a && a.name === b.name && a.text === b.text;
+
+  const hueOf = (who) => {
+    let hash = 0;
+    for (const c of who) hash = (hash * 31 + c.codePointAt(0)) >>> 0;
+    return `hue${hash % kHues}`;
+  };
+
+  const heading = ({ name: who, color }, own) => {
+    const line = make('p', 'heading');
+    if (CSS.supports('color', color)) {
+      const dot = make('span', 'dot');
+      dot.style.backgroundColor = color;
+      line.append(dot);
+    }
+    line.append(make('bdi', own ? 'unseen' : `name ${hueOf(who)}`, who), ' ',
+      make('time', ''));
+    return line;
+  };
+
+  // Very long texts are folded: they are somebody else's idea of important.
+  const paragraph = (content) => {
+    const element = make('p', 'text', content);
+    element.dir = 'auto';
+    const long = content.length > 2000 || content.split('\n', 31).length > 30;
+    if (!long) return [element];
+    element.classList.add('folded');
+    const unfold = button('Show all', () => {
+      element.classList.remove('folded');
+      unfold.remove();
+    });
+    return [element, unfold];
+  };
+
+  const row = (said, own) => {
+    const item = make('li', own ? 'message own' : 'message');
+    item.append(heading(said, own), ...paragraph(said.text));
+    return item;
+  };
+
+  // One heading for what the same person says in a row.
+  const stamp = (item, said, own) => {
+    const now = new Date();
+    const time = item.querySelector('time');
+    time.dateTime = now.toISOString();
+    time.textContent = clock.format(now);
+    time.title = calendar.format(now);
+    const same = last && last.own === own && last.name === said.name &&
+      now - last.at < kTogether;
+    item.classList.toggle('more', Boolean(same));
+    if (!same) last = { own, name: said.name, at: now };
+  };
+
+  const append = (item) => {
+    const list = $('messages');
+    list.append(item);
+    if (list.childElementCount <= kMaxMessages) return;
+    const oldest = list.firstElementChild;
+    shown.delete(oldest.dataset.id);
+    oldest.remove();
+  };
+
+  const appendMessage = (item, said, own) => {
+    stamp(item, said, own);
+    if (said.id) {
+      item.dataset.id = said.id;
+      shown.set(said.id, said);
+    }
+    append(item);
+  };
+
+  const receive = (value) => {
+    const said = understand(value);
+    if (!said) return;
+    const mine = outbox.get(said.id);
+    if (mine && sameWords(mine.said, said)) {
+      settle(mine);
+    } else if (!sameWords(shown.get(said.id), said)) {
+      // Otherwise it was sent again by somebody who could not know that it had
+      // arrived.
+      appendMessage(row(said, false), said, false);
+      countUnseen();
+    }
+  };
+
+  chat.on('message', receive);
+
+  chat.on('system', ({ message }) => {
+    last = null;
+    append(make('li', 'system', asText(message)));
+  });
+
+  // ---- Own messages, until they come back ----------------------------------
+
+  // id -> {message, said, item, state, timer}, in the order of sending. States:
+  // waiting for a connection, sent, and lost, if it was sent and it is not
+  // known what became of it.
+  const outbox = new Map();
+
+  const randomId = () =>
+    Array.from(crypto.getRandomValues(new Uint32Array(3)), (n) => n.toString(36))
+      .join('');
+
+  const setState = (mine, state) => {
+    clearTimeout(mine.timer);
+    mine.state = state;
+    mine.item.dataset.state = state;
+    mine.item.querySelector('.fate')?.remove();
+    if (state === 'sent') {
+      mine.timer = setTimeout(() => setState(mine, 'lost'), kPatience);
+      return;
+    }
+    const fate = make('p', 'fate', state === 'lost' ? 'Not sent? ' : 'Waiting');
+    if (state === 'lost') {
+      fate.append(button('Retry', () => retry(mine)), ' ',
+        button('Discard', () => discard(mine)));
+    }
+    mine.item.append(fate);
+  };
+
+  const hand = (mine) => {
+    setState(mine, 'waiting');
+    if (!chat.send(mine.message)) setState(mine, 'lost');
+  };
+
+  const say = (words) => {
+    const id = randomId();
+    const message = { type: 'message', username: name, message: words, id };
+    const said = understand(message);
+    const mine = { message, said, item: row(said, true) };
+    stamp(mine.item, said, true);
+    outbox.set(id, mine);
+    $('outbox').append(mine.item);
+    hand(mine);
+    follow();
+  };
+
+  // With the same id, so that whoever has it already can tell.
+  const retry = (mine) => {
+    hand(mine);
+    text.focus();
+  };
+
+  const discard = (mine) => {
+    remove(mine);
+    text.focus();
+  };
+
+  const remove = (mine) => {
+    clearTimeout(mine.timer);
+    outbox.delete(mine.message.id);
+    mine.item.remove();
+  };
+
+  const inFlight = () => [...outbox.values()].filter((m) => m.state === 'sent');
+
+  // It came back. The server relays in order: what was sent before it and did
+  // not come back never will.
+  const settle = (mine) => {
+    for (const earlier of inFlight()) {
+      if (earlier === mine) break;
+      setState(earlier, 'lost');
+    }
+    remove(mine);
+    mine.item.querySelector('.fate')?.remove();
+    delete mine.item.dataset.state;
+    appendMessage(mine.item, mine.said, true);
+  };
+
+  chat.on('sent', ({ id }) => {
+    const mine = outbox.get(id);
+    if (!mine) return;
+    outbox.delete(id);
+    outbox.set(id, mine);
+    setState(mine, 'sent');
+  });
+
+  chat.on('close', () => {
+    for (const mine of inFlight()) setState(mine, 'lost');
+  });
+
+  window.addEventListener('beforeunload', (event) => {
+    if (outbox.size) event.preventDefault();
+  });
+
+  // ---- The connection and its notices ----------------------------------------
+
+  let met = false;      // there was a connection once
+  let failed = false;   // the first attempt failed
+  let farewell = '';    // why the server closed for good
+
+  const stateText = () => {
+    if (chat.state === 'open') return 'Connected';
+    if (chat.state === 'closed') return `Closed by the server${farewell}`;
+    if (met) return 'Reconnecting…';
+    // A browser is not told which of the two it was.
+    if (failed) return 'Refused or unreachable: see the server’s log';
+    return 'Connecting…';
+  };
+
+  // Saying the same again would be read aloud again.
+  const setText = (element, content) => {
+    if (element.textContent !== content) element.textContent = content;
+  };
+
+  const showState = () => {
+    setText($('state'), stateText());
+    $('status').dataset.state = chat.state === 'open' ? 'open' :
+      chat.state === 'closed' || (failed && !met) ? 'closed' : 'connecting';
+    $('reconnect').hidden = chat.state === 'open' || !(met || failed);
+  };
+
+  const notify = (content) => setText($('notice'), content);
+
+  chat.on('state', showState);
+  chat.on('open', () => {
+    met = true;
+    showState();
+  });
+
+  chat.on('close', ({ code, reason, opened, retryIn }) => {
+    failed = true;
+    farewell = reason ? `: ${reason}` : '';
+    if (opened && retryIn !== null && !kGone.includes(code))
+      notify(`The server closed the connection: ${reason || code}`);
+    showState();
+  });
+
+  chat.on('error', ({ message }) => {
+    notify(asText(message));
+    const [mine, ...others] = inFlight();
+    if (mine && !others.length) setState(mine, 'lost');
+  });
+
+  $('reconnect').addEventListener('click', () => {
+    chat.open();
+    text.focus();
+  });
+
+  // ---- Writing -----------------------------------------------------------------
+
+  $('compose').addEventListener('submit', (event) => {
+    event.preventDefault();
+    text.focus();
+    const words = text.value.trim();
+    if (!words) return;
+    if (!name) return askName();
+    text.value = '';
+    notify('');
+    say(words);
+  });
+
+  // While an input method composes, Enter is its own.
+  text.addEventListener('keydown', (event) => {
+    if (event.key !== 'Enter' || event.shiftKey || event.isComposing) return;
+    event.preventDefault();
+    $('compose').requestSubmit();
+  });
+
+  $('host').textContent = location.host;
+  setFollowing(true);
+  setName(stored.name);
+  if (!name) askName();
+}
