@@ -40,12 +40,16 @@ const char* error_in_second_byte(uint8_t byte, Opcode opcode) {
     return nullptr;
 }
 
-const char* error_in_length(uint64_t length, size_t extended) {
-    if (length >> 63) return "frame length of 2^63 or more";
-    bool shortest = extended == 0 ||
-                    (extended == 2 && length >= kLength16) ||
-                    (extended == 8 && length > 0xFFFF);
-    return shortest ? nullptr : "frame length not in its shortest form";
+/// Judges an extended length by the first n of its bytes.
+const char* error_in_length(const char* bytes, size_t n, size_t extended) {
+    const uint64_t known = load_big_endian(bytes, n);
+    if (extended == 8 && n > 0 && known >> (8 * n - 1))
+        return "frame length of 2^63 or more";
+    const bool longer_than_needed = extended == 2
+                                        ? n == 2 && known < kLength16
+                                        : n >= 6 && known >> 8 * (n - 6) == 0;
+    return longer_than_needed ? "frame length not in its shortest form"
+                              : nullptr;
 }
 
 DecodedHeader refused(const char* error) {
@@ -73,10 +77,13 @@ DecodedHeader decode_header(std::string_view bytes) {
     size_t extended = header.length == kLength16   ? 2
                       : header.length == kLength64 ? 8
                                                    : 0;
-    if (bytes.size() < 2 + extended) return result;
-    if (extended) header.length = load_big_endian(bytes.data() + 2, extended);
-    if (const char* error = error_in_length(header.length, extended))
-        return refused(error);
+    if (extended) {
+        const char* length = bytes.data() + 2;
+        const size_t n = std::min(bytes.size() - 2, extended);
+        if (const char* error = error_in_length(length, n, extended))
+            return refused(error);
+        header.length = load_big_endian(length, n);
+    }
 
     size_t size = 2 + extended + header.mask.size();
     if (bytes.size() < size) return result;
@@ -123,11 +130,10 @@ std::string encode_frame(Opcode opcode, std::string_view payload) {
 
 std::string encode_close(uint16_t code, std::string_view reason) {
     if (code == kCloseNoStatus) return encode_frame(Opcode::Close, {});
-    char body[kMaxControlPayload];
-    store_big_endian(body, 2, code);
-    const size_t n = std::min(reason.size(), sizeof body - 2);
-    std::memcpy(body + 2, reason.data(), n);
-    return encode_frame(Opcode::Close, {body, 2 + n});
+    std::string body(2, '\0');
+    store_big_endian(body.data(), 2, code);
+    body += reason.substr(0, kMaxControlPayload - 2);
+    return encode_frame(Opcode::Close, body);
 }
 
 uint16_t close_code_of(std::string_view payload) {

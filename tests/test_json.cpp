@@ -1,0 +1,608 @@
+#include <fstream>
+#include <string>
+#include <vector>
+
+#include <doctest/doctest.h>
+
+#include "json.h"
+
+using namespace wschat;
+
+using Reserved = JsonCheck::Reserved;
+using Verdict = JsonCheck::Verdict;
+
+namespace {
+
+/// check_json() on a copy of exactly the text's size, so that a sanitizer
+/// sees any look behind its end.
+JsonCheck check(std::string_view text) {
+    std::vector<char> copy(text.begin(), text.end());
+    return check_json({copy.data(), copy.size()});
+}
+
+bool is_json(std::string_view text) {
+    return check(text).verdict != Verdict::Malformed;
+}
+
+std::string repeated(const std::string& part, size_t times) {
+    std::string whole;
+    for (size_t i = 0; i < times; ++i) whole += part;
+    return whole;
+}
+
+/// A line of json-relay.tsv.
+struct Row {
+    std::string payload;
+    std::string php;
+    std::string wschat;
+    std::string name;
+};
+
+std::string from_hex(const std::string& hex) {
+    std::string bytes;
+    for (size_t i = 0; i + 1 < hex.size(); i += 2)
+        bytes += static_cast<char>(std::stoi(hex.substr(i, 2), nullptr, 16));
+    return bytes;
+}
+
+Row parse_row(const std::string& line) {
+    std::vector<std::string> columns(1);
+    for (char c : line) {
+        if (c != '\t' || columns.size() == 4) {
+            columns.back() += c;
+        } else {
+            columns.emplace_back();
+        }
+    }
+    REQUIRE(columns.size() == 4);
+    return {from_hex(columns[0]), columns[1], columns[2], columns[3]};
+}
+
+std::vector<Row> read_vectors() {
+    std::ifstream file("tests/json-relay.tsv");
+    REQUIRE_MESSAGE(file.is_open(),
+                    "tests/json-relay.tsv: cannot be read from here");
+    std::vector<Row> rows;
+    for (std::string line; std::getline(file, line);)
+        if (line[0] != '#') rows.push_back(parse_row(line));
+    return rows;
+}
+
+/// What PHP does, by the table: what it drops and does not call falsy is not
+/// JSON to it.
+Verdict expected_verdict(const Row& row) {
+    if (row.wschat == "relayed") return Verdict::Truthy;
+    bool falsy = row.name.find("falsy") != std::string::npos;
+    return falsy ? Verdict::Falsy : Verdict::Malformed;
+}
+
+void check_truthiness(const std::string& text, Verdict expected) {
+    CAPTURE(text);
+    CHECK(check(text).verdict == expected);
+    CHECK(check(" \n" + text).verdict == expected);
+    CHECK(check(text + "\t\r ").verdict == expected);
+}
+
+/// Where the stream's first object ends, when fed in pieces of this size
+/// after a first one of another.
+size_t end_of_object(const std::string& stream, size_t first, size_t size) {
+    ObjectScanner scanner;
+    size_t taken = 0;
+    for (size_t n = first; taken < stream.size(); n = size) {
+        std::string_view piece = std::string_view(stream).substr(taken, n);
+        std::vector<char> copy(piece.begin(), piece.end());
+        taken += scanner.feed({copy.data(), copy.size()});
+        if (!scanner.open()) return taken;
+    }
+    return std::string::npos;
+}
+
+// A bit of everything that JSON has.
+const std::string kRich =
+    "\r\n\t "
+    R"({"type" : "message", "list":[1,-2.5e+3,0,true,false,null,[],{}] ,
+"deep":{"a":[{"b":"\u00e9\ud83d\ude00\n\\\""}]},
+"text":"café 😀 and a long plain tail"})";
+
+}  // namespace
+
+TEST_CASE("payloads are judged as the table of PHP's verdicts has them") {
+    std::vector<Row> rows = read_vectors();
+    CHECK(rows.size() == 287);
+    for (const Row& row : rows) {
+        CAPTURE(row.name);
+        CHECK(check(row.payload).verdict == expected_verdict(row));
+    }
+}
+
+TEST_CASE("what is not JSON is refused at the byte where it stops being it") {
+    struct {
+        std::string text;
+        size_t offset;
+        std::string reason;
+    } const malformed[] = {
+        {"", 0, "unexpected end"},
+        {" \n", 2, "unexpected end"},
+        {"x", 0, "unexpected character"},
+        {"]", 0, "unexpected character"},
+        {std::string(1, '\0'), 0, "unexpected character"},
+        {"\xEF\xBB\xBF{}", 0, "unexpected character"},
+        {"\f[]", 0, "unexpected character"},
+        // literals
+        {"nul", 3, "unexpected end"},
+        {"nuL", 2, "unexpected character"},
+        {"TRUE", 0, "unexpected character"},
+        {"[trux]", 4, "unexpected character"},
+        {"falsey", 5, "trailing characters"},
+        // numbers
+        {"-", 1, "unexpected end"},
+        {"[- 1]", 2, "unexpected character"},
+        {"[+1]", 1, "unexpected character"},
+        {"[.5]", 1, "unexpected character"},
+        {"[1.]", 3, "unexpected character"},
+        {"1.", 2, "unexpected end"},
+        {"[1e]", 3, "unexpected character"},
+        {"[1e+]", 4, "unexpected character"},
+        {"1E-", 3, "unexpected end"},
+        {"01", 1, "trailing characters"},
+        {"[-01]", 3, "unexpected character"},
+        {"[0x10]", 2, "unexpected character"},
+        {"[NaN]", 1, "unexpected character"},
+        {"1 2", 2, "trailing characters"},
+        // arrays and objects
+        {"[", 1, "unexpected end"},
+        {"[1", 2, "unexpected end"},
+        {"[1,", 3, "unexpected end"},
+        {"[1,]", 3, "unexpected character"},
+        {"[,1]", 1, "unexpected character"},
+        {"[1 2]", 3, "unexpected character"},
+        {"[1:2]", 2, "unexpected character"},
+        {"[1}", 2, "unexpected character"},
+        {"[]]", 2, "trailing characters"},
+        {"{", 1, "unexpected end"},
+        {"{,}", 1, "unexpected character"},
+        {"{1:2}", 1, "unexpected character"},
+        {"{a:1}", 1, "unexpected character"},
+        {"{'a':1}", 1, "unexpected character"},
+        {R"({"a")", 4, "unexpected end"},
+        {R"({"a"})", 4, "unexpected character"},
+        {R"({"a",1})", 4, "unexpected character"},
+        {R"({"a":)", 5, "unexpected end"},
+        {R"({"a":})", 5, "unexpected character"},
+        {R"({"a":1)", 6, "unexpected end"},
+        {R"({"a":1,)", 7, "unexpected end"},
+        {R"({"a":1,})", 7, "unexpected character"},
+        {R"({"a":1])", 6, "unexpected character"},
+        {R"({"a":1 "b":2})", 7, "unexpected character"},
+        {R"({"a":[1})", 7, "unexpected character"},
+        {R"({"a":{"b":1],1})", 11, "unexpected character"},
+        {R"({"a":1}{"b":2})", 7, "trailing characters"},
+        {R"({"a":1}//)", 7, "trailing characters"},
+        // strings
+        {R"(")", 1, "unexpected end"},
+        {R"("abc)", 4, "unexpected end"},
+        {"\"a\nb\"", 2, "control character in a string"},
+        {std::string("\"a\0b\"", 5), 2, "control character in a string"},
+        {"{\"\t\":1}", 2, "control character in a string"},
+        {R"("\)", 2, "unexpected end"},
+        {R"("\")", 3, "unexpected end"},
+        {R"("\x41")", 2, "bad escape"},
+        {R"("\'")", 2, "bad escape"},
+        {std::string("\"\\\0\"", 4), 2, "bad escape"},
+        {R"("\U0041")", 2, "bad escape"},
+        {R"("\u)", 3, "unexpected end"},
+        {R"("\u004)", 6, "unexpected end"},
+        {R"("\u004")", 6, "bad escape"},
+        {R"("\u004g")", 6, "bad escape"},
+        {R"("\u004G")", 6, "bad escape"},
+        {R"("\u00/0")", 5, "bad escape"},
+        {R"("\u00:0")", 5, "bad escape"},
+        {R"("\u00@0")", 5, "bad escape"},
+        {R"("\u00`0")", 5, "bad escape"},
+        // surrogates: what comes in the place of the other half
+        {R"("\udc00")", 4, "unpaired surrogate escape"},
+        {R"("\uDFFF")", 4, "unpaired surrogate escape"},
+        {R"("\ud800)", 7, "unexpected end"},
+        {R"("\ud800")", 7, "unpaired surrogate escape"},
+        {R"("\uDBFFx")", 7, "unpaired surrogate escape"},
+        {R"("\ud800\)", 8, "unexpected end"},
+        {R"("\ud800\n")", 8, "unpaired surrogate escape"},
+        {R"("\ud800\u0041")", 9, "unpaired surrogate escape"},
+        {R"("\ud800\ud800")", 10, "unpaired surrogate escape"},
+        {R"("\ud83d\ude0")", 12, "bad escape"},
+        {R"("\ud83d\ude0)", 12, "unexpected end"},
+        // UTF-8 comes first, and is refused by whole characters
+        {"\xFF", 0, "malformed UTF-8"},
+        {"x\xFF", 1, "malformed UTF-8"},
+        {"[\"\xC3\xA9\xE2\x82\"]", 4, "malformed UTF-8"},
+        {"\"\xF0\x9F\x98", 1, "malformed UTF-8"},
+    };
+    for (const auto& row : malformed) {
+        CAPTURE(row.text);
+        JsonCheck found = check(row.text);
+        CHECK(found.verdict == Verdict::Malformed);
+        CHECK(found.offset == row.offset);
+        CHECK(found.reason == row.reason);
+    }
+}
+
+TEST_CASE("every proper prefix of a text wants more, from its very end") {
+    REQUIRE(is_json(kRich));
+    for (size_t n = 0; n < kRich.size(); ++n) {
+        JsonCheck found = check(kRich.substr(0, n));
+        CAPTURE(n);
+        CHECK(found.verdict == Verdict::Malformed);
+        bool cut = found.reason == std::string("malformed UTF-8");
+        CHECK((cut ? found.offset + 3 >= n : found.offset == n));
+        if (!cut) CHECK(found.reason == std::string("unexpected end"));
+    }
+}
+
+TEST_CASE("a text may end in the middle of an escaped type") {
+    std::string claim = R"({"\u0074ype":"\u0073ystem"})";
+    for (size_t n = 0; n < claim.size(); ++n) {
+        CAPTURE(n);
+        CHECK(check(claim.substr(0, n)).offset == n);
+    }
+}
+
+TEST_CASE("white space in front shifts the offset and nothing else") {
+    for (size_t n = 0; n <= 16; ++n) {
+        CAPTURE(n);
+        CHECK(is_json(std::string(n, ' ') + kRich));
+        CHECK(check(std::string(n, '\t') + R"(["abc","d\e"])").offset ==
+              n + 10);
+        CHECK(check(std::string(n, '\n') + "0").verdict == Verdict::Falsy);
+    }
+}
+
+TEST_CASE("white space is blank, tab, line feed and carriage return alone") {
+    for (int c = 0; c < 0x80; ++c) {
+        CAPTURE(c);
+        bool space = c == ' ' || c == '\t' || c == '\n' || c == '\r';
+        std::string around(1, static_cast<char>(c));
+        CHECK(is_json("[" + around + "{}]") == space);
+        CHECK(is_json("[{}" + around + "]") == space);
+        CHECK(is_json("{\"a\"" + around + ":{}}") == space);
+        CHECK(is_json("{" + around + "\"a\":{}}") == space);
+    }
+}
+
+TEST_CASE("a string may hold any byte but quotes, backslashes and controls") {
+    for (int c = 0; c < 0x80; ++c)
+        for (size_t before = 0; before <= 17; ++before) {
+            CAPTURE(c);
+            CAPTURE(before);
+            bool plain = c >= 0x20 && c != '"' && c != '\\';
+            std::string text = "\"" + std::string(before, '~') +
+                               static_cast<char>(c) + "####### ! [ ]\"";
+            JsonCheck found = check(text);
+            CHECK((found.verdict == Verdict::Truthy) == plain);
+            if (c < 0x20) CHECK(found.offset == before + 1);
+            if (c == '"' || c == '\\') CHECK(found.offset == before + 2);
+        }
+}
+
+TEST_CASE("of two bytes that a string may not hold the first is refused") {
+    for (size_t before = 0; before <= 9; ++before)
+        for (size_t between = 0; between <= 9; ++between) {
+            std::string text = "\"" + std::string(before, 'a') + "\x01" +
+                               std::string(between, ' ') + "\x02\"";
+            CHECK(check(text).offset == before + 1);
+        }
+}
+
+TEST_CASE("escapes are the nine of the grammar") {
+    for (int c = 0; c < 0x80; ++c) {
+        CAPTURE(c);
+        std::string escape{'\\', static_cast<char>(c)};
+        bool known = c != 0 && std::string("\"\\/bfnrt").find(escape[1]) !=
+                                   std::string::npos;
+        CHECK(is_json("\"a" + escape + "b\"") == known);
+        CHECK(is_json("\"a" + escape + "00e9b\"") == (known || c == 'u'));
+    }
+}
+
+TEST_CASE("hexadecimal digits are taken in either case at each place") {
+    const std::string digits = "0123456789abcdefABCDEF";
+    for (size_t place = 0; place < 4; ++place)
+        for (int c = 1; c < 0x80; ++c) {
+            CAPTURE(place);
+            CAPTURE(c);
+            std::string hex = "0000";
+            hex[place] = static_cast<char>(c);
+            CHECK(is_json("\"\\u" + hex + "\"") ==
+                  (digits.find(hex[place]) != std::string::npos));
+        }
+}
+
+TEST_CASE("surrogate escapes come in pairs, high before low") {
+    auto escape = [](unsigned unit) {
+        static const char kHex[] = "0123456789ABCDEF";
+        return std::string("\\u") + kHex[unit >> 12] + kHex[unit >> 8 & 15] +
+               kHex[unit >> 4 & 15] + kHex[unit & 15];
+    };
+    const unsigned units[] = {0x0000, 0x0DC0, 0xCC00, 0xD7FF, 0xD800, 0xDABC,
+                              0xDBFF, 0xDC00, 0xDEAD, 0xDFFF, 0xE000, 0xFFFF};
+    for (unsigned a : units)
+        for (unsigned b : units) {
+            bool a_high = a >= 0xD800 && a <= 0xDBFF;
+            bool a_low = a >= 0xDC00 && a <= 0xDFFF;
+            bool b_high = b >= 0xD800 && b <= 0xDBFF;
+            bool b_low = b >= 0xDC00 && b <= 0xDFFF;
+            CAPTURE(a);
+            CAPTURE(b);
+            CHECK(is_json("\"" + escape(a) + escape(b) + "\"") ==
+                  (!a_low && !b_high && a_high == b_low));
+        }
+}
+
+TEST_CASE("truthiness is PHP's") {
+    const std::string falsy[] = {
+        "null",
+        "false",
+        "0",
+        "-0",
+        "0.0",
+        "-0.0",
+        "0e0",
+        "0E+5",
+        "-0e1",
+        "0.000e9",
+        "1e-400",
+        "-1e-400",
+        "0e999999999999999999999",
+        "1e-99999999999999999999",
+        "2.4703282292062327e-324",
+        R"("")",
+        R"("0")",
+        R"("\u0030")",
+        "[]",
+        "[ \t\r\n]",
+    };
+    const std::string truthy[] = {
+        "true",
+        "1",
+        "-1",
+        "0.1",
+        "1e400",
+        "-1e400",
+        "1e-300",
+        "5e-324",
+        "2.4703282292062328e-324",
+        "1e99999999999999999999",
+        "10",
+        "0.01",
+        R"(" ")",
+        R"("00")",
+        R"("0 ")",
+        R"("0.0")",
+        R"("\u0031")",
+        R"("\u0000")",
+        R"("\n")",
+        R"("null")",
+        R"("\u00300")",
+        R"("0\u0030")",
+        "[0]",
+        "[[]]",
+        "[null]",
+        "{}",
+        "{ }",
+    };
+    for (const std::string& text : falsy)
+        check_truthiness(text, Verdict::Falsy);
+    for (const std::string& text : truthy)
+        check_truthiness(text, Verdict::Truthy);
+}
+
+TEST_CASE("a number of any length is judged by its value") {
+    std::string zeros(100000, '0');
+    CHECK(check("0." + zeros).verdict == Verdict::Falsy);
+    CHECK(check("0." + zeros + "1").verdict == Verdict::Falsy);
+    CHECK(check("0." + zeros + "1e100001").verdict == Verdict::Truthy);
+    CHECK(check("1" + zeros).verdict == Verdict::Truthy);
+    CHECK(check("1" + zeros + "e-100000").verdict == Verdict::Truthy);
+    CHECK(check("1" + zeros + "e-200000").verdict == Verdict::Falsy);
+}
+
+TEST_CASE("511 levels are JSON, one more is not") {
+    for (std::string open : {"[", "{\"\":"}) {
+        CAPTURE(open);
+        std::string close = open == "[" ? "]" : "}";
+        CHECK(is_json(repeated(open, 511) + "1" + repeated(close, 511)));
+        JsonCheck found =
+            check(repeated(open, 512) + "1" + repeated(close, 512));
+        CHECK(found.verdict == Verdict::Malformed);
+        CHECK(found.reason == std::string("nested too deep"));
+        CHECK(found.offset == 511 * open.size());
+    }
+    std::string pairs = repeated("[{\"\":", 255);
+    std::string closes = repeated("}]", 255);
+    CHECK(is_json(pairs + "[1]" + closes));
+    CHECK_FALSE(is_json(pairs + "[{}]" + closes));
+}
+
+TEST_CASE("what was closed does not count as a level") {
+    std::string open = repeated("[", 510);
+    std::string close = repeated("]", 510);
+    CHECK(is_json(open + repeated("[],{},", 1000) + "[]" + close));
+}
+
+TEST_CASE("each level is closed by a bracket of its own kind") {
+    std::string open;
+    std::string close;
+    for (unsigned i = 0, bits = 1; i < 511; ++i, bits = bits * 69069 + 1) {
+        bool object = bits >> 16 & 1;
+        open += object ? "{\"\":" : "[";
+        close.insert(close.begin(), object ? '}' : ']');
+    }
+    REQUIRE(is_json(open + "0" + close));
+    for (size_t i = 0; i < close.size(); ++i) {
+        std::string wrong = close;
+        wrong[i] = close[i] == ']' ? '}' : ']';
+        CAPTURE(i);
+        CHECK(check(open + "0" + wrong).offset == open.size() + 1 + i);
+    }
+}
+
+TEST_CASE("a text takes no stack, however deep it goes") {
+    CHECK(check(std::string(1 << 24, '[')).offset == 511);
+    CHECK(check("[" + repeated("[],", 1 << 20) + "[]]").verdict ==
+          Verdict::Truthy);
+}
+
+TEST_CASE("a reserved type is found however it is written") {
+    struct {
+        std::string text;
+        Reserved reserved;
+    } const claims[] = {
+        {R"({"type":"system"})", Reserved::System},
+        {R"({"type":"error"})", Reserved::Error},
+        {R"({"type":"hello"})", Reserved::Hello},
+        {R"({"type":"ping"})", Reserved::Ping},
+        {R"({"type":"pong"})", Reserved::Pong},
+        // white space and place
+        {"\t{ \"type\"\n:\r\"system\" } ", Reserved::System},
+        {R"({"a":{"b":[1]},"type":"ping","c":"d"})", Reserved::Ping},
+        {R"({"":"\"","type":"pong"})", Reserved::Pong},
+        {R"({"a":[[{}]],"type":"system"})", Reserved::System},
+        // escapes, of the key and of the value
+        {R"({"\u0074ype":"system"})", Reserved::System},
+        {R"({"t\u0079pe":"system"})", Reserved::System},
+        {R"({"\u0074\u0079\u0070\u0065":"ping"})", Reserved::Ping},
+        {R"({"type":"\u0073ystem"})", Reserved::System},
+        {R"({"type":"syste\u006d"})", Reserved::System},
+        {R"({"type":"syste\u006D"})", Reserved::System},
+        {R"({"type":"\u0065\u0072\u0072\u006F\u0072"})", Reserved::Error},
+        {R"({"typ\u0065":"\u0068\u0065\u006c\u006c\u006f"})", Reserved::Hello},
+        // repeats: any but system wins over system
+        {R"({"type":"message","type":"system"})", Reserved::System},
+        {R"({"type":"system","type":"message"})", Reserved::System},
+        {R"({"type":"system","type":"error"})", Reserved::Error},
+        {R"({"type":"error","type":"system"})", Reserved::Error},
+        {R"({"type":"system","\u0074ype":"pong"})", Reserved::Pong},
+        {R"({"type":"hello","type":0,"type":"system"})", Reserved::Hello},
+        {R"({"type":"system","type":{"type":"ping"}})", Reserved::System},
+    };
+    for (const auto& row : claims) {
+        CAPTURE(row.text);
+        JsonCheck found = check(row.text);
+        CHECK(found.verdict == Verdict::Truthy);
+        CHECK(found.reserved == row.reserved);
+    }
+}
+
+TEST_CASE("what only resembles a reserved type is not one") {
+    for (std::string text : {
+             R"({})",
+             R"("system")",
+             R"(["type","system"])",
+             R"({"type":"message"})",
+             R"({"type":"System"})",
+             R"({"type":"SYSTEM"})",
+             R"({"Type":"system"})",
+             R"({"type":""})",
+             R"({"type":"systems"})",
+             R"({"type":"syste"})",
+             R"({"type":" system"})",
+             R"({"type":"system "})",
+             R"({"type":"system\u0000"})",
+             R"({"type":"s\nystem"})",
+             R"({"type":"s\\u0079stem"})",
+             R"({"type":"\u0173ystem"})",
+             R"({"type":"\u7300ystem"})",
+             R"({"type":["system"]})",
+             R"({"type":{"system":1}})",
+             R"({"type":null,"a":"system"})",
+             R"({"typ":"system"})",
+             R"({"types":"system"})",
+             R"({"type\u0000":"system"})",
+             R"({"\type":"system"})",
+             R"({"\u0054ype":"system"})",
+             R"({"":"system"})",
+             R"({"system":"type"})",
+             R"({"a":"type","b":"system"})",
+             R"({"a":{"type":"system"}})",
+             R"({"type":{"type":"system"}})",
+             R"([{"type":"system"}])",
+             R"([[],{"type":"system"}])",
+             R"({"a":[{"type":"system"}]})",
+         }) {
+        CAPTURE(text);
+        JsonCheck found = check(text);
+        CHECK(found.verdict == Verdict::Truthy);
+        CHECK(found.reserved == Reserved::None);
+    }
+}
+
+TEST_CASE("reserved types have their names") {
+    CHECK(reserved_name(Reserved::System) == std::string("system"));
+    CHECK(reserved_name(Reserved::Error) == std::string("error"));
+    CHECK(reserved_name(Reserved::Hello) == std::string("hello"));
+    CHECK(reserved_name(Reserved::Ping) == std::string("ping"));
+    CHECK(reserved_name(Reserved::Pong) == std::string("pong"));
+}
+
+TEST_CASE("quoting makes a JSON string of any text") {
+    CHECK(quote_json("") == R"("")");
+    CHECK(quote_json("plain /") == R"("plain /")");
+    CHECK(quote_json("say \"hi\"") == R"("say \"hi\"")");
+    CHECK(quote_json("a\\b\\") == R"("a\\b\\")");
+    CHECK(quote_json("\n\x1F") == R"("\u000a\u001f")");
+    CHECK(quote_json(std::string("\0", 1)) == R"("\u0000")");
+    CHECK(quote_json("caf\xC3\xA9 \x7F") == "\"caf\xC3\xA9 \x7F\"");
+    for (size_t n = 0; n <= 17; ++n)
+        for (char c = 0; c < 0x7F; ++c) {
+            std::string text = std::string(n, 'a') + c + "tail";
+            CAPTURE(text);
+            CHECK(is_json(quote_json(text)));
+        }
+}
+
+TEST_CASE("an object ends where its braces close, however it is cut") {
+    for (std::string object : {
+             R"({})",
+             R"({"a":1})",
+             R"({"a":{"b":{}},"c":[{},{"d":{}}]})",
+             R"({"}":"{"})",
+             R"({"a":"}}}}}}}}}}}}}}}}","b":"{{{{{{{{{{{{"})",
+             R"({"a\"}":"\\","b":"\\\"}"})",
+             R"({"a":"a long text with a quote \" and a brace } inside"})",
+             R"({"\\\\":"\\\\\\"})",
+             R"({"a":"}\n"})",
+             R"({"a\u007d":"\u007B"})",
+             "{ not \n JSON, \"\x01\x02\n}\" but \\ braces \xFF}",
+         })
+        for (std::string rest : {"", "}", "{", " {\"next\":1}", "\x81"}) {
+            std::string stream = object + rest;
+            CAPTURE(stream);
+            CHECK(end_of_object(stream, 1, 1) == object.size());
+            for (size_t first = 1; first <= stream.size(); ++first)
+                CHECK(end_of_object(stream, first, stream.size()) ==
+                      object.size());
+        }
+}
+
+TEST_CASE("an object that has not ended takes all there is and stays open") {
+    std::string object = R"({"a":{"b":"\"}"},"c":"}"})";
+    for (size_t n = 1; n < object.size(); ++n) {
+        ObjectScanner scanner;
+        CAPTURE(n);
+        CHECK(scanner.feed(object.substr(0, n)) == n);
+        CHECK(scanner.open());
+        CHECK(scanner.feed("") == 0);
+        CHECK(scanner.open());
+    }
+}
+
+TEST_CASE("one scanner finds one object after another") {
+    std::string objects = R"({"a":"}"}{}{"b":{"c":"\\"}})";
+    ObjectScanner scanner;
+    CHECK_FALSE(scanner.open());
+    std::vector<size_t> sizes;
+    for (size_t taken = 0; taken < objects.size(); taken += sizes.back()) {
+        sizes.push_back(scanner.feed(std::string_view(objects).substr(taken)));
+        CHECK_FALSE(scanner.open());
+    }
+    CHECK(sizes == std::vector<size_t>{9, 2, 16});
+}
