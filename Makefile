@@ -1,0 +1,180 @@
+# make            the daemon, ./wschat
+# make check      every test; ends with "N passed, N failed, N skipped"
+# make deps       installs what the two need, from Debian's packages
+# make install    into $(DESTDIR)$(PREFIX); make uninstall takes it out again
+# make echo       build/echo, an echo server for protocol test suites
+# make fuzz       each fuzz target for FUZZ_SECONDS, with clang++
+# make format     lays out the sources with clang-format
+# make clean
+#
+# SANITIZE=address,undefined builds everything once more in a directory of its
+# own, the daemon too; without it the daemon is ./wschat.
+
+# The user's: add to them or replace them, the project's own are further down.
+CXX ?= g++
+CXXFLAGS ?= -O2 -g
+PREFIX ?= /usr/local
+FUZZ_SECONDS ?= 20
+
+goals := $(or $(MAKECMDGOALS),all)
+first := $(filter clean deps,$(goals))
+rest := $(filter-out clean deps,$(goals))
+
+.PHONY: all check clean deps echo format fuzz install uninstall FORCE
+.DELETE_ON_ERROR:
+.SECONDARY:
+all:
+FORCE:
+
+# Prints the packages that are needed and not there. The compiler knows best.
+probe = $(CXX) --version >/dev/null 2>&1 || \
+	  echo $(if $(findstring clang,$(CXX)),clang,g++); \
+	for need in openssl/sha.h:libssl-dev doctest/doctest.h:doctest-dev; do \
+	  echo "\#include <$${need%:*}>" | \
+	    $(CXX) $(CPPFLAGS) $(CXXFLAGS) -E -x c++ - >/dev/null 2>&1 || \
+	    echo $${need\#*:}; \
+	done
+
+clean:
+	rm -rf build wschat
+
+deps:
+	@rm -f build/config.mk
+	@missing=$$($(probe)); \
+	if test -z "$$missing"; then echo "deps: nothing is missing"; exit; fi; \
+	echo "deps: installing" $$missing; \
+	test "$$(id -u)" = 0 || sudo=sudo; \
+	$$sudo apt-get -qq update; \
+	$$sudo env DEBIAN_FRONTEND=noninteractive \
+	  apt-get -qq --no-install-recommends install $$missing \
+	  </dev/null >/dev/null
+
+man := "$(DESTDIR)$(PREFIX)/share/man/man8/wschat.8"
+unit := "$(DESTDIR)$(PREFIX)/lib/systemd/system/wschat.service"
+bin := "$(DESTDIR)$(PREFIX)/bin/wschat"
+
+uninstall:
+	rm -f $(bin) $(man) $(unit)
+
+ifneq ($(and $(first),$(rest)),)
+
+# clean and deps change what the other goals stand on. So they go first, and
+# the others get a make of their own, one for all of them, that looks anew.
+.PHONY: rest $(rest)
+rest: $(first)
+	@$(MAKE) --no-print-directory $(rest)
+$(rest): rest ;
+
+else ifneq ($(filter-out clean deps uninstall,$(goals)),)
+
+include build/config.mk
+
+# What was missing may be there by now: then look again, once a run.
+build/config.mk: Makefile $(if $(missing),$(if $(MAKE_RESTARTS),,FORCE))
+	@mkdir -p $(@D)
+	@echo missing := $$($(probe)) >$@
+
+# One line that says what to do, before there is a page of compiler errors.
+.PHONY: can-build can-check
+require = $(if $(filter $1,$(missing)),$(error \
+	not installed: $(filter $1,$(missing)) (make deps)))
+can-build: ; $(call require,g++ clang libssl-dev)
+can-check: ; $(call require,g++ clang libssl-dev doctest-dev)
+
+# Compilers and sanitizers never share an object.
+comma := ,
+space := $(subst ,, )
+build := build/$(subst $(space),-,$(notdir $(strip $(CXX) \
+	$(subst $(comma), ,$(SANITIZE)))))
+
+ifdef SANITIZE
+harden := -fsanitize=$(SANITIZE) -fno-sanitize-recover=all \
+	-fno-omit-frame-pointer -D_GLIBCXX_ASSERTIONS
+# What it instruments, g++ takes for uninitialised.
+ifeq ($(findstring clang,$(CXX)),)
+harden += -Wno-maybe-uninitialized
+endif
+else
+harden := -fstack-protector-strong
+# Without optimisation, glibc warns about it.
+ifneq ($(filter-out -O0,$(lastword $(filter -O%,$(CXXFLAGS)))),)
+harden += -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2
+endif
+endif
+
+compile = $(CXX) -std=c++17 -Wall -Wextra -Wpedantic -Wshadow -Wconversion \
+	-fPIE $(harden) -Isrc $(CPPFLAGS) $(CXXFLAGS)
+link = $(CXX) -pie -Wl,-z,relro,-z,now $(harden) $(CXXFLAGS) $(LDFLAGS)
+libs := -lcrypto
+
+object = $(patsubst %.cpp,$(build)/%.o,$(wildcard $1))
+main := $(build)/src/main.o
+units := $(filter-out $(main),$(call object,src/*.cpp))
+unit_tests := $(call object,tests/main.cpp tests/test_*.cpp)
+system_tests := $(call object,tests/system/*.cpp)
+fuzzers := $(patsubst tests/fuzz/fuzz_%.cpp,%,$(wildcard tests/fuzz/*.cpp))
+
+$(build)/%.o: %.cpp $(build)/flags
+	@mkdir -p $(@D)
+	$(compile) -MMD -MP -c -o $@ $<
+
+# Other flags make other objects.
+$(build)/flags: FORCE | can-build
+	@mkdir -p $(@D)
+	@echo '$(subst ','\'',$(compile) / $(link))' | cmp -s - $@ || \
+	  echo '$(subst ','\'',$(compile) / $(link))' >$@
+
+$(build)/wschat: $(main) $(units)
+$(build)/echo: $(build)/tests/echo.o $(units)
+$(build)/unit-tests: $(unit_tests) $(units)
+$(build)/system-tests: $(system_tests) $(units)
+$(unit_tests) $(system_tests): | can-check
+$(build)/wschat $(build)/echo $(build)/unit-tests $(build)/system-tests:
+	$(link) -o $@ $^ $(libs)
+
+# The ordinary daemon and echo server stand where people look for them,
+# whichever compiler made them last.
+ifdef SANITIZE
+daemon := $(build)/wschat
+echo := $(build)/echo
+else
+daemon := wschat
+echo := build/echo
+wschat: $(build)/wschat FORCE
+build/echo: $(build)/echo FORCE
+wschat build/echo:
+	@test $< -ef $@ || ln -f $< $@
+endif
+
+all: $(daemon)
+echo: $(echo)
+
+check: can-check $(daemon) $(echo) $(build)/unit-tests $(build)/system-tests
+	@CXX="$(CXX)" WSCHAT=./$(daemon) WSCHAT_ECHO=./$(echo) \
+	  tests/run $(build)/unit-tests $(build)/system-tests
+
+install: $(daemon)
+	install -D -m 755 $(daemon) $(bin)
+	install -D -m 644 man/wschat.8 $(man)
+	sed 's|@PREFIX@|$(PREFIX)|' contrib/wschat.service | \
+	  install -D -m 644 /dev/stdin $(unit)
+
+fuzz:
+	$(if $(shell command -v clang++),,$(error not installed: clang))
+	@$(MAKE) --no-print-directory CXX=clang++ \
+	  SANITIZE=fuzzer-no-link,address,undefined $(fuzzers:%=fuzz-%)
+
+fuzz-%: $(build)/fuzz-%
+	@mkdir -p build/corpus/$*
+	$< -max_total_time=$(FUZZ_SECONDS) -artifact_prefix=build/ \
+	  build/corpus/$* $(wildcard tests/fuzz/corpus/$*)
+
+$(build)/fuzz-%: $(build)/tests/fuzz/fuzz_%.o $(units)
+	$(link) -fsanitize=fuzzer -o $@ $^ $(libs)
+
+format:
+	clang-format -i src/*.h src/*.cpp $$(find tests -name '*.h' -o -name '*.cpp')
+
+-include $(wildcard $(build)/*/*.d $(build)/*/*/*.d)
+
+endif
