@@ -1,0 +1,190 @@
+// The command line: what it prints, what it refuses, and with which status.
+#include <fstream>
+#include <regex>
+
+#include <doctest/doctest.h>
+
+#include "daemon.h"
+#include "peer.h"
+#include "proc.h"
+
+using namespace wschat::test;
+
+namespace {
+
+// "One line that says what is wrong, then the usage line."
+void check_usage_error(const Options& arguments, const std::string& names) {
+    INFO("arguments: " << doctest::toString(
+             shown(arguments.empty() ? "(none)" : arguments.front())));
+    const Outcome outcome = run(command(arguments));
+    INFO("it said: " << outcome.err);
+    CHECK(outcome.status == 2);
+    CHECK(outcome.out == "");
+    CHECK(std::regex_match(outcome.err, std::regex("wschat: [^\n]+\n"
+                                                   "[Uu]sage: wschat "
+                                                   "[^\n]*host port\n")));
+    const std::string first = outcome.err.substr(0, outcome.err.find('\n'));
+    CHECK_MESSAGE(first.find(names) != std::string::npos,
+                  "not named: " << names);
+}
+
+// "Could not start": one line that names what it could not have.
+void check_cannot_start(const Launch& launch, const std::string& names) {
+    const Outcome outcome = run(launch);
+    INFO("it said: " << outcome.err);
+    CHECK(outcome.status == 1);
+    CHECK(outcome.out == "");
+    CHECK(std::regex_match(outcome.err, std::regex("wschat: [^\n]+\n")));
+    CHECK_MESSAGE(outcome.err.find(names) != std::string::npos,
+                  "not named: " << names);
+}
+
+constexpr const char* kAllOptions[] = {"--announce",
+                                       "--bind",
+                                       "--relay-system",
+                                       "--no-raw",
+                                       "--max-message",
+                                       "--max-backlog",
+                                       "--handshake-timeout",
+                                       "--stall-timeout",
+                                       "--close-timeout",
+                                       "--ping-interval",
+                                       "--quiet",
+                                       "--verbose",
+                                       "--help",
+                                       "--version"};
+
+}  // namespace
+
+TEST_CASE("--help and -h show every option on standard output") {
+    for (const char* option : {"--help", "-h"}) {
+        const Outcome outcome = run(command({option}));
+        CHECK(outcome.status == 0);
+        CHECK(outcome.err == "");
+        for (const std::string name : kAllOptions) {
+            CAPTURE(name);
+            CHECK(outcome.out.find(name) != std::string::npos);
+        }
+    }
+    CHECK(run(command({"-h"})).out == run(command({"--help"})).out);
+}
+
+TEST_CASE("--version shows the version on standard output") {
+    const Outcome outcome = run(command({"--version"}));
+    CHECK(outcome.status == 0);
+    CHECK(outcome.out == "wschat 0.1.0\n");
+    CHECK(outcome.err == "");
+}
+
+TEST_CASE("host and port are needed, and nothing beside them") {
+    check_usage_error({}, "host");
+    check_usage_error({"localhost"}, "port");
+    check_usage_error({"localhost", "0", "extra"}, "extra");
+    check_usage_error({"", "0"}, "host");
+}
+
+TEST_CASE("a port is a number from 0 to 65535") {
+    for (const std::string port :
+         {"abc", "70000", "65536", "", " 80", "80 ", "+80", "0x50", "9600x",
+          "1e3", "99999999999999999999"}) {
+        CAPTURE(port);
+        check_usage_error({"127.0.0.1", port}, "port");
+    }
+    check_usage_error({"127.0.0.1", "-1"}, "-1");
+    check_usage_error({"--", "127.0.0.1", "-1"}, "port");
+}
+
+TEST_CASE("an unknown option is named") {
+    check_usage_error({"--frobnicate", "127.0.0.1", "0"}, "--frobnicate");
+    check_usage_error({"-x", "127.0.0.1", "0"}, "x");
+    check_usage_error({"127.0.0.1", "0", "--frobnicate"}, "--frobnicate");
+}
+
+TEST_CASE("an option with a bad value is named") {
+    for (const char* option : {"--announce=everybody",
+                               "--announce=",
+                               "--max-message=abc",
+                               "--max-message=",
+                               "--max-message=-1",
+                               "--max-message=1X",
+                               "--max-message=1KB",
+                               "--max-message=99999999999999999999",
+                               "--max-message=99999999999G",
+                               "--max-backlog=4 M",
+                               "--handshake-timeout=soon",
+                               "--handshake-timeout=",
+                               "--handshake-timeout=-1",
+                               "--stall-timeout=nan",
+                               "--stall-timeout=inf",
+                               "--close-timeout=5s",
+                               "--ping-interval=-0.1",
+                               "--ping-interval=1,5",
+                               "--ping-interval=",
+                               "--quiet=yes",
+                               "--no-raw=1"}) {
+        const std::string text = option;
+        check_usage_error({text, "127.0.0.1", "0"},
+                          text.substr(2, text.find('=') - 2));
+    }
+    check_usage_error({"127.0.0.1", "0", "--bind"}, "bind");
+}
+
+TEST_CASE("--bind takes IP addresses, localhost and unix sockets alone") {
+    for (const std::string address :
+         {"", "example.org", "127.0.0.256", "127.0.0.1:80", "unix:", "*",
+          "unix:/tmp/x,mode=abc", "unix:/tmp/x,mode=0999",
+          "unix:/tmp/x,mode=", "unix:/tmp/x,colour=red"}) {
+        CAPTURE(address);
+        const bool mode = address.find("mode=") != std::string::npos;
+        check_usage_error({"--bind=" + address, "localhost", "0"},
+                          mode ? "mode" : "bind");
+    }
+}
+
+TEST_CASE("a backlog below the size of a message is refused") {
+    check_usage_error({"--max-message=2M", "--max-backlog=1M", "::1", "0"},
+                      "--max-backlog");
+    check_usage_error({"--max-message=5M", "::1", "0"}, "--max-backlog");
+    Daemon equal({"--max-message=64K", "--max-backlog=65536"});
+}
+
+TEST_CASE("sizes take the suffixes K, M and G") {
+    Daemon daemon({"--max-message=1K", "--max-backlog=1G"});
+    Peer ann = join(daemon);
+    ann.say(json_string(1024));
+    ann.hears(json_string(1024));
+    ann.say(json_string(1025));
+    ann.is_closed(1009);
+}
+
+TEST_CASE("a busy port is one line, and its owner is not disturbed") {
+    Daemon daemon;
+    const std::string port = std::to_string(daemon.port());
+    check_cannot_start(command({"127.0.0.1", port}), "127.0.0.1:" + port);
+    Peer ann = join(daemon);
+    ann.sync();
+}
+
+TEST_CASE("localhost needs both its addresses") {
+    Daemon daemon({}, "::1");
+    const std::string port = std::to_string(daemon.port());
+    check_cannot_start(command({"localhost", port}), "[::1]:" + port);
+}
+
+TEST_CASE("a port without the right to it is one line") {
+    // Where everybody may bind port 80 there is nothing to see.
+    std::ifstream setting("/proc/sys/net/ipv4/ip_unprivileged_port_start");
+    int first_free = 1024;
+    setting >> first_free;
+    if (first_free <= 80) {
+        MESSAGE("skipped: port 80 is free for all");
+        return;
+    }
+    Launch launch = command({"127.0.0.1", "80"});
+    launch.low_ports = false;
+    check_cannot_start(launch, "127.0.0.1:80");
+}
+
+TEST_CASE("an address of another machine is one line") {
+    check_cannot_start(command({"192.0.2.1", "0"}), "192.0.2.1");
+}
