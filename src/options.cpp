@@ -3,6 +3,7 @@
 #include <cerrno>
 #include <cmath>
 #include <cstdlib>
+#include <cstring>
 #include <limits>
 #include <optional>
 #include <string_view>
@@ -55,6 +56,8 @@ enum LongOption {
     kStallTimeout,
     kShowVersion
 };
+
+constexpr char kShortOptions[] = ":hqv";
 
 const option kLongOptions[] = {
     {"announce", required_argument, nullptr, kAnnounce},
@@ -127,9 +130,11 @@ std::string without_brackets(const std::string& text) {
     return bracketed ? text.substr(1, text.size() - 2) : text;
 }
 
-/// Whether a text can be a host name. One whose last label is a number is a
-/// mistyped address (RFC 1123, section 2.1): it must not bind them all.
-bool is_host_name(const std::string& text) {
+/// Whether a text can be a host name, perhaps with the root's dot. One whose
+/// last label is a number is a mistyped address (RFC 1123, section 2.1): it
+/// must not bind them all.
+bool is_host_name(std::string text) {
+    if (!text.empty() && text.back() == '.') text.pop_back();
     const std::string label = text.substr(text.rfind('.') + 1);
     return text.find_first_not_of("abcdefghijklmnopqrstuvwxyz"
                                   "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._") ==
@@ -210,7 +215,9 @@ bool parse_announce(const std::string& text) {
 [[noreturn]] void refuse_option(int argc, char** argv, int found) {
     const std::string text = argv[std::min(optind, argc) - 1];
     if (found == ':') throw UsageError("option " + text + " needs a value");
-    if (text.rfind("--", 0) != 0)
+    // A long option's short form is there too if it was given a value.
+    const bool letter = optopt > 0 && optopt < kAnnounce;
+    if (letter && !std::strchr(kShortOptions, optopt))
         throw UsageError("unknown option -" + std::string(1, char(optopt)));
     if (optopt) throw UsageError("option " + text + " takes no value");
     throw UsageError("unknown or ambiguous option " + text);
@@ -281,8 +288,8 @@ Options parse_options(int argc, char** argv) {
     opterr = 0;
     optind = 0;  // glibc: forgets a former call wholly
     int found;
-    while ((found = getopt_long(argc, argv, ":hqv", kLongOptions, nullptr)) !=
-           -1) {
+    while ((found = getopt_long(argc, argv, kShortOptions, kLongOptions,
+                                nullptr)) != -1) {
         if (found == '?' || found == ':') refuse_option(argc, argv, found);
         if (found == kBind)
             binds.push_back(optarg);
