@@ -376,11 +376,11 @@ void Server::set_timer(Time& timer, Seconds seconds) {
 
 void Server::ping() {
     next_ping_ = members_ > 0 ? after(settings_.ping_interval) : Time::max();
-    const Time silent_since = after(-2 * settings_.ping_interval);
     for (Client& client : clients_)
         if (client.state() == Client::State::Open &&
-            client.heard <= silent_since)
+            client.heard <= ping_before_last_)
             lose(client, "dropped: answers no ping");
+    ping_before_last_ = std::exchange(last_ping_, now_);
     room_.ping();
 }
 

@@ -93,6 +93,8 @@ private:
     Time now_;  // when the turn began
     Time next_check_ = Time::max();
     Time next_ping_ = Time::max();
+    Time last_ping_ = Time::min();
+    Time ping_before_last_ = Time::min();  // two may go unanswered
     Time next_accept_ = Time::max();  // try again, when out of descriptors
     Time stop_by_ = Time::max();
     bool stopping_ = false;

@@ -83,7 +83,7 @@ TEST_CASE("pings come between whole messages") {
 }
 
 TEST_CASE("who has not shaken hands is not pinged") {
-    Daemon daemon({timed("--ping-interval", 0.5)});
+    Daemon daemon({timed("--ping-interval", 0.5), "--handshake-timeout=600"});
     Peer ann = join(daemon);
     Peer publisher(daemon);
     publisher.send("{\"a\":1}");
@@ -95,4 +95,19 @@ TEST_CASE("who has not shaken hands is not pinged") {
     publisher.hears_end();
     silent.half_close();
     silent.hears_end();
+}
+
+TEST_CASE("a pause of the daemon drops nobody who answered its pings") {
+    Clock clock;
+    Daemon daemon({timed("--ping-interval", 0.4)});
+    Peer ann = join(daemon);
+    answer_ping(ann);
+    answer_ping(ann);
+    ann.sync();
+    daemon.signal(SIGSTOP);
+    clock.tick();
+    clock.tick();
+    daemon.signal(SIGCONT);
+    answer_ping(ann);
+    ann.sync();
 }
