@@ -1,0 +1,181 @@
+#include <cstdio>
+#include <cstdlib>
+#include <string>
+
+#include <doctest/doctest.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "log.h"
+#include "socket.h"
+
+using namespace wschat;
+
+using Level = Log::Level;
+
+namespace {
+
+/// While it lives, standard error is one end of a pipe that holds a page.
+class Stderr {
+public:
+    Stderr() : saved_(dup(STDERR_FILENO)) {
+        int ends[2];
+        REQUIRE(pipe2(ends, O_CLOEXEC) == 0);
+        reading_ = Fd(ends[0]);
+        fcntl(ends[0], F_SETFL, O_NONBLOCK);
+        fcntl(ends[1], F_SETPIPE_SZ, 4096);
+        dup2(ends[1], STDERR_FILENO);
+        close(ends[1]);
+    }
+    ~Stderr() { dup2(saved_.get(), STDERR_FILENO); }
+    Stderr(const Stderr&) = delete;
+    Stderr& operator=(const Stderr&) = delete;
+
+    /// What was written since the last call.
+    std::string text() {
+        std::string text;
+        char buffer[4096];
+        for (ssize_t n; (n = read(reading_.get(), buffer, sizeof buffer)) > 0;)
+            text.append(buffer, static_cast<size_t>(n));
+        return text;
+    }
+
+    /// Nobody reads any more.
+    void hang_up() { reading_ = Fd(); }
+
+private:
+    Fd saved_;
+    Fd reading_;
+};
+
+std::string device_and_inode_of_stderr() {
+    struct stat file;
+    REQUIRE(fstat(STDERR_FILENO, &file) == 0);
+    return std::to_string(file.st_dev) + ":" + std::to_string(file.st_ino);
+}
+
+/// What a log of this level writes when each of its verbs is used.
+std::string written_at(Level level) {
+    Stderr standard_error;
+    {
+        Log log(level);
+        log.error("e");
+        log.warning("w");
+        log.info("i");
+        log.debug("d");
+    }
+    return standard_error.text();
+}
+
+std::string written(std::string_view line) {
+    Stderr standard_error;
+    Log(Level::Info).info(line);
+    return standard_error.text();
+}
+
+size_t count(const std::string& text, const std::string& part) {
+    size_t n = 0;
+    for (size_t at = text.find(part); at != text.npos;
+         at = text.find(part, at + 1))
+        ++n;
+    return n;
+}
+
+}  // namespace
+
+TEST_CASE("lines are collected and written when flushed") {
+    Stderr standard_error;
+    Log log(Level::Info);
+    log.info("one");
+    log.error("two");
+    CHECK(standard_error.text() == "");
+    log.flush();
+    CHECK(standard_error.text() == "wschat: one\nwschat: two\n");
+    log.flush();
+    CHECK(standard_error.text() == "");
+}
+
+TEST_CASE("a log shows its level and what is graver") {
+    CHECK(written_at(Level::Error) == "wschat: e\n");
+    CHECK(written_at(Level::Warning) == "wschat: e\nwschat: w\n");
+    CHECK(written_at(Level::Info) == "wschat: e\nwschat: w\nwschat: i\n");
+    CHECK(written_at(Level::Debug) ==
+          "wschat: e\nwschat: w\nwschat: i\nwschat: d\n");
+}
+
+TEST_CASE("what is not printable ASCII is escaped") {
+    CHECK(written("plain ~ text") == "wschat: plain ~ text\n");
+    CHECK(written("a\nwschat: b") == "wschat: a\\x0awschat: b\n");
+    CHECK(written("\x1B[31mred\r\t\x7F") ==
+          "wschat: \\x1b[31mred\\x0d\\x09\\x7f\n");
+    CHECK(written({"a\0b", 3}) == "wschat: a\\x00b\n");
+    CHECK(written("\xC3\xA9\x9B\xFF") == "wschat: \\xc3\\xa9\\x9b\\xff\n");
+}
+
+TEST_CASE("the journal gets priorities in place of a name") {
+    Stderr standard_error;
+    setenv("JOURNAL_STREAM", device_and_inode_of_stderr().c_str(), 1);
+    {
+        Log log(Level::Debug);
+        log.error("e");
+        log.warning("w");
+        log.info("i");
+        log.debug("d");
+    }
+    unsetenv("JOURNAL_STREAM");
+    CHECK(standard_error.text() == "<3>e\n<4>w\n<6>i\n<7>d\n");
+}
+
+TEST_CASE("a standard error that is not the journal's gets none") {
+    for (std::string stream : {"", "0:0", "1:2:3", "x"}) {
+        setenv("JOURNAL_STREAM", stream.c_str(), 1);
+        CHECK(written("a") == "wschat: a\n");
+        unsetenv("JOURNAL_STREAM");
+    }
+}
+
+TEST_CASE("a standard error that takes nothing is not waited for") {
+    Stderr standard_error;
+    Log log(Level::Info);
+    const size_t lines = 3000;
+    const std::string line(100, 'x');
+    for (size_t i = 0; i < lines; ++i) {
+        log.info(line);
+        log.flush();
+    }
+    std::string text;
+    const auto read_all = [&] {
+        for (std::string more = standard_error.text(); !more.empty();
+             more = standard_error.text()) {
+            text += more;
+            log.flush();
+        }
+    };
+    read_all();
+    log.info("again");
+    log.flush();
+    read_all();
+
+    const size_t shown = count(text, line + "\n");
+    CHECK(shown > 600);
+    CHECK(shown < lines);
+    CHECK(count(text, "wschat: " + std::to_string(lines - shown) +
+                          " log lines lost\nwschat: again\n") == 1);
+    CHECK(count(text, "\n") == shown + 2);
+}
+
+TEST_CASE("a standard error that is closed ends nothing") {
+    const auto before = signal(SIGPIPE, SIG_IGN);
+    {
+        Stderr standard_error;
+        standard_error.hang_up();
+        Log log(Level::Info);
+        log.info("to nobody");
+        log.flush();
+        log.info("again");
+        log.flush();
+    }
+    signal(SIGPIPE, before);
+}

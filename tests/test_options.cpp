@@ -1,0 +1,427 @@
+#include <initializer_list>
+#include <list>
+#include <string>
+#include <vector>
+
+#include <doctest/doctest.h>
+
+#include "options.h"
+
+using namespace wschat;
+
+using Action = Options::Action;
+using Level = Log::Level;
+
+namespace {
+
+using Words = std::vector<std::string>;
+
+/// The command line of these words. getopt() may look at an earlier one, so
+/// they are all kept.
+Options parse(const Words& words) {
+    static std::list<Words> kept;
+    kept.push_back(words);
+    kept.back().insert(kept.back().begin(), "wschat");
+    std::vector<char*> argv;
+    for (std::string& word : kept.back()) argv.push_back(word.data());
+    argv.push_back(nullptr);
+    return parse_options(static_cast<int>(argv.size()) - 1, argv.data());
+}
+
+/// The options before a host and a port that are good.
+Options parse_with(Words options) {
+    options.insert(options.end(), {"localhost", "9600"});
+    return parse(options);
+}
+
+Settings settings_with(const std::string& option) {
+    return parse_with({option}).settings;
+}
+
+/// What is said of a bad command line, or nothing if it is good.
+std::string complaint(const Words& words) {
+    try {
+        parse(words);
+    } catch (const UsageError& error) {
+        return error.what();
+    }
+    return "";
+}
+
+std::string complaint_about(const std::string& option) {
+    return complaint({option, "localhost", "9600"});
+}
+
+/// One line, with what is bad in it.
+void check_refused(const Words& words, const std::string& what) {
+    CAPTURE(what);
+    const std::string why = complaint(words);
+    CHECK(why != "");
+    CHECK(why.find(what) != std::string::npos);
+    CHECK(why.find('\n') == std::string::npos);
+}
+
+void check_option_refused(const std::string& option, const std::string& what) {
+    check_refused({option, "localhost", "9600"}, what);
+}
+
+/// Where it would listen: "127.0.0.1:9600 [::1]:9600 ".
+std::string places(const Words& words) {
+    std::string text;
+    for (const Endpoint& endpoint : parse(words).settings.endpoints)
+        text += endpoint.to_string() + " ";
+    return text;
+}
+
+const std::string kLocal = "127.0.0.1:9600 [::1]:9600 ";
+const std::string kEverywhere = "0.0.0.0:9600 [::]:9600 ";
+
+// As --help has them.
+const char* const kFlags[] = {"--relay-system", "--no-raw", "--quiet",
+                              "--verbose"};
+const char* const kWithValue[] = {
+    "--announce=none",   "--bind=127.0.0.1",  "--max-message=1K",
+    "--max-backlog=8M",  "--stall-timeout=1", "--handshake-timeout=1",
+    "--close-timeout=1", "--ping-interval=1",
+};
+
+}  // namespace
+
+TEST_CASE("a host and a port are all that is needed") {
+    const Options options = parse({"chat.example.com", "9600"});
+    CHECK((options.action == Action::Serve));
+    CHECK((options.log_level == Level::Info));
+    CHECK(options.settings.host == "chat.example.com");
+    CHECK(options.settings.port == 9600);
+}
+
+TEST_CASE("the defaults are those of the manual") {
+    const Settings settings = parse({"localhost", "9600"}).settings;
+    CHECK(settings.announce);
+    CHECK_FALSE(settings.relay_system);
+    CHECK(settings.rules.raw_json);
+    CHECK(settings.rules.max_message == 1 << 20);
+    CHECK(settings.max_backlog == 4 << 20);
+    CHECK(settings.handshake_timeout.count() == 10);
+    CHECK(settings.stall_timeout.count() == 30);
+    CHECK(settings.close_timeout.count() == 5);
+    CHECK(settings.ping_interval.count() == 25);
+}
+
+// Host and port
+
+TEST_CASE("there are just one host and one port") {
+    check_refused({}, "host and a port");
+    check_refused({"localhost"}, "host and a port");
+    check_refused({"localhost", "9600", "9601"}, "9601");
+    check_refused({"--no-raw", "--quiet"}, "host and a port");
+}
+
+TEST_CASE("options may stand anywhere, but not behind two hyphens") {
+    CHECK((parse({"-q", "localhost", "9600"}).log_level == Level::Error));
+    CHECK((parse({"localhost", "-q", "9600"}).log_level == Level::Error));
+    CHECK((parse({"localhost", "9600", "-q"}).log_level == Level::Error));
+    CHECK(parse({"-q", "--", "localhost", "9600"}).settings.port == 9600);
+    check_refused({"localhost", "9600", "--", "-q"}, "-q");
+}
+
+TEST_CASE("a port is a number from 0 to 65535") {
+    CHECK(parse({"localhost", "0"}).settings.port == 0);
+    CHECK(parse({"localhost", "1"}).settings.port == 1);
+    CHECK(parse({"localhost", "65535"}).settings.port == 65535);
+    for (std::string port :
+         {"", "abc", "70000", "65536", "99999999999999999999", "96OO", "9600x",
+          " 9600", "9600 ", "+9600", "0x50", "96.0", "1e3", "http"}) {
+        check_refused({"localhost", port}, "port \"" + port + "\"");
+    }
+    check_refused({"localhost", "-1"}, "-1");
+    check_refused({"--", "localhost", "-1"}, "port \"-1\"");
+}
+
+TEST_CASE("a host is a name or an IP address") {
+    for (std::string host : {"a", "localhost", "chat.example.com", "site.local",
+                             "a-b_c.example.", "127.0.0.1", "0.0.0.0", "::1",
+                             "::", "2001:db8::7", "4chan.org", "1.example"}) {
+        CAPTURE(host);
+        CHECK(parse({host, "9600"}).settings.host == host);
+    }
+    CHECK(parse({"[::1]", "9600"}).settings.host == "::1");
+    CHECK(parse({"[2001:db8::7]", "9600"}).settings.host == "2001:db8::7");
+}
+
+TEST_CASE("a host is nothing that could not stand in a URL or a header") {
+    for (std::string host :
+         {"", " ", "a b", "a\r\nX: y", "http://a", "a/b", "a:9600", "[]",
+          "[::1", "::1]", "::g", "1:2", "user@a", "a?b", "a#b", "caf\xC3\xA9",
+          "fe80::1%lo", "unix:/tmp/a", "*"})
+        CHECK(complaint({host, "9600"}).find("host") != std::string::npos);
+}
+
+TEST_CASE("a mistyped IP address is no host name") {
+    for (std::string host : {"127.0.0.256", "127.1", "127.0.0.01", "10.0.0",
+                             "1.2.3.4.5", "127.0.0.1.", "2130706433", "9600"}) {
+        CAPTURE(host);
+        check_refused({host, "9600"}, "host \"" + host + "\"");
+    }
+}
+
+// Where to listen
+
+TEST_CASE("an address is where it listens, localhost both loopback ones") {
+    CHECK(places({"127.0.0.1", "9600"}) == "127.0.0.1:9600 ");
+    CHECK(places({"203.0.113.7", "9600"}) == "203.0.113.7:9600 ");
+    CHECK(places({"::1", "9600"}) == "[::1]:9600 ");
+    CHECK(places({"[2001:db8::7]", "80"}) == "[2001:db8::7]:80 ");
+    CHECK(places({"0.0.0.0", "0"}) == "0.0.0.0:0 ");
+    CHECK(places({"localhost", "9600"}) == kLocal);
+    CHECK(places({"LocalHost", "9600"}) == kLocal);
+}
+
+TEST_CASE("under a name it listens on all addresses") {
+    CHECK(places({"chat.example.com", "9600"}) == kEverywhere);
+    CHECK(places({"localhost.example.com", "9600"}) == kEverywhere);
+}
+
+TEST_CASE("only addresses that were not asked for by number may be absent") {
+    const auto optional = [](const Words& words) {
+        std::string text;
+        for (const Endpoint& endpoint : parse(words).settings.endpoints)
+            text += endpoint.optional ? "optional " : "needed ";
+        return text;
+    };
+    CHECK(optional({"localhost", "9600"}) == "optional optional ");
+    CHECK(optional({"chat.example.com", "9600"}) == "optional optional ");
+    CHECK(optional({"::1", "9600"}) == "needed ");
+    CHECK(optional({"127.0.0.1", "9600"}) == "needed ");
+    CHECK(optional({"--bind=localhost", "--bind=::1", "a", "1"}) ==
+          "optional optional needed ");
+    CHECK(optional({"--bind=unix:chat", "a", "1"}) == "needed ");
+}
+
+TEST_CASE("--bind says otherwise, and may be repeated") {
+    const Words host = {"chat.example.com", "9600"};
+    const auto places_with = [&](Words options) {
+        options.insert(options.end(), host.begin(), host.end());
+        return places(options);
+    };
+    CHECK(places_with({"--bind=127.0.0.1"}) == "127.0.0.1:9600 ");
+    CHECK(places_with({"--bind", "127.0.0.1"}) == "127.0.0.1:9600 ");
+    CHECK(places_with({"--bind=::1"}) == "[::1]:9600 ");
+    CHECK(places_with({"--bind=[::1]"}) == "[::1]:9600 ");
+    CHECK(places_with({"--bind=localhost"}) == kLocal);
+    CHECK(places_with({"--bind=0.0.0.0"}) == "0.0.0.0:9600 ");
+    CHECK(places_with({"--bind=unix:/run/chat"}) == "unix:/run/chat ");
+    CHECK(places_with({"--bind=10.0.0.1", "--bind=unix:chat", "--bind=::"}) ==
+          "10.0.0.1:9600 unix:chat [::]:9600 ");
+    CHECK(parse_with({"--bind=127.0.0.1"}).settings.host == "localhost");
+}
+
+TEST_CASE("--bind takes no names but localhost") {
+    for (std::string address :
+         {"", "example.com", "127.0.0.1:9600", "[::1]:9600", "127.0.0.256", "*",
+          "/run/chat", "UNIX:/run/chat", "eth0", "127.0.0.1,::1", " ::1"})
+        check_option_refused("--bind=" + address, "--bind");
+    check_refused({"--bind=example.com", "--help-me", "a", "1"}, "--help-me");
+}
+
+TEST_CASE("a unix socket has a mode and a group") {
+    const auto endpoint = [](const std::string& bind) {
+        return parse_with({"--bind=unix:" + bind}).settings.endpoints.at(0);
+    };
+    CHECK(endpoint("/run/chat").is_unix);
+    CHECK(endpoint("/run/chat").address == "/run/chat");
+    CHECK(endpoint("/run/chat").mode == 0660);
+    CHECK(endpoint("/run/chat").group == "");
+    CHECK(endpoint("/run/chat,mode=0666").mode == 0666);
+    CHECK(endpoint("/run/chat,mode=600").mode == 0600);
+    CHECK(endpoint("/run/chat,group=www-data").group == "www-data");
+    const Endpoint all = endpoint("/run/chat,group=www-data,mode=0777");
+    CHECK(all.address == "/run/chat");
+    CHECK(all.mode == 0777);
+    CHECK(all.group == "www-data");
+}
+
+TEST_CASE("a unix socket's mode, group and path may be bad") {
+    for (std::string bind :
+         {"", ",mode=0660", "/a,", "/a,,mode=0660", "/a,mode", "/a,mode=",
+          "/a,mode=rw", "/a,mode=0680", "/a,mode=01000", "/a,mode=-1",
+          "/a,mode=+660", "/a,mode= 660", "/a,mode=0660x", "/a,mode=0x1",
+          "/a,owner=x", "/a,Mode=0660", "/a,group=", "/a,group"}) {
+        CAPTURE(bind);
+        CHECK(complaint_about("--bind=unix:" + bind) != "");
+    }
+}
+
+// Options
+
+TEST_CASE("every option is taken, and named by --help") {
+    for (std::string option : kFlags) {
+        CAPTURE(option);
+        CHECK(complaint_about(option) == "");
+        CHECK(help_text().find(option) != std::string::npos);
+    }
+    for (std::string option : kWithValue) {
+        CAPTURE(option);
+        const size_t equals = option.find('=');
+        const std::string name = option.substr(0, equals);
+        CHECK(complaint_about(option) == "");
+        CHECK(complaint({name, option.substr(equals + 1), "localhost",
+                         "9600"}) == "");
+        CHECK(help_text().find(name + "=") != std::string::npos);
+    }
+    for (std::string name : {"-q,", "-v,", "-h,", "--help", "--version"})
+        CHECK(help_text().find(name) != std::string::npos);
+}
+
+TEST_CASE("options that need a value do not go without") {
+    for (std::string option : kWithValue) {
+        const std::string name = option.substr(0, option.find('='));
+        check_refused({"localhost", "9600", name}, name);
+        check_option_refused(name + "=", name);
+    }
+}
+
+TEST_CASE("options that take no value get none") {
+    for (std::string option : {"--relay-system", "--no-raw", "--quiet",
+                               "--verbose", "--help", "--version"})
+        check_option_refused(option + "=yes",
+                             "option " + option + "=yes takes no value");
+}
+
+TEST_CASE("unknown options are named") {
+    check_option_refused("--frob", "--frob");
+    check_option_refused("--frob=1", "--frob");
+    check_option_refused("-x", "-x");
+    check_option_refused("-4", "-4");
+    check_option_refused("-qx", "-x");
+    check_option_refused("-xq", "unknown option -x");
+    check_refused({"--no-raw", "-xq", "localhost", "9600"},
+                  "unknown option -x");
+    check_option_refused("--m=1K", "--m=1K");
+    check_refused({"localhost", "9600", "--frob"}, "--frob");
+}
+
+TEST_CASE("a command line may follow on one that was bad") {
+    for (std::string bad : {"-xq", "-1234", "--frob", "--bind"}) {
+        CAPTURE(bad);
+        CHECK(complaint({"localhost", "9600", bad}) != "");
+        CHECK((parse({"localhost", "9600"}).log_level == Level::Info));
+    }
+}
+
+TEST_CASE("help and version are shown whatever else there is") {
+    for (std::string word : {"-h", "--help"}) {
+        CHECK((parse({word}).action == Action::ShowHelp));
+        CHECK((parse({"localhost", "9600", word}).action == Action::ShowHelp));
+        CHECK((parse({word, "--frob"}).action == Action::ShowHelp));
+    }
+    CHECK((parse({"--version"}).action == Action::ShowVersion));
+    CHECK((parse({"--version", "-h"}).action == Action::ShowVersion));
+}
+
+TEST_CASE("help begins with the usage line and fits a terminal") {
+    const std::string help = help_text();
+    CHECK(help.rfind(std::string(kUsage) + "\n", 0) == 0);
+    CHECK(help.back() == '\n');
+    for (size_t begin = 0; begin < help.size();) {
+        const size_t end = help.find('\n', begin);
+        CHECK(end - begin <= 80);
+        begin = end + 1;
+    }
+}
+
+TEST_CASE("flags are off until they are given") {
+    CHECK(settings_with("--relay-system").relay_system);
+    CHECK_FALSE(settings_with("--no-raw").rules.raw_json);
+    CHECK_FALSE(settings_with("--announce=none").announce);
+    CHECK(settings_with("--announce=address").announce);
+    CHECK(parse_with({"--announce=none", "--announce=address"})
+              .settings.announce);
+    for (std::string value : {"", "Address", "nobody", "yes", "address "})
+        check_option_refused("--announce=" + value, "--announce");
+}
+
+TEST_CASE("the last of -q and -v counts") {
+    CHECK((parse_with({"-q"}).log_level == Level::Error));
+    CHECK((parse_with({"--quiet"}).log_level == Level::Error));
+    CHECK((parse_with({"-v"}).log_level == Level::Debug));
+    CHECK((parse_with({"--verbose"}).log_level == Level::Debug));
+    CHECK((parse_with({"-q", "-v"}).log_level == Level::Debug));
+    CHECK((parse_with({"-vq"}).log_level == Level::Error));
+}
+
+TEST_CASE("numbers of bytes may have a binary suffix") {
+    struct {
+        std::string text;
+        uint64_t bytes;
+    } const numbers[] = {
+        {"1", 1},
+        {"65536", 65536},
+        {"065536", 65536},
+        {"1K", 1 << 10},
+        {"64K", 64 << 10},
+        {"1M", 1 << 20},
+        {"2G", uint64_t{2} << 30},
+        {"1024G", uint64_t{1} << 40},
+        {"1099511627776", uint64_t{1} << 40},
+    };
+    for (const auto& row : numbers) {
+        CAPTURE(row.text);
+        const Settings settings =
+            parse_with({"--max-message=" + row.text, "--max-backlog=1024G"})
+                .settings;
+        CHECK(settings.rules.max_message == row.bytes);
+        CHECK(parse_with({"--max-message=1", "--max-backlog=" + row.text})
+                  .settings.max_backlog == row.bytes);
+    }
+}
+
+TEST_CASE("numbers of bytes that are none are refused") {
+    for (std::string name : {"--max-message", "--max-backlog"})
+        for (std::string bytes :
+             {"", "0", "0K", "-1", "+1", "1k", "1T", "1KB", "1 K", "K", "1.5M",
+              "1e6", "0x10", " 1", "1099511627777", "1025G",
+              "18446744073709551616", "17179869184G",
+              "99999999999999999999999K"})
+            check_option_refused(name + "=" + bytes,
+                                 name + " \"" + bytes + "\"");
+}
+
+TEST_CASE("the backlog is not less than a message") {
+    CHECK(complaint_about("--max-message=4M") == "");
+    check_option_refused("--max-message=5M", "--max-backlog");
+    check_option_refused("--max-backlog=1048575", "--max-backlog");
+    CHECK(complaint_about("--max-backlog=1M") == "");
+    for (Words order : {Words{"--max-message=5M", "--max-backlog=5M"},
+                        Words{"--max-backlog=5M", "--max-message=5M"}})
+        CHECK(parse_with(order).settings.max_backlog == 5 << 20);
+}
+
+TEST_CASE("times are seconds, with fractions") {
+    CHECK(settings_with("--handshake-timeout=0.5").handshake_timeout.count() ==
+          0.5);
+    CHECK(settings_with("--stall-timeout=60").stall_timeout.count() == 60);
+    CHECK(settings_with("--close-timeout=.25").close_timeout.count() == 0.25);
+    CHECK(settings_with("--ping-interval=1.").ping_interval.count() == 1);
+    CHECK(settings_with("--ping-interval=0").ping_interval.count() == 0);
+    CHECK(settings_with("--stall-timeout=1000000").stall_timeout.count() ==
+          1e6);
+}
+
+TEST_CASE("times that are none are refused") {
+    for (std::string name : {"--handshake-timeout", "--stall-timeout",
+                             "--close-timeout", "--ping-interval"}) {
+        for (std::string seconds :
+             {"", ".", "-1", "+1", "1s", "1,5", "1e3", "0x1", "inf", "nan",
+              "1.2.3", " 1", "1 ", "1000001", "99999999999999999999"})
+            check_option_refused(name + "=" + seconds,
+                                 name + " \"" + seconds + "\"");
+        if (name != "--ping-interval") check_option_refused(name + "=0", name);
+        if (name != "--ping-interval")
+            check_option_refused(name + "=0.0", name);
+    }
+}
+
+TEST_CASE("the version is a number of three parts") {
+    CHECK(std::string(kVersion) == "0.1.0");
+}

@@ -1,0 +1,317 @@
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <string>
+#include <vector>
+
+#include <arpa/inet.h>
+#include <doctest/doctest.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "socket.h"
+
+using namespace wschat;
+
+namespace {
+
+/// A directory that is removed with what is in it.
+class ScratchDirectory {
+public:
+    ScratchDirectory() {
+        path_ = std::filesystem::temp_directory_path() / "wschat-XXXXXX";
+        REQUIRE(mkdtemp(path_.data()) != nullptr);
+    }
+    ~ScratchDirectory() { std::filesystem::remove_all(path_); }
+    ScratchDirectory(const ScratchDirectory&) = delete;
+    ScratchDirectory& operator=(const ScratchDirectory&) = delete;
+
+    std::string operator/(const std::string& name) const {
+        return path_ + "/" + name;
+    }
+
+private:
+    std::string path_;
+};
+
+Endpoint tcp(const std::string& address, int port = 0) {
+    Endpoint endpoint;
+    endpoint.address = address;
+    endpoint.port = port;
+    return endpoint;
+}
+
+Endpoint unix_socket(const std::string& path) {
+    Endpoint endpoint;
+    endpoint.address = path;
+    endpoint.is_unix = true;
+    return endpoint;
+}
+
+Endpoint optional(Endpoint endpoint) {
+    endpoint.optional = true;
+    return endpoint;
+}
+
+bool cannot_listen_at(const std::vector<Endpoint>& endpoints) {
+    try {
+        listen_at(endpoints);
+    } catch (const std::runtime_error&) {
+        return true;
+    }
+    return false;
+}
+
+/// Why it cannot listen there: one line, or nothing if it can.
+std::string complaint(const Endpoint& endpoint) {
+    try {
+        Listener listener(endpoint);
+    } catch (const std::runtime_error& error) {
+        CHECK(std::string(error.what()).find('\n') == std::string::npos);
+        CHECK(std::string(error.what())
+                  .find("cannot listen on " + endpoint.to_string()) == 0);
+        return error.what();
+    }
+    return "";
+}
+
+bool has(const std::string& text, const std::string& part) {
+    return text.find(part) != std::string::npos;
+}
+
+Fd connect_to(const Endpoint& endpoint) {
+    Fd fd(socket(endpoint.is_unix ? AF_UNIX : AF_INET, SOCK_STREAM, 0));
+    sockaddr_un local{};
+    local.sun_family = AF_UNIX;
+    endpoint.address.copy(local.sun_path, sizeof local.sun_path - 1);
+    sockaddr_in v4{};
+    v4.sin_family = AF_INET;
+    v4.sin_port = htons(static_cast<uint16_t>(endpoint.port));
+    v4.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    const int result =
+        endpoint.is_unix
+            ? connect(fd.get(), reinterpret_cast<sockaddr*>(&local),
+                      sizeof local)
+            : connect(fd.get(), reinterpret_cast<sockaddr*>(&v4), sizeof v4);
+    REQUIRE(result == 0);
+    return fd;
+}
+
+Accepted accept_next(const Listener& listener) {
+    pollfd entry{listener.fd(), POLLIN, 0};
+    REQUIRE(poll(&entry, 1, 10'000) == 1);
+    return accept_from(listener);
+}
+
+/// Leaves the process no descriptor but those that it has.
+class NoMoreDescriptors {
+public:
+    NoMoreDescriptors() {
+        REQUIRE(getrlimit(RLIMIT_NOFILE, &before_) == 0);
+        const Fd lowest_free(dup(STDERR_FILENO));
+        rlimit limit = before_;
+        limit.rlim_cur = static_cast<rlim_t>(lowest_free.get());
+        REQUIRE(setrlimit(RLIMIT_NOFILE, &limit) == 0);
+    }
+    ~NoMoreDescriptors() { setrlimit(RLIMIT_NOFILE, &before_); }
+    NoMoreDescriptors(const NoMoreDescriptors&) = delete;
+    NoMoreDescriptors& operator=(const NoMoreDescriptors&) = delete;
+
+private:
+    rlimit before_;
+};
+
+}  // namespace
+
+TEST_CASE("a descriptor is closed with its owner, once") {
+    int ends[2];
+    REQUIRE(pipe(ends) == 0);
+    Fd reading(ends[0]);
+    char byte;
+    {
+        Fd writing(ends[1]);
+        Fd owner(std::move(writing));
+        CHECK(writing.get() == -1);
+        CHECK(owner.get() == ends[1]);
+        CHECK(write(owner.get(), "x", 1) == 1);
+    }
+    CHECK(read(reading.get(), &byte, 1) == 1);
+    CHECK(read(reading.get(), &byte, 1) == 0);
+}
+
+TEST_CASE("IP addresses are known from names") {
+    for (std::string text : {"127.0.0.1", "0.0.0.0", "255.255.255.255",
+                             "::", "::1", "2001:db8::7", "::ffff:10.0.0.1"})
+        CHECK(is_ip_address(text));
+    for (std::string text : {"", "localhost", "127.0.0", "127.0.0.256", "[::1]",
+                             "127.0.0.1:80", "::1%lo", "1::2::3", " ::1"})
+        CHECK_FALSE(is_ip_address(text));
+}
+
+TEST_CASE("endpoints are written as users write them") {
+    CHECK(tcp("127.0.0.1", 9600).to_string() == "127.0.0.1:9600");
+    CHECK(tcp("::1", 9600).to_string() == "[::1]:9600");
+    CHECK(unix_socket("/run/chat").to_string() == "unix:/run/chat");
+}
+
+TEST_CASE("port 0 becomes one that is free, and nobody else's then") {
+    const Listener listener(tcp("127.0.0.1"));
+    CHECK(listener.endpoint().port > 0);
+    CHECK(has(complaint(listener.endpoint()), "in use"));
+}
+
+TEST_CASE("it listens at no address that is not this machine's") {
+    CHECK(has(complaint(tcp("192.0.2.1")), "assign"));
+    CHECK(complaint(tcp("no address")) != "");
+}
+
+TEST_CASE("nobody there is nobody accepted") {
+    const Listener listener(tcp("127.0.0.1"));
+    const Accepted nobody = accept_from(listener);
+    CHECK((nobody.state == Accepted::State::None));
+    CHECK(nobody.fd.get() == -1);
+}
+
+TEST_CASE("a TCP peer is accepted with its address, and does not block") {
+    const Listener listener(tcp("127.0.0.1"));
+    const Fd peer = connect_to(listener.endpoint());
+    const Accepted accepted = accept_next(listener);
+    REQUIRE((accepted.state == Accepted::State::Peer));
+    CHECK(accepted.address == "127.0.0.1");
+    CHECK(accepted.local);
+    CHECK((fcntl(accepted.fd.get(), F_GETFL) & O_NONBLOCK) != 0);
+    CHECK((fcntl(accepted.fd.get(), F_GETFD) & FD_CLOEXEC) != 0);
+    int no_delay = 0;
+    socklen_t size = sizeof no_delay;
+    CHECK(getsockopt(accepted.fd.get(), IPPROTO_TCP, TCP_NODELAY, &no_delay,
+                     &size) == 0);
+    CHECK(no_delay != 0);
+}
+
+TEST_CASE("when descriptors run out it says so, and the peer waits") {
+    const Listener listener(tcp("127.0.0.1"));
+    const Fd peer = connect_to(listener.endpoint());
+    pollfd entry{listener.fd(), POLLIN, 0};
+    REQUIRE(poll(&entry, 1, 10'000) == 1);
+    {
+        const NoMoreDescriptors no_more;
+        CHECK(
+            (accept_from(listener).state == Accepted::State::OutOfDescriptors));
+    }
+    CHECK((accept_from(listener).state == Accepted::State::Peer));
+}
+
+TEST_CASE("a unix socket lives as long as its listener") {
+    const ScratchDirectory scratch;
+    const std::string path = scratch / "chat";
+    {
+        const Listener listener(unix_socket(path));
+        const Fd peer = connect_to(listener.endpoint());
+        const Accepted accepted = accept_next(listener);
+        REQUIRE((accepted.state == Accepted::State::Peer));
+        CHECK(accepted.address == "unix");
+        CHECK(accepted.local);
+    }
+    CHECK_FALSE(std::filesystem::exists(path));
+}
+
+TEST_CASE("a unix socket has the mode that was asked for") {
+    const ScratchDirectory scratch;
+    for (mode_t mode : {0600u, 0660u, 0666u, 0777u}) {
+        Endpoint endpoint = unix_socket(scratch / "chat");
+        endpoint.mode = mode;
+        const Listener listener(endpoint);
+        struct stat file;
+        REQUIRE(stat(endpoint.address.c_str(), &file) == 0);
+        CHECK((file.st_mode & 07777) == mode);
+    }
+}
+
+TEST_CASE("a stale unix socket is replaced, a live one in use") {
+    const ScratchDirectory scratch;
+    const Endpoint endpoint = unix_socket(scratch / "chat");
+    {
+        const Fd stale(socket(AF_UNIX, SOCK_STREAM, 0));
+        sockaddr_un address{};
+        address.sun_family = AF_UNIX;
+        endpoint.address.copy(address.sun_path, sizeof address.sun_path - 1);
+        REQUIRE(bind(stale.get(), reinterpret_cast<sockaddr*>(&address),
+                     sizeof address) == 0);
+    }
+    REQUIRE(std::filesystem::exists(endpoint.address));
+    const Listener listener(endpoint);
+    CHECK(has(complaint(endpoint), "in use"));
+    const Fd peer = connect_to(endpoint);
+    CHECK((accept_next(listener).state == Accepted::State::Peer));
+}
+
+TEST_CASE("a listener removes no file but its own") {
+    const ScratchDirectory scratch;
+    const std::string path = scratch / "chat";
+    {
+        const Listener listener(unix_socket(path));
+        std::filesystem::remove(path);
+        std::ofstream(path) << "somebody else's";
+    }
+    CHECK(std::filesystem::exists(path));
+    CHECK(has(complaint(unix_socket(path)), "no socket"));
+    CHECK(std::filesystem::file_size(path) == 15);
+}
+
+TEST_CASE("a unix socket needs a path that is there and a group that is") {
+    const ScratchDirectory scratch;
+    CHECK(has(complaint(unix_socket(scratch / "none/chat")), "No such"));
+    CHECK(complaint(unix_socket("")) != "");
+    CHECK(has(complaint(unix_socket(scratch / std::string(108, 'x'))),
+              "107 bytes"));
+    Endpoint endpoint = unix_socket(scratch / "chat");
+    endpoint.group = "no such group";
+    CHECK(has(complaint(endpoint), "no group"));
+    CHECK_FALSE(std::filesystem::exists(endpoint.address));
+}
+
+TEST_CASE("endpoints that ask for port 0 get the same one") {
+    const std::vector<Listener> listeners =
+        listen_at({tcp("127.0.0.1"), tcp("127.0.0.2"), optional(tcp("::1"))});
+    REQUIRE(listeners.size() >= 2);
+    for (const Listener& listener : listeners)
+        CHECK(listener.endpoint().port == listeners[0].endpoint().port);
+}
+
+TEST_CASE("an optional address may be absent, another may not") {
+    const Endpoint here = tcp("127.0.0.1");
+    const Endpoint elsewhere = tcp("2001:db8::7");
+    CHECK(listen_at({here, optional(elsewhere)}).size() == 1);
+    CHECK(listen_at({optional(elsewhere), here}).size() == 1);
+    CHECK(cannot_listen_at({here, elsewhere}));
+    CHECK(cannot_listen_at({here, tcp("192.0.2.1")}));
+}
+
+TEST_CASE("it listens somewhere, or fails") {
+    const Endpoint elsewhere = optional(tcp("2001:db8::7"));
+    CHECK(cannot_listen_at({elsewhere}));
+    CHECK(cannot_listen_at({elsewhere, optional(tcp("192.0.2.1"))}));
+}
+
+TEST_CASE("an optional address that is in use is not passed over") {
+    const Listener listener(tcp("127.0.0.1"));
+    CHECK(cannot_listen_at({optional(listener.endpoint()), tcp("127.0.0.2")}));
+}
+
+TEST_CASE("the limit of descriptors is raised as far as it goes") {
+    rlimit before;
+    REQUIRE(getrlimit(RLIMIT_NOFILE, &before) == 0);
+    rlimit low = before;
+    low.rlim_cur = 64;
+    REQUIRE(setrlimit(RLIMIT_NOFILE, &low) == 0);
+    const size_t raised = raise_descriptor_limit();
+    CHECK(raised == before.rlim_max);
+    setrlimit(RLIMIT_NOFILE, &before);
+}
