@@ -139,6 +139,16 @@ Peer join(const Address& address, int receive_buffer = 0, Where at = {});
 Peer join(const Daemon& daemon, Where at = {});
 std::vector<Peer> join(const Daemon& daemon, int clients, Where at = {});
 
+/// Another daemon, whose deadline for handshakes passes time.
+class Clock {
+public:
+    /// Waits for half a second.
+    void tick() { Peer(daemon_).is_refused(408); }
+
+private:
+    Daemon daemon_{{timed("--handshake-timeout", 0.5)}};
+};
+
 /// Sends bytes so that the daemon reads them in two pieces, or one by one:
 /// `pacer`, another client of the same daemon, asks for a pong in between.
 void send_in_two(Peer& peer, std::string_view bytes, size_t cut, Peer& pacer);

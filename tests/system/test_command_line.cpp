@@ -186,5 +186,5 @@ TEST_CASE("a port without the right to it is one line") {
 }
 
 TEST_CASE("an address of another machine is one line") {
-    check_cannot_start(command({"192.0.2.1", "0"}), "192.0.2.1");
+    check_cannot_start(command({"198.51.100.1", "0"}), "198.51.100.1");
 }

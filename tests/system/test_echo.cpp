@@ -1,4 +1,5 @@
 // The echo server, which protocol test suites are run against.
+#include <initializer_list>
 #include <string>
 #include <vector>
 
@@ -43,8 +44,8 @@ TEST_CASE("echo sends text back as text and binary as binary") {
 TEST_CASE("echo sends back messages of every length") {
     Daemon echo = Daemon::echo();
     Peer ann = join(echo);
-    for (size_t size :
-         {0, 1, 125, 126, 127, 128, 65535, 65536, 1 << 20, 16 << 20}) {
+    for (size_t size : std::initializer_list<size_t>{
+             0, 1, 125, 126, 127, 128, 65535, 65536, 1 << 20, 16 << 20}) {
         CAPTURE(size);
         const std::string message(size, '*');
         ann.say(message);

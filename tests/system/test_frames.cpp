@@ -1,5 +1,6 @@
 // Frames, messages and fragments, legal and illegal: RFC 6455, section 5, and
 // the limits on messages.
+#include <initializer_list>
 #include <string>
 #include <vector>
 
@@ -150,7 +151,8 @@ TEST_CASE("every length and fragment that is legal is taken") {
     Daemon daemon;
     Peer ann = join(daemon);
     const std::string message = json_string(1000);
-    for (size_t size : {1, 2, 3, 7, 125, 126, 127, 500, 999, 1000}) {
+    for (size_t size : std::initializer_list<size_t>{1, 2, 3, 7, 125, 126, 127,
+                                                     500, 999, 1000}) {
         CAPTURE(size);
         ann.send(in_fragments(message, size));
         ann.hears(message);

@@ -1,5 +1,4 @@
 // What the daemon says on standard error, and that saying it never hurts.
-#include <algorithm>
 #include <regex>
 #include <sstream>
 #include <string>
@@ -210,10 +209,8 @@ TEST_CASE("a log that nobody reads does not stop the chat") {
     ScratchDirectory scratch;
     const std::string path = scratch / "chat";
     const Pipe pipe = small_pipe();
-    Launch launch = command({"-v", "--bind=unix:" + path, "localhost", "0"});
-    launch.command.push_back("--announce=none");
-    std::rotate(launch.command.begin() + 1, launch.command.end() - 1,
-                launch.command.end());
+    Launch launch = command(
+        {"-v", "--announce=none", "--bind=unix:" + path, "localhost", "0"});
     launch.stderr_fd = pipe.write.get();
     Process process(launch);
     char first;

@@ -3,7 +3,10 @@
 #include <string>
 #include <vector>
 
+#include <arpa/inet.h>
 #include <doctest/doctest.h>
+#include <ifaddrs.h>
+#include <netinet/in.h>
 
 #include "daemon.h"
 #include "peer.h"
@@ -21,6 +24,21 @@ void check_notice_line(const std::string& line, const std::string& part) {
     CHECK(line.rfind(R"({"type":"error","message":")", 0) == 0);
     CHECK(line.substr(line.size() - 2) == "\"}");
     CHECK(line.find(part) != std::string::npos);
+}
+
+// An IPv4 address other than loopback ones; empty if there is none.
+std::string address_of_this_machine() {
+    ifaddrs* list = nullptr;
+    getifaddrs(&list);
+    std::string found;
+    for (const ifaddrs* entry = list; entry; entry = entry->ifa_next) {
+        if (!entry->ifa_addr || entry->ifa_addr->sa_family != AF_INET) continue;
+        const auto* in = reinterpret_cast<const sockaddr_in*>(entry->ifa_addr);
+        if (ntohl(in->sin_addr.s_addr) >> 24 == 127) continue;
+        found = inet_ntoa(in->sin_addr);
+    }
+    freeifaddrs(list);
+    return found;
 }
 
 }  // namespace
@@ -235,6 +253,23 @@ TEST_CASE("a publisher may be idle between objects") {
     ann.hears("{\"a\":2}");
 }
 
+TEST_CASE("strangers publish nothing without a handshake") {
+    const std::string own = address_of_this_machine();
+    if (own.empty()) {
+        MESSAGE("skipped: this machine has no address but loopback ones");
+        return;
+    }
+    // The kernel keeps what goes to an address of its own to itself.
+    Daemon daemon({"--bind=" + own, "--bind=127.0.0.1"});
+    Peer ann = join(daemon);
+    Peer stranger(Address::v4(daemon.port(), own.c_str()));
+    stranger.send("{\"a\":1}\r\n\r\n");
+    stranger.is_refused(400);
+    Peer bob = join(Address::v4(daemon.port(), own.c_str()));
+    bob.send("{\"a\":2}");
+    ann.hears("{\"a\":2}");
+}
+
 TEST_CASE("raw JSON without a handshake begins with the very first byte") {
     Daemon daemon;
     Peer ann = join(daemon);
@@ -246,6 +281,10 @@ TEST_CASE("raw JSON without a handshake begins with the very first byte") {
         publisher.send(start);
         publisher.is_refused(400);
     }
+    Peer later(daemon);
+    const std::string start = "GET / HTTP/1.1\r\nX: ";
+    send_in_two(later, start + "{\"a\":1}\r\n\r\n", start.size(), ann);
+    later.is_refused(400);
     ann.say("[1]");
     ann.hears("[1]");
 }

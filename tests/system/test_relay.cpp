@@ -1,6 +1,7 @@
 // The relay: which messages reach everyone, which are dropped, and what their
 // sender is told.
 #include <fstream>
+#include <initializer_list>
 #include <regex>
 #include <sstream>
 #include <string>
@@ -162,8 +163,9 @@ TEST_CASE("a message of any size is framed in the shortest way") {
     Daemon daemon;
     Peer ann = join(daemon);
     Peer bob = join(daemon);
-    for (size_t size : {3, 124, 125, 126, 127, 255, 256, 4095, 65534, 65535,
-                        65536, 65537, 131072, 300000}) {
+    for (size_t size : std::initializer_list<size_t>{
+             3, 124, 125, 126, 127, 255, 256, 4095, 65534, 65535, 65536, 65537,
+             131072, 300000}) {
         CAPTURE(size);
         ann.say(json_string(size));
         ann.hears(json_string(size));

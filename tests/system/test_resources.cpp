@@ -14,15 +14,6 @@ using namespace wschat::test;
 
 namespace {
 
-// A second daemon whose deadline passes time: half a second a tick.
-class Clock {
-public:
-    void tick() { Peer(daemon_).is_refused(408); }
-
-private:
-    Daemon daemon_{{timed("--handshake-timeout", 0.5)}};
-};
-
 Launch with_descriptors(rlim_t soft, rlim_t hard) {
     Launch launch = command({"--announce=none", "127.0.0.1", "0"});
     launch.soft_descriptors = soft;
@@ -136,7 +127,7 @@ TEST_CASE("an idle daemon does not wake up") {
 
 TEST_CASE("idle clients do not wake the daemon up") {
     Clock clock;
-    Daemon daemon;
+    Daemon daemon({"--ping-interval=0", "--handshake-timeout=600"});
     std::vector<Peer> peers = join(daemon, 50);
     peers.front().say("[1]");
     for (Peer& peer : peers) peer.hears("[1]");
