@@ -52,9 +52,10 @@ deps:
 man := "$(DESTDIR)$(PREFIX)/share/man/man8/wschat.8"
 unit := "$(DESTDIR)$(PREFIX)/lib/systemd/system/wschat.service"
 bin := "$(DESTDIR)$(PREFIX)/bin/wschat"
+script := "$(DESTDIR)$(PREFIX)/share/wschat/wschat.js"
 
 uninstall:
-	rm -f $(bin) $(man) $(unit)
+	rm -f $(bin) $(man) $(unit) $(script)
 
 ifneq ($(and $(first),$(rest)),)
 
@@ -105,7 +106,7 @@ endif
 compile = $(CXX) -std=c++17 -Wall -Wextra -Wpedantic -Wshadow -Wconversion \
 	-fPIE $(harden) -Isrc $(CPPFLAGS) $(CXXFLAGS)
 link = $(CXX) -pie -Wl,-z,relro,-z,now $(harden) $(CXXFLAGS) $(LDFLAGS)
-libs := -lcrypto
+libs := -lssl -lcrypto
 
 object = $(patsubst %.cpp,$(build)/%.o,$(wildcard $1))
 main := $(build)/src/main.o
@@ -117,6 +118,9 @@ fuzzers := $(patsubst tests/fuzz/fuzz_%.cpp,%,$(wildcard tests/fuzz/*.cpp))
 $(build)/%.o: %.cpp $(build)/flags
 	@mkdir -p $(@D)
 	$(compile) -MMD -MP -c -o $@ $<
+
+# It has the files in it.
+$(build)/src/pages.o: $(wildcard src/page/*)
 
 # Other flags make other objects.
 $(build)/flags: FORCE | can-build
@@ -156,6 +160,7 @@ check: can-check $(daemon) $(echo) $(build)/unit-tests $(build)/system-tests
 install: $(daemon)
 	install -D -m 755 $(daemon) $(bin)
 	install -D -m 644 man/wschat.8 $(man)
+	install -D -m 644 src/page/wschat.js $(script)
 	sed 's|@PREFIX@|$(PREFIX)|' contrib/wschat.service | \
 	  install -D -m 644 /dev/stdin $(unit)
 

@@ -11,16 +11,16 @@ constexpr size_t kMaxFlush = 256 << 10;
 
 }  // namespace
 
-Client::Client(Accepted peer, const ReaderRules& rules)
-    : stream_(std::move(peer.fd)),
-      address_(std::move(peer.address)),
+Client::Client(Accepted peer, const ReaderRules& rules, const TlsContext* tls)
+    : stream_(std::move(peer.fd), tls),
+      peer_(std::move(peer.peer)),
       head_(std::make_unique<HeadReader>()),
-      reader_(rules),
-      local_(peer.local) {}
+      reader_(rules) {}
 
-std::optional<Answer> Client::shake_hands(Bytes& input, const Site& site) {
+std::optional<Admission> Client::shake_hands(Bytes& input,
+                                             const GateRules& rules) {
     if (input.size == 0) return std::nullopt;
-    const bool may_be_raw = local_ && reader_.rules().raw_json;
+    const bool may_be_raw = peer_.local && reader_.rules().raw_json;
     if (may_be_raw && head_->text().empty() && *input.data == '{') {
         head_.reset();
         reader_.refuse_frames();
@@ -28,21 +28,28 @@ std::optional<Answer> Client::shake_hands(Bytes& input, const Site& site) {
         return std::nullopt;
     }
     input.take(head_->feed(input.view()));
-    const HeadReader::State found = head_->state();
-    if (found == HeadReader::State::NeedMore) return std::nullopt;
-    Answer answer = found == HeadReader::State::Complete
-                        ? answer_request(head_->text(), site)
-                    : found == HeadReader::State::TooLarge
-                        ? refuse(431, "request head too large")
-                        : refuse(400, "control byte in the request head");
-    if (answer.status == 101) {
-        state_ = State::Open;
-        send(answer.bytes);
-    } else {
-        close(answer.bytes);
-    }
+    return judge(rules);
+}
+
+std::optional<Admission> Client::judge(const GateRules& rules) {
+    Admission admission;
+    admission.visitor.address = peer_.address;
+    if (stream_.refused_tls())
+        admission.answer = refuse(400, "this port speaks TLS: use https");
+    else if (head_->state() == HeadReader::State::NeedMore)
+        return std::nullopt;
+    else
+        admission = admit(*head_, peer_, rules);
     head_.reset();
-    return answer;
+    peer_.address = admission.visitor.address;
+    v1_ = admission.v1;
+    if (admission.answer.status == 101) {
+        state_ = State::Open;
+        send(admission.answer.bytes);
+    } else {
+        close(admission.answer.bytes);
+    }
+    return admission;
 }
 
 Event Client::next(Bytes& input) {
@@ -93,20 +100,40 @@ void Client::end_of_input() {
 }
 
 Transfer Client::flush() {
+    Transfer result = write_owed();
+    blocked_ = result.state == Transfer::State::Blocked;
+    return result;
+}
+
+Transfer Client::write_owed() {
     size_t written = 0;
     while (written < kMaxFlush) {
         const Pieces pieces = owed();
         if (pieces.count == 0) {
-            if (state_ == State::Closing) finish();
-            return {Transfer::State::Done, written, 0};
+            if (state_ == State::Closing && !finish()) break;
+            return {Transfer::State::Done, written};
         }
-        const Transfer result = stream_.write(pieces);
+        Transfer result = stream_.write(pieces);
         if (result.state == Transfer::State::Failed) return result;
         sent(result.size);
         written += result.size;
         if (result.size < pieces.size) break;
     }
-    return {Transfer::State::Blocked, written, 0};
+    return {Transfer::State::Blocked, written};
+}
+
+bool Client::waits_for_output() const {
+    return (blocked_ && !stream_.write_waits_to_read()) ||
+           stream_.read_waits_to_write();
+}
+
+bool Client::can_read(bool readable, bool writable) const {
+    return readable || (writable && stream_.read_waits_to_write());
+}
+
+bool Client::can_flush(bool readable, bool writable) const {
+    return !blocked_ || writable ||
+           (readable && stream_.write_waits_to_read());
 }
 
 /// What goes next, or nothing if that is all for now. Until sent() says
@@ -132,10 +159,12 @@ void Client::sent(size_t n) {
     if (state_ == State::Open && run_) target_ = run_->end();
 }
 
-void Client::finish() {
-    stream_.shut_down_writing();
+/// False if the socket takes no more now.
+bool Client::finish() {
+    if (!stream_.shut_down_writing()) return false;
     leave();
     state_ = input_ended_ ? State::Gone : State::Draining;
+    return true;
 }
 
 void Client::drop() {

@@ -10,7 +10,7 @@
 #include <string_view>
 
 #include "broadcast.h"
-#include "handshake.h"
+#include "gate.h"
 #include "message.h"
 #include "stream.h"
 
@@ -35,24 +35,34 @@ public:
         Gone          // to be destroyed
     };
 
-    /// REQUIRES: rules outlive the client.
-    Client(Accepted peer, const ReaderRules& rules);
+    /// With `tls` the peer may speak TLS. REQUIRES: both outlive the client.
+    Client(Accepted peer, const ReaderRules& rules, const TlsContext* tls);
 
     State state() const { return state_; }
     int fd() const { return stream_.fd(); }
-    const std::string& address() const { return address_; }
+
+    /// Of the visitor, once its request has told whose it is; else its peer's.
+    const std::string& address() const { return peer_.address; }
+
+    /// Whether the subprotocol wschat.v1 was agreed on.
+    bool speaks_v1() const { return v1_; }
+
     const MessageReader& reader() const { return reader_; }
 
     /// Whether its input still means something.
     bool listens() const { return state_ <= State::Open; }
 
+    /// REQUIRES: size >= Stream::kMinRead.
     Transfer read(char* data, size_t size) { return stream_.read(data, size); }
 
-    /// Handshaking: takes bytes of the request. Returns the answer, which the
-    /// client is then owed, once it is known; the state is Open or Closing
-    /// then. If a peer that may do so begins with raw JSON, nothing is
-    /// taken and the state is Raw.
-    std::optional<Answer> shake_hands(Bytes& input, const Site& site);
+    /// Whether bytes can be sent by now: a TLS handshake comes before.
+    bool is_ready() const { return stream_.is_ready(); }
+
+    /// Handshaking: takes bytes of the request. Returns the verdict, whose
+    /// answer the client is then owed, once it is known; the state is Open or
+    /// Closing then. If a peer that may do so begins with raw JSON, nothing
+    /// is taken and the state is Raw.
+    std::optional<Admission> shake_hands(Bytes& input, const GateRules& rules);
 
     /// Open or Raw: the next event, as MessageReader has it, but for the
     /// payload of Close. Pings have been answered, and after Close and Error
@@ -89,6 +99,16 @@ public:
     /// all goes on to Draining, or Gone if its input has ended.
     Transfer flush();
 
+    /// Whether the last flush() was Blocked.
+    bool blocked() const { return blocked_; }
+
+    /// What poll() is to wait for. After that, read() or flush() is to be
+    /// called as the next two say.
+    bool waits_for_input() const { return !input_ended_; }
+    bool waits_for_output() const;
+    bool can_read(bool readable, bool writable) const;
+    bool can_flush(bool readable, bool writable) const;
+
     /// The end, at once.
     void drop();
 
@@ -97,13 +117,15 @@ public:
     Time stalled = Time::max();   // when it must have taken bytes
 
 private:
+    std::optional<Admission> judge(const GateRules& rules);
+    Transfer write_owed();
     Pieces owed();
     void sent(size_t n);
-    void finish();
+    bool finish();
     void leave();
 
     Stream stream_;
-    std::string address_;
+    Peer peer_;
     std::unique_ptr<HeadReader> head_;  // while Handshaking
     MessageReader reader_;
     Broadcast* run_ = nullptr;  // of its room, if it is in one
@@ -113,7 +135,8 @@ private:
     std::string going_;  // own bytes whose turn it is
     size_t gone_ = 0;    // how many of them were sent
     std::string last_words_;
-    bool local_;
+    bool v1_ = false;
+    bool blocked_ = false;
     bool input_ended_ = false;
     State state_ = State::Handshaking;
 };

@@ -10,7 +10,8 @@
 
 #include <getopt.h>
 
-#include "handshake.h"
+#include "address.h"
+#include "origin.h"
 
 namespace wschat {
 
@@ -26,9 +27,16 @@ wschat listens there, otherwise on all addresses. Port 0 takes a free one.
 
   --bind=ADDRESS              listen here instead (repeatable): an IP address,
                               localhost, or unix:PATH[,mode=0660][,group=NAME]
+  --tls-cert=FILE             speak wss:// and https:// with this certificate
+  --tls-key=FILE              and key (PEM); SIGHUP loads both anew
+  --trust-proxy=CIDR          take visitors' addresses from X-Forwarded-For of
+                              such peers (repeatable; also loopback, unix)
+  --origin=ORIGIN             admit pages from there too (repeatable):
+                              scheme://host[:port], null for files, * for any
   --announce=address|none     tell everyone who joins and leaves [address]
   --relay-system              let clients send messages of type "system"
   --no-raw                    take no raw JSON, only WebSocket frames
+  --no-page                   serve no chat page, only WebSockets
   --max-message=BYTES         largest message; suffix K, M or G [1M]
   --max-backlog=BYTES         drop a client that is further behind [4M]
   --handshake-timeout=SECONDS [10]
@@ -50,11 +58,16 @@ enum LongOption {
     kHandshakeTimeout,
     kMaxBacklog,
     kMaxMessage,
+    kNoPage,
     kNoRaw,
+    kOrigin,
     kPingInterval,
     kRelaySystem,
     kStallTimeout,
-    kShowVersion
+    kShowVersion,
+    kTlsCert,
+    kTlsKey,
+    kTrustProxy
 };
 
 constexpr char kShortOptions[] = ":hqv";
@@ -67,11 +80,16 @@ const option kLongOptions[] = {
     {"help", no_argument, nullptr, 'h'},
     {"max-backlog", required_argument, nullptr, kMaxBacklog},
     {"max-message", required_argument, nullptr, kMaxMessage},
+    {"no-page", no_argument, nullptr, kNoPage},
     {"no-raw", no_argument, nullptr, kNoRaw},
+    {"origin", required_argument, nullptr, kOrigin},
     {"ping-interval", required_argument, nullptr, kPingInterval},
     {"quiet", no_argument, nullptr, 'q'},
     {"relay-system", no_argument, nullptr, kRelaySystem},
     {"stall-timeout", required_argument, nullptr, kStallTimeout},
+    {"tls-cert", required_argument, nullptr, kTlsCert},
+    {"tls-key", required_argument, nullptr, kTlsKey},
+    {"trust-proxy", required_argument, nullptr, kTrustProxy},
     {"verbose", no_argument, nullptr, 'v'},
     {"version", no_argument, nullptr, kShowVersion},
     {nullptr, 0, nullptr, 0}};
@@ -212,6 +230,25 @@ bool parse_announce(const std::string& text) {
     return text == "address";
 }
 
+std::string parse_admitted(const std::string& text) {
+    const auto origin = parse_origin(text);
+    if (!origin)
+        bad("--origin", text, "scheme://host[:port], null or * is needed");
+    return *origin;
+}
+
+void trust(AddressSet& proxies, const std::string& text) {
+    if (!proxies.add(text))
+        bad("--trust-proxy", text,
+            "an address, a network such as 10.0.0.0/8, loopback or unix is "
+            "needed");
+}
+
+std::string parse_file(const std::string& what, const std::string& text) {
+    if (text.empty()) bad(what, text, "a file is needed");
+    return text;
+}
+
 [[noreturn]] void refuse_option(int argc, char** argv, int found) {
     const std::string text = argv[std::min(optind, argc) - 1];
     if (found == ':') throw UsageError("option " + text + " needs a value");
@@ -257,7 +294,14 @@ void take_option(int found, const std::string& value, Options& options) {
     switch (found) {
         case kAnnounce: settings.announce = parse_announce(value); break;
         case kRelaySystem: settings.relay_system = true; break;
+        case kNoPage: settings.page = false; break;
         case kNoRaw: settings.rules.raw_json = false; break;
+        case kOrigin: settings.origins.push_back(parse_admitted(value)); break;
+        case kTlsCert:
+            settings.tls_certificate = parse_file("--tls-cert", value);
+            break;
+        case kTlsKey: settings.tls_key = parse_file("--tls-key", value); break;
+        case kTrustProxy: trust(settings.trusted_proxies, value); break;
         case 'q': options.log_level = Log::Level::Error; break;
         case 'v': options.log_level = Log::Level::Debug; break;
         case 'h': options.action = Options::Action::ShowHelp; break;
@@ -302,6 +346,8 @@ Options parse_options(int argc, char** argv) {
     if (binds.empty()) add_endpoints(settings, settings.host, true);
     if (settings.max_backlog < settings.rules.max_message)
         throw UsageError("--max-backlog must not be less than --max-message");
+    if (settings.tls_certificate.empty() != settings.tls_key.empty())
+        throw UsageError("--tls-cert and --tls-key go together");
     return options;
 }
 

@@ -2,12 +2,13 @@
 
 #include <algorithm>
 #include <cstring>
+#include <functional>
 #include <utility>
 
 #include <malloc.h>
+#include <poll.h>
 
-#include "handshake.h"
-#include "json.h"
+#include "chat.h"
 
 namespace wschat {
 
@@ -20,32 +21,34 @@ constexpr Seconds kMinCheck{0.01};     // between two looks at all deadlines
 constexpr Seconds kAcceptRetry{1};
 
 volatile sig_atomic_t stop_signals = 0;
+volatile sig_atomic_t reload_signals = 0;
 
 extern "C" void on_stop_signal(int) { stop_signals = stop_signals + 1; }
+extern "C" void on_reload_signal(int) { reload_signals = 1; }
 
-/// Blocks the stop signals but while asleep in poll. Returns the mask for
-/// that.
+/// Blocks the signals that are heeded but while asleep in poll. Returns the
+/// mask for that.
 sigset_t install_signals() {
-    for (int ignored : {SIGPIPE, SIGHUP, SIGUSR1, SIGUSR2})
-        signal(ignored, SIG_IGN);
-    sigset_t stop;
+    for (int ignored : {SIGPIPE, SIGUSR1, SIGUSR2}) signal(ignored, SIG_IGN);
+    sigset_t heeded;
     sigset_t asleep;
-    sigemptyset(&stop);
+    sigemptyset(&heeded);
     struct sigaction action;
     std::memset(&action, 0, sizeof action);
-    action.sa_handler = on_stop_signal;
-    for (int number : {SIGTERM, SIGINT}) {
+    for (int number : {SIGTERM, SIGINT, SIGHUP}) {
+        action.sa_handler =
+            number == SIGHUP ? on_reload_signal : on_stop_signal;
         sigaction(number, &action, nullptr);
-        sigaddset(&stop, number);
+        sigaddset(&heeded, number);
     }
-    sigprocmask(SIG_BLOCK, &stop, &asleep);
-    sigdelset(&asleep, SIGTERM);
-    sigdelset(&asleep, SIGINT);
+    sigprocmask(SIG_BLOCK, &heeded, &asleep);
+    for (int number : {SIGTERM, SIGINT, SIGHUP}) sigdelset(&asleep, number);
     return asleep;
 }
 
-std::string notice(const std::string& text) {
-    return "{\"type\":\"error\",\"message\":" + quote_json(text) + "}";
+std::optional<TlsContext> load_tls(const Settings& settings) {
+    if (settings.tls_certificate.empty()) return std::nullopt;
+    return TlsContext(settings.tls_certificate, settings.tls_key);
 }
 
 std::string text_of(Seconds seconds) {
@@ -65,6 +68,7 @@ std::string close_text(const Event& event) {
 Server::Server(const Settings& settings, Log& log)
     : settings_(settings),
       log_(log),
+      tls_(load_tls(settings)),
       listeners_(listen_at(settings.endpoints)),
       while_asleep_(install_signals()),
       buffer_(kBuffer),
@@ -75,20 +79,39 @@ Server::Server(const Settings& settings, Log& log)
         if (!listener.endpoint().is_unix) port = listener.endpoint().port;
         places += (places.empty() ? "" : " and ") +
                   listener.endpoint().to_string();
-        polls_.push_back({listener.fd(), POLLIN, 0});
+        poller_.add(listener.fd(), POLLIN);
     }
-    first_client_ = polls_.size();
-    site_.host = host_in_url(settings.host);
-    site_.location = websocket_location(settings.host, port, false);
+    first_client_ = poller_.size();
+    gate_.site.host = host_in_url(settings.host);
+    gate_.site.location =
+        websocket_location(settings.host, port, tls_.has_value());
+    gate_.origins = {settings.host, settings.origins};
+    gate_.trusted = settings.trusted_proxies;
+    gate_.page = settings.page;
     raise_descriptor_limit();
-    log_.info("listening on " + places + ", open ws://" + site_.host + ":" +
-              std::to_string(port) + "/");
+    log_.info("listening on " + places + url_to_open(port));
     log_.flush();
+}
+
+/// How a browser gets here; nothing if it needs a proxy for that.
+std::string Server::url_to_open(int port) const {
+    bool reachable = false;
+    for (const Listener& listener : listeners_) {
+        const Endpoint& endpoint = listener.endpoint();
+        reachable = reachable ||
+                    (!endpoint.is_unix &&
+                     (is_loopback_host(settings_.host) ||
+                      !is_loopback_host(endpoint.address)));
+    }
+    if (!reachable) return "";
+    const std::string scheme = settings_.page ? "http" : "ws";
+    return ", open " + scheme + (tls_ ? "s" : "") + "://" + gate_.site.host +
+           ":" + std::to_string(port) + "/";
 }
 
 void Server::run() {
     while (!finished()) {
-        wait();
+        poller_.wait(next_event(), while_asleep_);
         now_ = Clock::now();
         heed_signals();
         serve();
@@ -106,31 +129,30 @@ bool Server::finished() const {
            (clients_.empty() || now_ >= stop_by_ || stop_signals > 1);
 }
 
-void Server::wait() {
-    const timespec sleep = time_to_sleep();
-    const bool forever = sleep.tv_sec < 0;
-    if (ppoll(polls_.data(), polls_.size(), forever ? nullptr : &sleep,
-              &while_asleep_) >= 0)
-        return;
-    // Interrupted: the entries are as before, and say nothing of now.
-    for (pollfd& entry : polls_) entry.revents = 0;
-}
-
-/// How long to sleep in poll; seconds are -1 if nothing is to be done then.
-timespec Server::time_to_sleep() const {
-    if (room_.end() != flushed_) return {0, 0};
-    const Time next =
-        std::min({next_check_, next_ping_, next_accept_, stop_by_});
-    if (next == Time::max()) return {-1, 0};
-    const auto left = std::max(next - Clock::now(), Clock::duration::zero());
-    const auto whole = std::chrono::duration_cast<std::chrono::seconds>(left);
-    const auto rest =
-        std::chrono::duration_cast<std::chrono::nanoseconds>(left - whole);
-    return {static_cast<time_t>(whole.count()), rest.count()};
+/// Until when there is nothing to do but what poll tells.
+Server::Time Server::next_event() const {
+    if (room_.end() != flushed_) return now_;
+    return std::min({next_check_, next_ping_, next_accept_, stop_by_});
 }
 
 void Server::heed_signals() {
+    // poll() lets no signal through while it always finds something ready.
+    sigset_t blocked;
+    sigprocmask(SIG_SETMASK, &while_asleep_, &blocked);
+    sigprocmask(SIG_SETMASK, &blocked, nullptr);
+    if (std::exchange(reload_signals, 0)) reload();
     if (stop_signals > 0 && !stopping_) stop();
+}
+
+void Server::reload() {
+    if (!tls_) return log_.info("SIGHUP: there is nothing to reload");
+    try {
+        tls_->reload();
+        log_.info("SIGHUP: the certificate was reloaded");
+    } catch (const std::exception& error) {
+        log_.error("SIGHUP: " + std::string(error.what()) +
+                   "; the former certificate stays in use");
+    }
 }
 
 /// Stops listening and closes every client with 1001.
@@ -140,7 +162,7 @@ void Server::stop() {
     stop_by_ = after(settings_.close_timeout);
     next_accept_ = next_ping_ = Time::max();
     listeners_.clear();
-    for (size_t i = 0; i < first_client_; ++i) polls_[i].fd = -1;
+    for (size_t i = 0; i < first_client_; ++i) poller_.mute(i);
     for (size_t i = 0; i < clients_.size(); ++i) {
         Client& client = clients_[i];
         if (client.state() == Client::State::Open)
@@ -156,7 +178,7 @@ void Server::stop() {
 void Server::accept_new() {
     if (now_ >= next_accept_) set_accepting(true);
     for (size_t i = 0; i < listeners_.size(); ++i)
-        if (polls_[i].revents) accept_at(i);
+        if (poller_.happened(i)) accept_at(i);
 }
 
 void Server::accept_at(size_t listener) {
@@ -173,9 +195,11 @@ void Server::accept_at(size_t listener) {
             starved_ = false;
             return;
         }
-        log_.debug(peer.address + " accepted");
-        polls_.push_back({peer.fd.get(), POLLIN, 0});
-        clients_.emplace_back(std::move(peer), settings_.rules);
+        log_.debug(peer.peer.address + " accepted");
+        poller_.add(peer.fd.get(), POLLIN);
+        const bool tls = tls_ && !listeners_[listener].endpoint().is_unix;
+        clients_.emplace_back(std::move(peer), settings_.rules,
+                              tls ? &*tls_ : nullptr);
         clients_.back().heard = now_;
         set_timer(clients_.back().deadline, settings_.handshake_timeout);
     }
@@ -183,7 +207,7 @@ void Server::accept_at(size_t listener) {
 
 void Server::set_accepting(bool accepting) {
     for (size_t i = 0; i < listeners_.size(); ++i)
-        polls_[i].events = accepting ? POLLIN : 0;
+        poller_.watch(i, accepting ? POLLIN : 0);
     next_accept_ = Time::max();
     if (!accepting) next_accept_ = after(kAcceptRetry);
 }
@@ -191,12 +215,12 @@ void Server::set_accepting(bool accepting) {
 // Reading
 
 void Server::serve() {
-    const size_t count = clients_.size();
-    for (size_t i = 0; i < count; ++i) {
-        const short happened = poll_of(i).revents;
-        if (!happened) continue;
+    for (size_t entry : poller_.ready()) {
+        if (entry < first_client_) continue;
+        const size_t i = entry - first_client_;
+        const short what = happened(i);
         touched_.push_back(i);
-        if (happened != POLLOUT) read(i);
+        if (clients_[i].can_read(what & ~POLLOUT, what & POLLOUT)) read(i);
     }
 }
 
@@ -210,7 +234,7 @@ void Server::read(size_t i) {
             client.heard = now_;
             return take(i, {buffer_.data(), result.size});
         case Transfer::State::Failed:
-            return lose(client, std::string("left: ") + strerror(result.error));
+            return lose(client, "left: " + result.error);
         case Transfer::State::Eof: return end_of_input(i);
     }
 }
@@ -230,19 +254,36 @@ void Server::take(size_t i, Bytes input) {
 }
 
 void Server::shake_hands(Client& client, Bytes& input) {
-    const auto answer = client.shake_hands(input, site_);
+    const auto admission = client.shake_hands(input, gate_);
     if (client.state() == Client::State::Raw) {
         client.deadline = Time::max();
         log_.debug(client.address() + " sends raw JSON");
     }
-    if (!answer) return;
-    if (client.state() == Client::State::Open) return admit(client);
+    if (!admission) return;
+    mention_ignored(admission->visitor);
+    if (client.state() == Client::State::Open) return welcome(client);
     closing(client);
-    log_.info(client.address() + " refused: " +
-              std::to_string(answer->status) + " " + answer->why);
+    const std::string status = std::to_string(admission->answer.status);
+    if (admission->page)
+        log_.debug(client.address() + " was given a page: " + status);
+    else
+        log_.info(client.address() + " refused: " + status + " " +
+                  admission->answer.why);
 }
 
-void Server::admit(Client& client) {
+/// A proxy on this machine whose word does not count is a mistake in the
+/// options, most likely.
+void Server::mention_ignored(const Visitor& visitor) {
+    const bool by_proxy = visitor.ignored &&
+                          (visitor.address == kUnixAddress ||
+                           is_loopback_host(visitor.address));
+    if (!by_proxy || std::exchange(mentioned_ignored_, true)) return;
+    const bool is_unix = visitor.address == kUnixAddress;
+    log_.warning(visitor.address + " sends X-Forwarded-For, which is ignored"
+                 " without --trust-proxy=" + (is_unix ? "unix" : "loopback"));
+}
+
+void Server::welcome(Client& client) {
     client.deadline = Time::max();
     client.join(room_);
     if (++members_ == 1 && settings_.ping_interval.count() > 0)
@@ -274,20 +315,11 @@ void Server::refuse_input(Client& client, const Event& event) {
 }
 
 void Server::relay(Client& client, std::string_view text) {
-    using Reserved = JsonCheck::Reserved;
-    const JsonCheck json = check_json(text);
-    if (json.verdict == JsonCheck::Verdict::Malformed)
-        return client.tell(notice("not relayed: " + std::string(json.reason) +
-                                  " at byte " + std::to_string(json.offset)));
-    if (json.verdict == JsonCheck::Verdict::Falsy) return;
-    const bool may_speak_for_system =
-        settings_.relay_system || client.state() == Client::State::Raw;
-    if (json.reserved == Reserved::None ||
-        (json.reserved == Reserved::System && may_speak_for_system))
-        return room_.publish(text);
-    client.tell(notice("not relayed: the type \"" +
-                       std::string(reserved_name(json.reserved)) +
-                       "\" is reserved"));
+    const bool raw_peer = client.state() == Client::State::Raw;
+    const Ruling ruling = rule_on(
+        text, {settings_.relay_system || raw_peer, client.speaks_v1()});
+    if (ruling.relay) room_.publish(text);
+    if (!ruling.reply.empty()) client.tell(ruling.reply);
 }
 
 /// A raw peer has the handshake's time for each object from its first byte.
@@ -304,7 +336,6 @@ void Server::end_of_input(size_t i) {
     if (client.listens() && client.reader().inside_raw())
         client.tell(notice("not relayed: the object has no end"));
     client.end_of_input();
-    poll_of(i).events = 0;
     if (client.state() == Client::State::Closing) closing(client);
     if (was_open) left(client, "left: connection ended");
 }
@@ -324,27 +355,37 @@ void Server::flush() {
 
 void Server::flush(size_t i) {
     Client& client = clients_[i];
-    pollfd& entry = poll_of(i);
-    if (client.state() == Client::State::Gone) return;
-    const bool was_blocked = entry.events & POLLOUT;
-    if (was_blocked && !(entry.revents & POLLOUT)) return limit_backlog(client);
+    const short what = happened(i);
+    if (client.state() != Client::State::Gone &&
+        client.can_flush(what & ~POLLOUT, what & POLLOUT))
+        write(i);
+    limit_backlog(client);
+    if (client.state() == Client::State::Gone) return gone_.push_back(i);
+    await(i);
+}
 
+void Server::write(size_t i) {
+    Client& client = clients_[i];
+    const bool was_blocked = client.blocked();
     const Client::State before = client.state();
     const Transfer result = client.flush();
     if (result.state == Transfer::State::Failed)
-        return lose(client, std::string("left: ") + strerror(result.error));
+        return lose(client, "left: " + result.error);
     // Only a socket that was full tells that the peer takes bytes.
     if (was_blocked && result.size > 0) client.heard = now_;
-    if (result.state == Transfer::State::Done) {
-        entry.events &= ~POLLOUT;
+    if (result.state == Transfer::State::Done)
         client.stalled = Time::max();
-    } else {
-        entry.events |= POLLOUT;
-        if (!was_blocked || result.size > 0)
-            set_timer(client.stalled, settings_.stall_timeout);
-    }
+    else if (!was_blocked || result.size > 0)
+        set_timer(client.stalled, settings_.stall_timeout);
     if (client.state() != before) closing(client);
-    limit_backlog(client);
+}
+
+void Server::await(size_t i) {
+    const Client& client = clients_[i];
+    short events = 0;
+    if (client.waits_for_input()) events |= POLLIN;
+    if (client.waits_for_output()) events |= POLLOUT;
+    poller_.watch(first_client_ + i, events);
 }
 
 /// What was published in this turn does not count: nobody has had the time
@@ -376,10 +417,14 @@ void Server::set_timer(Time& timer, Seconds seconds) {
 
 void Server::ping() {
     next_ping_ = members_ > 0 ? after(settings_.ping_interval) : Time::max();
-    for (Client& client : clients_)
+    for (size_t i = 0; i < clients_.size(); ++i) {
+        Client& client = clients_[i];
         if (client.state() == Client::State::Open &&
-            client.heard <= ping_before_last_)
+            client.heard <= ping_before_last_) {
             lose(client, "dropped: answers no ping");
+            touched_.push_back(i);
+        }
+    }
     ping_before_last_ = std::exchange(last_ping_, now_);
     room_.ping();
 }
@@ -388,9 +433,10 @@ void Server::check_deadlines() {
     Time next = Time::max();
     for (size_t i = 0; i < clients_.size(); ++i) {
         Client& client = clients_[i];
+        if (now_ >= std::min(client.deadline, client.stalled))
+            touched_.push_back(i);
         if (now_ >= client.deadline) {
             expire(client);
-            touched_.push_back(i);
         } else if (now_ >= client.stalled) {
             lose(client, "dropped: took nothing for " +
                              text_of(settings_.stall_timeout));
@@ -402,7 +448,10 @@ void Server::check_deadlines() {
 
 /// The time of the client's state is over.
 void Server::expire(Client& client) {
-    if (client.state() == Client::State::Handshaking) {
+    if (client.state() == Client::State::Handshaking && !client.is_ready()) {
+        client.drop();
+        log_.info(client.address() + " refused: no TLS handshake in time");
+    } else if (client.state() == Client::State::Handshaking) {
         const Answer answer = refuse(408, "no request in time");
         client.close(answer.bytes);
         closing(client);
@@ -443,9 +492,8 @@ void Server::left(Client& client, const std::string& why) {
 }
 
 void Server::announce(const Client& client, const char* what) {
-    if (!settings_.announce) return;
-    room_.publish("{\"type\":\"system\",\"message\":" +
-                  quote_json(client.address() + " " + what) + "}");
+    if (settings_.announce)
+        room_.publish(system_message(client.address() + " " + what));
 }
 
 std::string Server::count_members() const {
@@ -455,20 +503,22 @@ std::string Server::count_members() const {
 
 /// Destroys who is gone. The last one takes the place of each.
 void Server::sweep() {
-    const size_t count = clients_.size();
-    for (size_t i = count; i-- > 0;) {
-        if (clients_[i].state() != Client::State::Gone) continue;
+    if (gone_.empty()) return;
+    // From the last to the first: who comes to a place stays.
+    std::sort(gone_.begin(), gone_.end(), std::greater<size_t>());
+    gone_.erase(std::unique(gone_.begin(), gone_.end()), gone_.end());
+    const size_t before = clients_.size();
+    for (size_t i : gone_) {
         std::swap(clients_[i], clients_.back());
         clients_.pop_back();
-        poll_of(i) = polls_.back();
-        polls_.pop_back();
+        poller_.remove(first_client_ + i);
     }
-    if (clients_.size() == count) return;
+    gone_.clear();
     if (starved_ && !stopping_) set_accepting(true);
-    if (polls_.size() < polls_.capacity() / 4) {
-        polls_.shrink_to_fit();
-        malloc_trim(0);
-    }
+    peak_ = std::max(peak_, before);
+    if (clients_.size() >= peak_ / 4) return;
+    peak_ = clients_.size();
+    malloc_trim(0);
 }
 
 }  // namespace wschat

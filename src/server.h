@@ -1,10 +1,10 @@
 // The daemon: listeners, clients, their room, the poll loop and the signals.
 #pragma once
 
-#include <poll.h>
 #include <signal.h>
 
 #include <deque>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -12,8 +12,10 @@
 #include "broadcast.h"
 #include "client.h"
 #include "log.h"
+#include "poller.h"
 #include "settings.h"
 #include "socket.h"
+#include "tls.h"
 
 namespace wschat {
 
@@ -25,17 +27,18 @@ public:
     Server(const Settings& settings, Log& log);
 
     /// Serves until SIGTERM or SIGINT, then says goodbye to every client. A
-    /// second signal ends it at once.
+    /// second signal ends it at once. SIGHUP loads the certificate anew.
     void run();
 
 private:
     using Clock = std::chrono::steady_clock;
     using Time = Client::Time;
 
+    std::string url_to_open(int port) const;
     bool finished() const;
-    void wait();
-    timespec time_to_sleep() const;
+    Time next_event() const;
     void heed_signals();
+    void reload();
     void stop();
 
     void accept_new();
@@ -46,7 +49,8 @@ private:
     void read(size_t i);
     void take(size_t i, Bytes input);
     void shake_hands(Client& client, Bytes& input);
-    void admit(Client& client);
+    void welcome(Client& client);
+    void mention_ignored(const Visitor& visitor);
     void handle(Client& client, const Event& event);
     void refuse_input(Client& client, const Event& event);
     void relay(Client& client, std::string_view text);
@@ -55,6 +59,7 @@ private:
 
     void flush();
     void flush(size_t i);
+    void write(size_t i);
     void limit_backlog(Client& client);
     void limit_own(size_t i);
 
@@ -71,21 +76,27 @@ private:
     std::string count_members() const;
     void sweep();
 
-    pollfd& poll_of(size_t i) { return polls_[first_client_ + i]; }
+    short happened(size_t i) const {
+        return poller_.happened(first_client_ + i);
+    }
+    void await(size_t i);
 
     const Settings& settings_;
     Log& log_;
+    std::optional<TlsContext> tls_;
     std::vector<Listener> listeners_;
-    Site site_;
+    GateRules gate_;
     sigset_t while_asleep_;
     std::vector<char> buffer_;
 
     // One entry for each listener, then one for each client, kept in step.
-    std::vector<pollfd> polls_;
+    Poller poller_;
     size_t first_client_ = 0;
     std::deque<Client> clients_;  // none moves when another comes
     std::vector<size_t> touched_;  // clients that were served in this turn
+    std::vector<size_t> gone_;     // those that are to be destroyed
     size_t members_ = 0;           // clients that are Open
+    size_t peak_ = 0;  // connections, since memory was last given back
 
     Broadcast room_;
     uint64_t flushed_ = 0;  // the room's end when clients were last flushed
@@ -98,6 +109,7 @@ private:
     Time next_accept_ = Time::max();  // try again, when out of descriptors
     Time stop_by_ = Time::max();
     bool stopping_ = false;
+    bool mentioned_ignored_ = false;  // the log names --trust-proxy
     bool starved_ = false;  // out of descriptors, and the log says so
 };
 

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "address.h"
 #include "message.h"
 #include "socket.h"
 
@@ -21,6 +22,11 @@ struct Settings {
     bool announce = true;       // tell the room who joins and leaves
     bool relay_system = false;  // clients may send type "system"
     ReaderRules rules;
+    AddressSet trusted_proxies;
+    std::vector<std::string> origins;  // as parse_origin() has them
+    bool page = true;                  // the chat page, for browsers
+    std::string tls_certificate;       // PEM files; both or neither
+    std::string tls_key;
     uint64_t max_backlog = 4 << 20;  // bytes that a client may be behind
 
     Seconds handshake_timeout{10};

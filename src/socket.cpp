@@ -125,16 +125,15 @@ std::string ip_text(int family, const void* address) {
     return inet_ntop(family, address, text, sizeof text) ? text : "?";
 }
 
-void describe_peer(const Address& peer, Accepted& accepted) {
-    if (peer.any.sa_family == AF_INET) {
-        accepted.address = ip_text(AF_INET, &peer.v4.sin_addr);
-        accepted.local = ntohl(peer.v4.sin_addr.s_addr) >> 24 == 127;
-    } else if (peer.any.sa_family == AF_INET6) {
-        accepted.address = ip_text(AF_INET6, &peer.v6.sin6_addr);
-        accepted.local = IN6_IS_ADDR_LOOPBACK(&peer.v6.sin6_addr);
-    } else {
-        accepted.address = "unix";
-        accepted.local = true;
+Peer describe(const Address& address) {
+    switch (address.any.sa_family) {
+        case AF_INET:
+            return {ip_text(AF_INET, &address.v4.sin_addr),
+                    ntohl(address.v4.sin_addr.s_addr) >> 24 == 127};
+        case AF_INET6:
+            return {ip_text(AF_INET6, &address.v6.sin6_addr),
+                    bool(IN6_IS_ADDR_LOOPBACK(&address.v6.sin6_addr))};
+        default: return {kUnixAddress, true};
     }
 }
 
@@ -158,12 +157,6 @@ std::string Endpoint::to_string() const {
     if (is_unix) return "unix:" + address;
     const bool v6 = address.find(':') != address.npos;
     return (v6 ? "[" + address + "]" : address) + ":" + std::to_string(port);
-}
-
-bool is_ip_address(const std::string& text) {
-    in6_addr any;
-    return inet_pton(AF_INET, text.c_str(), &any) == 1 ||
-           inet_pton(AF_INET6, text.c_str(), &any) == 1;
 }
 
 // With the other constructor done, a throw from here runs the destructor.
@@ -243,7 +236,7 @@ Accepted accept_from(const Listener& listener) {
         if (fd >= 0) {
             accepted.fd = Fd(fd);
             accepted.state = Accepted::State::Peer;
-            describe_peer(peer, accepted);
+            accepted.peer = describe(peer);
             return accepted;
         }
         if (errno == EINTR || errno == ECONNABORTED) continue;

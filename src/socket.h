@@ -9,6 +9,8 @@
 #include <utility>
 #include <vector>
 
+#include "address.h"
+
 namespace wschat {
 
 /// A file descriptor that is closed with its owner. -1 is none.
@@ -40,9 +42,6 @@ struct Endpoint {
     /// As in "127.0.0.1:9600", "[::1]:9600" or "unix:/run/chat".
     std::string to_string() const;
 };
-
-/// Whether this is an IPv4 or IPv6 address in numbers.
-bool is_ip_address(const std::string& text);
 
 /// A listening, non-blocking socket. The socket options are those that every
 /// accepted connection inherits. A unix socket is removed with its listener,
@@ -81,9 +80,8 @@ std::vector<Listener> listen_at(const std::vector<Endpoint>& endpoints);
 struct Accepted {
     enum class State { Peer, None, OutOfDescriptors };
     State state = State::None;
-    Fd fd;                // non-blocking
-    std::string address;  // numeric, without a port, or "unix"
-    bool local = false;   // a loopback or unix peer
+    Fd fd;  // non-blocking
+    Peer peer;
 };
 
 /// Accepts one connection if there is one. Never blocks; a connection that

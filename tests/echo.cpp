@@ -28,8 +28,10 @@ void echo(Client& client, const Event& event) {
 }
 
 void take(Client& client, Bytes input) {
+    static const GateRules gate{
+        {"localhost", "ws://localhost/"}, {"localhost", {"*"}}, {}, false};
     if (client.state() == Client::State::Handshaking)
-        client.shake_hands(input, {"localhost", "ws://localhost/"});
+        client.shake_hands(input, gate);
     while (client.listens() && client.state() != Client::State::Handshaking) {
         const Event event = client.next(input);
         if (event.kind == Event::Kind::NeedMore) return;
@@ -77,7 +79,7 @@ void run(const Endpoint& endpoint, const ReaderRules& rules) {
         Accepted peer = accept_from(listener);
         if (peer.state != Accepted::State::Peer) continue;
         polls.push_back({peer.fd.get(), POLLIN, 0});
-        clients.emplace_back(std::move(peer), rules);
+        clients.emplace_back(std::move(peer), rules, nullptr);
     }
 }
 

@@ -184,8 +184,8 @@ TEST_CASE("a TCP peer is accepted with its address, and does not block") {
     const Fd peer = connect_to(listener.endpoint());
     const Accepted accepted = accept_next(listener);
     REQUIRE((accepted.state == Accepted::State::Peer));
-    CHECK(accepted.address == "127.0.0.1");
-    CHECK(accepted.local);
+    CHECK(accepted.peer.address == "127.0.0.1");
+    CHECK(accepted.peer.local);
     CHECK((fcntl(accepted.fd.get(), F_GETFL) & O_NONBLOCK) != 0);
     CHECK((fcntl(accepted.fd.get(), F_GETFD) & FD_CLOEXEC) != 0);
     int no_delay = 0;
@@ -216,8 +216,8 @@ TEST_CASE("a unix socket lives as long as its listener") {
         const Fd peer = connect_to(listener.endpoint());
         const Accepted accepted = accept_next(listener);
         REQUIRE((accepted.state == Accepted::State::Peer));
-        CHECK(accepted.address == "unix");
-        CHECK(accepted.local);
+        CHECK(accepted.peer.address == "unix");
+        CHECK(accepted.peer.local);
     }
     CHECK_FALSE(std::filesystem::exists(path));
 }

@@ -8,6 +8,7 @@
   const kPatience = 10000;       // ms for a message to come back
   const kTogether = 5 * 60000;   // ms between messages under one heading
   const kHues = 8;               // colours for names, in style.css
+  const kId = /^m-[0-9a-f]{24}$/;
   const kGone = [1000, 1001, 1005, 1006, 1012, 1013];  // closes that say no more
 
   const $ = (id) => document.getElementById(id);
@@ -55,6 +56,14 @@
     $('who').showModal();
   };
 
+  // A dialog gives the focus back, but in Chromium without the caret: what is
+  // typed then goes nowhere.
+  const endAsking = () => {
+    $('who').close();
+    text.blur();
+    text.focus();
+  };
+
   $('rename').addEventListener('click', askName);
 
   $('who').addEventListener('submit', (event) => {
@@ -64,10 +73,13 @@
     if (!$('name').reportValidity()) return;
     setName(wanted);
     stored.name = name;
-    $('who').close();
+    endAsking();
   });
 
-  $('who').addEventListener('close', () => text.focus());
+  $('who').addEventListener('cancel', (event) => {
+    event.preventDefault();
+    endAsking();
+  });
 
   // ---- What the reader has seen ------------------------------------------
 
@@ -115,7 +127,7 @@
   // Once a frame, however many messages arrived, and when the window changes.
   const resized = new ResizeObserver(() => { if (following) toEnd(); });
   resized.observe(log);
-  resized.observe($('pages'));
+  resized.observe($('talk'));
 
   $('fresh').addEventListener('click', () => {
     follow();
@@ -149,15 +161,17 @@
     return value === undefined || value === null ? '' : JSON.stringify(value);
   };
 
-  // What a message of either family says; null if it is something else.
+  // What a message of either family says; null if it is something else. Ids are
+  // heeded if they are of this page's making: others may mean anything by them.
   const understand = (value) => {
-    const fields = { message: value?.username, usermsg: value?.name };
-    if (!Object.hasOwn(fields, value?.type)) return null;
+    const old = value?.type === 'usermsg';
+    if (!old && value?.type !== 'message') return null;
+    const who = asText(old ? value.name : value.username).trim();
     const said = {
-      name: asText(fields[value.type]).trim().slice(0, kMaxName) || 'Anonymous',
+      name: who.slice(0, kMaxName) || 'Anonymous',
       text: asText(value.message),
-      color: value.type === 'usermsg' ? asText(value.color) : '',
-      id: asText(value.id).slice(0, 64),
+      color: old ? asText(value.color) : '',
+      id: kId.test(value.id) ? value.id : '',
     };
     return said.text ? said : null;
   };
@@ -202,17 +216,16 @@
     return item;
   };
 
-  // One heading for what the same person says in a row.
-  const stamp = (item, said, own) => {
-    const now = new Date();
+  // Sets the time, and hides the heading if the one before still holds.
+  const stamp = (item, said, own, now = new Date()) => {
     const time = item.querySelector('time');
     time.dateTime = now.toISOString();
     time.textContent = clock.format(now);
     time.title = calendar.format(now);
-    const same = last && last.own === own && last.name === said.name &&
+    const more = last !== null && last.own === own && last.name === said.name &&
       now - last.at < kTogether;
-    item.classList.toggle('more', Boolean(same));
-    if (!same) last = { own, name: said.name, at: now };
+    item.classList.toggle('more', more);
+    return more ? last : { own, name: said.name, at: now };
   };
 
   const append = (item) => {
@@ -225,7 +238,7 @@
   };
 
   const appendMessage = (item, said, own) => {
-    stamp(item, said, own);
+    last = stamp(item, said, own);
     if (said.id) {
       item.dataset.id = said.id;
       shown.set(said.id, said);
@@ -261,9 +274,11 @@
   // known what became of it.
   const outbox = new Map();
 
-  const randomId = () =>
-    Array.from(crypto.getRandomValues(new Uint32Array(3)), (n) => n.toString(36))
-      .join('');
+  const randomId = () => {
+    const bytes = crypto.getRandomValues(new Uint8Array(12));
+    const digits = [...bytes].map((n) => n.toString(16).padStart(2, '0'));
+    return `m-${digits.join('')}`;
+  };
 
   const setState = (mine, state) => {
     clearTimeout(mine.timer);
@@ -274,12 +289,20 @@
       mine.timer = setTimeout(() => setState(mine, 'lost'), kPatience);
       return;
     }
-    const fate = make('p', 'fate', state === 'lost' ? 'Not sent? ' : 'Waiting');
+    const fate = make('p', 'fate', 'Waiting for a connection');
     if (state === 'lost') {
+      fate.textContent = 'Not sent? ';
       fate.append(button('Retry', () => retry(mine)), ' ',
         button('Discard', () => discard(mine)));
     }
     mine.item.append(fate);
+    showLost();
+  };
+
+  // The outbox itself is not read aloud: each message would be, twice.
+  const showLost = () => {
+    const lost = [...outbox.values()].some((mine) => mine.state === 'lost');
+    setText($('spoken'), lost ? 'A message may not have been sent.' : '');
   };
 
   const hand = (mine) => {
@@ -314,6 +337,7 @@
     clearTimeout(mine.timer);
     outbox.delete(mine.message.id);
     mine.item.remove();
+    showLost();
   };
 
   const inFlight = () => [...outbox.values()].filter((m) => m.state === 'sent');
@@ -406,8 +430,8 @@
   $('compose').addEventListener('submit', (event) => {
     event.preventDefault();
     text.focus();
-    const words = text.value.trim();
-    if (!words) return;
+    const words = text.value.trimEnd();
+    if (!words.trim()) return;
     if (!name) return askName();
     text.value = '';
     notify('');

@@ -15,12 +15,12 @@
 //     ws: and wss:; without one it is the page's own, less its query.
 //
 //     protocol   'wschat.v1'  subprotocol to ask for; null for servers that
-//                             know none, which are then never pinged
+//                             know none: browsers refuse those if asked
 //     queue      1000         messages kept while there is no connection
 //     retry      1000         the first retry comes within so many ms; the
-//     retryMax   30000        longest wait doubles up to this
-//     silence    30000        ms without a word until the server is asked
-//     answer     10000        ms it has for its answer
+//     retryMax   30000        longest wait grows by half each time, up to this
+//     silence    30000        ms without a word until the server is pinged,
+//     answer     10000        and ms it has to answer (with a subprotocol only)
 //     handshake  20000        ms that connecting may take
 //
 // send(object)    Sends it as JSON, now or as soon as there is a connection, in
@@ -66,7 +66,7 @@
     const result = new URL(url ?? location.href, globalThis.location?.href);
     result.protocol = result.protocol.replace('http', 'ws');
     result.hash = '';
-    if (url === undefined) result.search = '';
+    if (url == null) result.search = '';
     return result.href;
   };
 
@@ -181,10 +181,12 @@
       const { protocol, silence, answer } = this.#options;
       clearTimeout(this.#timer);
       if (!protocol || this.#socket.protocol !== protocol) return;
-      const left = this.#heardAt + silence - Date.now();
+      const now = Date.now();
+      // Not in the future, though somebody set the clock back.
+      this.#heardAt = Math.min(this.#heardAt, now);
+      const left = this.#heardAt + silence - now;
       if (left > 0) {
-        // Not longer, if somebody set the clock back.
-        this.#wait(Math.min(left, silence), () => this.#watch());
+        this.#wait(left, () => this.#watch());
         return;
       }
       this.#asked = true;
@@ -214,12 +216,13 @@
     }
 
     // Full jitter: clients that lost their server in the same moment come back
-    // spread over the whole wait. A connection counts as a success only if it
+    // spread over the whole wait. It grows slowly enough to be back within a few
+    // seconds of a server that was restarted. A connection counts as a success only if it
     // held for as long as the wait would be; else a server that accepts and
     // hangs up at once would be called again and again without a pause.
     #backoff() {
       const { retry, retryMax } = this.#options;
-      const longest = () => Math.min(retryMax, retry * 2 ** this.#failures);
+      const longest = () => Math.min(retryMax, retry * 1.5 ** this.#failures);
       const held = this.#openedAt !== null &&
         Date.now() - this.#openedAt >= longest();
       if (held) this.#failures = 0;

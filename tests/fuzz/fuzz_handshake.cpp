@@ -1,6 +1,6 @@
 // The input is a stream for HeadReader, which its own bytes cut into pieces, a
-// head for answer_request(), and the value of a header in a good handshake.
-// Its first byte chooses the header.
+// head for admit(), and the value of a header in a good handshake. Its first
+// byte chooses the header.
 #include <algorithm>
 #include <array>
 #include <cstdlib>
@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "handshake.h"
+#include "gate.h"
 
 using namespace wschat;
 
@@ -23,10 +23,23 @@ enum Header : size_t {
     kKey,
     kLength,
     kUnknown,
+    kOrigin,
+    kForwardedFor,
+    kNoneMatch,
     kHeaders
 };
 
-const Site kSite{"example.com", "wss://example.com:9600/websocket.php"};
+const Peer kPeer{"10.0.0.1", false};
+
+GateRules make_rules() {
+    GateRules rules;
+    rules.site = {"example.com", "wss://example.com:9600/websocket.php"};
+    rules.origins = {"example.com"};
+    rules.trusted.add("10.0.0.0/8");
+    return rules;
+}
+
+const GateRules kRules = make_rules();
 
 // Not assert(), which a build may leave out.
 void require(bool condition) {
@@ -59,18 +72,25 @@ void require_whole_line(std::string_view head) {
     require(head.find('\0') == head.npos);
 }
 
-void test_answer(std::string_view head) {
-    const Answer answer = answer_request(head, kSite);
-    const std::initializer_list<int> statuses = {101, 400, 405, 426};
+void test_answer(const HeadReader& head) {
+    const Admission admission = admit(head, kPeer, kRules);
+    const Answer& answer = admission.answer;
+    const std::initializer_list<int> statuses = {101, 200, 304, 400, 403,
+                                                 404, 405, 426, 431};
     require(std::count(statuses.begin(), statuses.end(), answer.status) == 1);
     const std::string start = "HTTP/1.1 " + std::to_string(answer.status);
     require(answer.bytes.compare(0, start.size(), start) == 0);
     require(answer.bytes.find("\r\n\r\n") != std::string::npos);
-    // Nothing that the peer wrote gets to it, nor into the log.
-    for (char c : answer.bytes + answer.why)
-        require((c >= ' ' && c <= '~') || c == '\r' || c == '\n');
-    require(answer.bytes.size() < 512);
+    require(canonical_address(admission.visitor.address) ==
+            admission.visitor.address);
     if (answer.status == 101) require(answer.why.empty());
+    require(admission.page == (answer.status == 200 || answer.status == 304));
+    if (admission.page) return;
+    // Nothing that the peer wrote gets to it, nor into the log, but for the
+    // origin that is refused.
+    require(answer.bytes.size() < 512);
+    for (char c : answer.bytes + (answer.status == 403 ? "" : answer.why))
+        require((c >= ' ' && c <= '~') || c == '\r' || c == '\n');
 }
 
 void test_reader(std::string_view stream) {
@@ -85,9 +105,10 @@ void test_reader(std::string_view stream) {
     require(taken <= kMaxHead);
     require(taken == stream.size() ||
             whole.state() != HeadReader::State::NeedMore);
-    if (whole.state() != HeadReader::State::Complete) return;
-    require_whole_line(whole.text());
-    test_answer(whole.text());
+    if (whole.state() == HeadReader::State::NeedMore) return;
+    if (whole.state() == HeadReader::State::Complete)
+        require_whole_line(whole.text());
+    test_answer(whole);
 }
 
 /// A good handshake, but with this value in one of its headers.
@@ -100,6 +121,9 @@ std::string handshake_with(size_t header, std::string_view value) {
         "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
         "Content-Length: 0",
         "X-Unknown: x",
+        "Origin: https://example.com",
+        "X-Forwarded-For: 203.0.113.7",
+        "If-None-Match: *",
     };
     std::string& line = lines[header];
     line = line.substr(0, line.find(' ') + 1).append(value);
@@ -124,14 +148,14 @@ bool is_key(std::string_view key) {
 
 void test_header(size_t header, std::string_view value) {
     const std::string head = handshake_with(header, value);
-    test_answer(head);
     HeadReader reader;
     const size_t taken = feed(reader, head);
     const bool one_line = reader.state() == HeadReader::State::Complete &&
                           taken == head.size() &&
                           value.find('\r') == value.npos;
     if (!one_line) return;
-    const bool accepted = answer_request(head, kSite).status == 101;
+    test_answer(reader);
+    const bool accepted = admit(reader, kPeer, kRules).answer.status == 101;
     if (header == kVersion) require(accepted == (trim(value) == "13"));
     if (header == kKey) require(accepted == is_key(trim(value)));
     if (header == kLength) require(accepted == (trim(value) == "0"));
@@ -151,7 +175,6 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     const std::vector<char> copy(data, data + size);
     const std::string_view input(copy.data(), copy.size());
     test_reader(input);
-    test_answer(input);
     if (input.empty()) return 0;
     const auto choice = static_cast<unsigned char>(input[0]);
     test_header(choice % kHeaders, input.substr(1));

@@ -80,8 +80,8 @@ TEST_CASE("who has not shaken hands is announced to nobody") {
     Daemon daemon({"--announce=address"});
     Peer ann = join_announced(daemon);
     Peer refused(daemon);
-    refused.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
-    refused.is_refused(426);
+    refused.send("GET /x HTTP/1.1\r\nHost: a\r\n\r\n");
+    refused.is_refused(404);
     refused.hang_up();
     Peer publisher(daemon);
     publisher.send("{\"a\":1}");

@@ -248,12 +248,18 @@ TEST_CASE("a start that fails leaves no unix socket behind") {
 TEST_CASE("the line that it listens tells where, and what to open") {
     Daemon v4({}, "127.0.0.1");
     CHECK(v4.log() == "wschat: listening on " + at_port("127.0.0.1", v4) +
-                          ", open ws://" + at_port("127.0.0.1", v4) + "/\n");
+                          ", open http://" + at_port("127.0.0.1", v4) + "/\n");
     Daemon v6({}, "::1");
     CHECK(v6.log() == "wschat: listening on " + at_port("[::1]", v6) +
-                          ", open ws://" + at_port("[::1]", v6) + "/\n");
-    Daemon both({}, "localhost");
+                          ", open http://" + at_port("[::1]", v6) + "/\n");
+    Daemon both({"--no-page"}, "localhost");
     CHECK(both.log() == "wschat: listening on " + at_port("127.0.0.1", both) +
                             " and " + at_port("[::1]", both) + ", open ws://" +
                             at_port("localhost", both) + "/\n");
+}
+
+TEST_CASE("where only a proxy can connect, there is nothing to open") {
+    Daemon daemon({"--bind=127.0.0.1"}, "example.com");
+    CHECK(daemon.log() ==
+          "wschat: listening on " + at_port("127.0.0.1", daemon) + "\n");
 }

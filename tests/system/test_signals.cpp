@@ -143,7 +143,21 @@ TEST_CASE("nothing is relayed once the server stops") {
     stalled.is_closed(1001);
 }
 
-TEST_CASE("SIGPIPE, SIGHUP, SIGUSR1 and SIGUSR2 do nothing") {
+TEST_CASE("SIGTERM ends a daemon that is never idle") {
+    Daemon daemon({"--announce=none"});
+    std::vector<Peer> peers = join(daemon, 20);
+    daemon.signal(SIGTERM);
+    // Until it has stopped, something is always ready.
+    const Deadline deadline;
+    bool there = true;
+    while (there && !deadline.over())
+        for (Peer& peer : peers)
+            there = peer.send_if_possible(text_frame("[1]")) && there;
+    CHECK(!deadline.over());
+    CHECK(daemon.wait_exit() == 0);
+}
+
+TEST_CASE("SIGPIPE, SIGHUP, SIGUSR1 and SIGUSR2 disturb nobody") {
     Daemon daemon;
     Peer ann = join(daemon);
     for (int number : {SIGPIPE, SIGHUP, SIGUSR1, SIGUSR2}) {

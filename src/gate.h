@@ -1,0 +1,33 @@
+// Who comes in: a whole request head in, the verdict out. Puts together what
+// handshake, origin, visitor and pages know. No sockets, no clock.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "handshake.h"
+#include "origin.h"
+#include "visitor.h"
+
+namespace wschat {
+
+struct GateRules {
+    Site site;
+    OriginRules origins;
+    AddressSet trusted;  // proxies whose X-Forwarded-For is believed
+    bool page = true;    // plain requests are answered with pages
+};
+
+struct Admission {
+    Answer answer;       // 101: come in
+    Visitor visitor;
+    bool page = false;   // a page was given: nobody was refused
+    bool v1 = false;     // the subprotocol wschat.v1 was agreed on
+};
+
+/// Judges what a HeadReader has collected, in any state but NeedMore. Never
+/// throws and takes any bytes.
+Admission admit(const HeadReader& head, const Peer& peer,
+                const GateRules& rules);
+
+}  // namespace wschat

@@ -1,0 +1,230 @@
+#include "http.h"
+
+#include <algorithm>
+#include <cstring>
+
+namespace wschat {
+
+namespace {
+
+constexpr std::string_view kDigits = "0123456789";
+constexpr std::string_view kSpace = " \t";
+constexpr std::string_view kLineEnd = "\r\n";
+
+char lower(char c) {
+    return c >= 'A' && c <= 'Z' ? static_cast<char>(c + ('a' - 'A')) : c;
+}
+
+/// What names and methods are made of (RFC 9110, section 5.6.2).
+bool is_token_char(char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+           kDigits.find(c) != kDigits.npos ||
+           (c != '\0' && std::strchr("!#$%&'*+-.^_`|~", c));
+}
+
+bool is_token(std::string_view text) {
+    return !text.empty() &&
+           std::all_of(text.begin(), text.end(), is_token_char);
+}
+
+bool is_target(std::string_view text) {
+    return !text.empty() && std::all_of(text.begin(), text.end(), [](char c) {
+        return c > ' ' && c < '\x7F' && c != '#';
+    });
+}
+
+bool is_host(std::string_view text) {
+    return !text.empty() && text.find_first_of(" \t,/?#@\\\"<>") == text.npos;
+}
+
+bool is_version(std::string_view text) {
+    return text.size() == 3 && kDigits.find(text[0]) != kDigits.npos &&
+           text[1] == '.' && kDigits.find(text[2]) != kDigits.npos;
+}
+
+std::string_view take_line(std::string_view& head) {
+    const std::string_view line = head.substr(0, head.find(kLineEnd));
+    head.remove_prefix(std::min(head.size(), line.size() + kLineEnd.size()));
+    return line;
+}
+
+const char* parse_request_line(std::string_view line, Request& request) {
+    request.method = take_until(line, ' ');
+    std::string_view target = take_until(line, ' ');
+    const bool target_is_good = is_target(target);
+    request.path = take_until(target, '?');
+    request.query = target;
+    const std::string_view protocol = take_until(line, '/');
+    request.version = line;
+    if (!is_token(request.method) || !target_is_good || protocol != "HTTP" ||
+        !is_version(request.version))
+        return "malformed request line";
+    return nullptr;
+}
+
+const char* parse_header(std::string_view line, Request& request) {
+    if (kSpace.find(line[0]) != kSpace.npos) return "folded header line";
+    const size_t colon = line.find(':');
+    if (colon == line.npos) return "header line without a colon";
+    const Header header{line.substr(0, colon), trim(line.substr(colon + 1))};
+    if (!is_token(header.name)) return "malformed header name";
+    request.headers.push_back(header);
+    return nullptr;
+}
+
+const char* error_in(const Request& request) {
+    if (request.version < "1.1") return "HTTP/1.1 is needed";
+    if (request.count("Host") != 1) return "no single Host";
+    if (!is_host(request.value("Host"))) return "malformed Host";
+    return nullptr;
+}
+
+const char* status_text(int status) {
+    switch (status) {
+        case 200: return "OK";
+        case 304: return "Not Modified";
+        case 400: return "Bad Request";
+        case 403: return "Forbidden";
+        case 404: return "Not Found";
+        case 405: return "Method Not Allowed";
+        case 408: return "Request Timeout";
+        case 426: return "Upgrade Required";
+        case 431: return "Request Header Fields Too Large";
+        default: return "Error";
+    }
+}
+
+/// What a status obliges the answer to say besides (RFC 9110).
+const char* headers_for(int status) {
+    if (status == 405) return "Allow: GET, HEAD\r\n";
+    if (status != 426) return "";
+    return "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n";
+}
+
+}  // namespace
+
+bool equal_in_any_case(std::string_view a, std::string_view b) {
+    return std::equal(a.begin(), a.end(), b.begin(), b.end(),
+                      [](char x, char y) { return lower(x) == lower(y); });
+}
+
+std::string lower_case(std::string_view text) {
+    std::string lowered(text);
+    std::transform(text.begin(), text.end(), lowered.begin(), lower);
+    return lowered;
+}
+
+std::string_view take_until(std::string_view& text, char separator) {
+    const std::string_view front = text.substr(0, text.find(separator));
+    text.remove_prefix(std::min(text.size(), front.size() + 1));
+    return front;
+}
+
+std::string_view trim(std::string_view text) {
+    const size_t first = text.find_first_not_of(kSpace);
+    if (first == text.npos) return {};
+    return text.substr(first, text.find_last_not_of(kSpace) - first + 1);
+}
+
+size_t HeadReader::feed(std::string_view bytes) {
+    size_t n = 0;
+    while (n < bytes.size() && state_ == State::NeedMore) take(bytes[n++]);
+    return n;
+}
+
+void HeadReader::take(char c) {
+    const bool after_cr = !text_.empty() && text_.back() == '\r';
+    const bool control = static_cast<unsigned char>(c) < ' ' || c == '\x7F';
+    const bool no_method = text_.empty() && !is_token_char(c);
+    text_ += c;
+    if (no_method || after_cr != (c == '\n'))
+        state_ = State::BadByte;
+    else if (c == '\n')
+        end_line();
+    else if (control && c != '\r' && c != '\t')
+        state_ = State::BadByte;
+    if (state_ == State::NeedMore && text_.size() == kMaxHead)
+        state_ = State::TooLarge;
+}
+
+void HeadReader::end_line() {
+    const bool empty = text_.size() == line_start_ + kLineEnd.size();
+    line_start_ = text_.size();
+    if (empty)
+        state_ = State::Complete;
+    else if (++lines_ > kMaxHeadLines)
+        state_ = State::TooLarge;
+}
+
+size_t Request::count(std::string_view name) const {
+    auto has_name = [name](const Header& header) {
+        return equal_in_any_case(header.name, name);
+    };
+    return static_cast<size_t>(
+        std::count_if(headers.begin(), headers.end(), has_name));
+}
+
+std::string_view Request::value(std::string_view name) const {
+    for (const Header& header : headers)
+        if (equal_in_any_case(header.name, name)) return header.value;
+    return {};
+}
+
+bool Request::lists(std::string_view name, std::string_view item,
+                    bool any_case) const {
+    for (const Header& header : headers) {
+        if (!equal_in_any_case(header.name, name)) continue;
+        for (std::string_view rest = header.value; !rest.empty();) {
+            const std::string_view found = trim(take_until(rest, ','));
+            if (any_case ? equal_in_any_case(found, item) : found == item)
+                return true;
+        }
+    }
+    return false;
+}
+
+Request parse_request(std::string_view head) {
+    Request request;
+    request.error = parse_request_line(take_line(head), request);
+    while (!request.error) {
+        const std::string_view line = take_line(head);
+        if (line.empty()) break;
+        request.error = parse_header(line, request);
+    }
+    if (!request.error) request.error = error_in(request);
+    return request;
+}
+
+bool has_body(const Request& request) {
+    const size_t lengths = request.count("Content-Length");
+    return request.count("Transfer-Encoding") > 0 || lengths > 1 ||
+           (lengths == 1 && request.value("Content-Length") != "0");
+}
+
+Answer answer_with(int status, const std::string& headers,
+                   std::string_view body) {
+    Answer answer;
+    answer.status = status;
+    answer.bytes = "HTTP/1.1 " + std::to_string(status) + " " +
+                   status_text(status) + "\r\n" + headers_for(status) + headers;
+    // It has none, and a length would be that of another answer.
+    if (status != 304)
+        answer.bytes += "Content-Length: " + std::to_string(body.size()) +
+                        "\r\n";
+    answer.bytes += "Connection: close\r\n\r\n";
+    answer.bytes += body;
+    return answer;
+}
+
+Answer refuse(int status, const std::string& why) {
+    Answer answer =
+        answer_with(status, "Content-Type: text/plain\r\n", why + "\n");
+    answer.why = why;
+    return answer;
+}
+
+void drop_body(Answer& answer) {
+    answer.bytes.resize(answer.bytes.find("\r\n\r\n") + 4);
+}
+
+}  // namespace wschat

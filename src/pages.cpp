@@ -1,0 +1,107 @@
+#include "pages.h"
+
+#include <array>
+#include <optional>
+
+#include <openssl/sha.h>
+
+// The files, as they are when this is compiled from the top of the tree.
+#define EMBED(symbol, file)                     \
+    asm(".pushsection .rodata\n" #symbol        \
+        "_begin:\n.incbin \"src/page/" file "\"\n" #symbol \
+        "_end:\n.popsection\n");                \
+    extern "C" const char symbol##_begin[];     \
+    extern "C" const char symbol##_end[]
+
+EMBED(page_index, "index.html");
+EMBED(page_style, "style.css");
+EMBED(page_chat, "chat.js");
+EMBED(page_wschat, "wschat.js");
+
+namespace wschat {
+
+namespace {
+
+struct File {
+    std::string_view name;
+    const char* type;
+    std::string_view content;
+};
+
+std::string_view between(const char* begin, const char* end) {
+    return {begin, static_cast<size_t>(end - begin)};
+}
+
+/// The page is the file without a name.
+std::optional<File> find_file(std::string_view name) {
+    const std::array<File, 4> files{{
+        {"", "text/html", between(page_index_begin, page_index_end)},
+        {"style.css", "text/css", between(page_style_begin, page_style_end)},
+        {"chat.js", "text/javascript", between(page_chat_begin, page_chat_end)},
+        {"wschat.js", "text/javascript",
+         between(page_wschat_begin, page_wschat_end)},
+    }};
+    for (const File& file : files)
+        if (file.name == name) return file;
+    return std::nullopt;
+}
+
+/// The name of the file that is asked for: behind a prefix of somebody's site
+/// only the page's own path and its query may come through.
+std::string_view wanted(const Request& request) {
+    constexpr std::string_view kAsset = "asset=";
+    const std::string_view name = request.path.substr(1);
+    std::string_view query = request.query;
+    while (name.empty() && !query.empty()) {
+        const std::string_view part = take_until(query, '&');
+        if (part.substr(0, kAsset.size()) == kAsset)
+            return part.substr(kAsset.size());
+    }
+    return name;
+}
+
+/// A strong entity tag (RFC 9110, section 8.8.3): the content's hash.
+std::string tag_of(std::string_view content) {
+    std::array<unsigned char, SHA_DIGEST_LENGTH> digest;
+    SHA1(reinterpret_cast<const unsigned char*>(content.data()), content.size(),
+         digest.data());
+    std::string tag = "\"";
+    for (size_t i = 0; i < 8; ++i) {
+        tag += "0123456789abcdef"[digest[i] >> 4];
+        tag += "0123456789abcdef"[digest[i] & 15];
+    }
+    return tag + "\"";
+}
+
+/// Weak comparison (RFC 9110, section 13.1.2).
+bool has_already(const Request& request, const std::string& tag) {
+    for (const std::string& item : {tag, "W/" + tag, std::string("*")})
+        if (request.lists("If-None-Match", item, false)) return true;
+    return false;
+}
+
+}  // namespace
+
+Answer answer_page(const Request& request) {
+    if (request.method != "GET" && request.method != "HEAD")
+        return refuse(405, "only GET and HEAD are answered");
+    const bool has_path = !request.path.empty() && request.path[0] == '/';
+    const auto file = has_path ? find_file(wanted(request)) : std::nullopt;
+    if (!file) return refuse(404, "nothing is here");
+    const std::string tag = tag_of(file->content);
+    const std::string headers =
+        "ETag: " + tag + "\r\n"
+        "Cache-Control: no-cache\r\n"
+        "X-Content-Type-Options: nosniff\r\n"
+        "Referrer-Policy: no-referrer\r\n"
+        "Content-Security-Policy: default-src 'none'; script-src 'self'; "
+        "style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+        "base-uri 'none'; form-action 'none'; frame-ancestors 'self'\r\n";
+    if (has_already(request, tag)) return answer_with(304, headers, "");
+    return answer_with(200,
+                       headers + "Content-Type: " + file->type +
+                           "; charset=utf-8\r\n",
+                       file->content);
+}
+
+}  // namespace wschat

@@ -1,0 +1,14 @@
+// The chat page and its parts, which are built into the program: a request in,
+// an answer out.
+#pragma once
+
+#include "http.h"
+
+namespace wschat {
+
+/// Answers GET and HEAD: `/` is the page; `/NAME`, and `?asset=NAME` on the
+/// page's own path, are its parts, of which each may be fetched anew only if it
+/// has changed (ETag). Else 404 or 405. REQUIRES: !request.error.
+Answer answer_page(const Request& request);
+
+}  // namespace wschat

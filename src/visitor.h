@@ -1,0 +1,26 @@
+// Who sent a request: its peer, or whom a trusted proxy names in its place. No
+// sockets.
+#pragma once
+
+#include <string>
+
+#include "address.h"
+#include "http.h"
+
+namespace wschat {
+
+struct Visitor {
+    std::string address;  // canonical, or kUnixAddress
+    bool local = false;   // on this machine, and nothing was forwarded
+    bool ignored = false;  // X-Forwarded-For was there, of an untrusted peer
+    const char* error = nullptr;  // if set, X-Forwarded-For is malformed
+};
+
+/// The visitor of a request is its peer; or, if that is trusted, the right-most
+/// address in X-Forwarded-For that is not trusted, or the left-most if all are.
+/// Header lines are joined in order; ports are allowed and dropped. What is
+/// further left was written by the visitor and may be forged.
+Visitor find_visitor(const Request& request, const Peer& peer,
+                     const AddressSet& trusted);
+
+}  // namespace wschat

@@ -1,0 +1,114 @@
+#include "address.h"
+
+#include <string>
+
+#include <doctest/doctest.h>
+
+using namespace wschat;
+
+TEST_CASE("IPv6 addresses are in brackets in a URL") {
+    CHECK(host_in_url("localhost") == "localhost");
+    CHECK(host_in_url("127.0.0.1") == "127.0.0.1");
+    CHECK(host_in_url("::1") == "[::1]");
+    CHECK(host_in_url("2001:db8::7") == "[2001:db8::7]");
+}
+
+TEST_CASE("hosts that always mean this machine are known") {
+    for (std::string host : {"localhost", "LOCALHOST", "LocalHost", "127.0.0.1",
+                             "127.0.0.0", "127.1.2.3", "127.255.255.255", "::1",
+                             "0:0:0:0:0:0:0:1", "0000::0001", "::ffff:127.0.0.1"}) {
+        CAPTURE(host);
+        CHECK(is_loopback_host(host));
+    }
+    for (std::string host :
+         {"", "localhos", "localhosts", "localhost.example.com", "my-localhost",
+          "126.255.255.255", "128.0.0.1", "0.0.0.0", "10.127.0.1", "127.0.0",
+          "127.0.0.256", "127.0.0.1.example.com", "::", "::2", "1::1",
+          "::ffff:10.0.0.1", "[::1]", "example.com"}) {
+        CAPTURE(host);
+        CHECK_FALSE(is_loopback_host(host));
+    }
+}
+
+TEST_CASE("an address has one form") {
+    struct {
+        std::string text;
+        std::string canonical;
+    } const rows[] = {
+        {"127.0.0.1", "127.0.0.1"},
+        {"::ffff:203.0.113.7", "203.0.113.7"},
+        {"::FFFF:cb00:7107", "203.0.113.7"},
+        {"2001:DB8:0:0:0:0:0:1", "2001:db8::1"},
+        {"::", "::"},
+    };
+    for (const auto& row : rows) {
+        CHECK(canonical_address(row.text) == row.canonical);
+        CHECK(is_ip_address(row.text));
+    }
+    for (std::string text : {"", "x", "1.2.3", "1.2.3.4.5", "256.1.1.1",
+                             "1.2.3.4 ", " 1.2.3.4", "1.2.3.4:80", "[::1]",
+                             "::1%lo", ":::", "1.2.3.04x", "localhost"}) {
+        CAPTURE(text);
+        CHECK_FALSE(canonical_address(text).has_value());
+        CHECK_FALSE(is_ip_address(text));
+    }
+}
+
+TEST_CASE("the host stands before the port") {
+    struct {
+        std::string text;
+        std::string host;
+    } const rows[] = {
+        {"example.com", "example.com"}, {"example.com:80", "example.com"},
+        {"example.com:", "example.com"}, {"[::1]", "::1"},
+        {"[::1]:9600", "::1"},          {"1.2.3.4:65535", "1.2.3.4"},
+    };
+    for (const auto& row : rows)
+        CHECK(host_before_port(row.text) == row.host);
+    for (std::string text : {"", ":80", "[]", "[::1", "[::1]x", "[::1]80",
+                             "a:b", "a:123456", "a:1:2", "::1"}) {
+        CAPTURE(text);
+        CHECK_FALSE(host_before_port(text).has_value());
+    }
+}
+
+TEST_CASE("a set holds the networks that were added, and no more") {
+    struct {
+        std::string network;
+        std::string inside;
+        std::string outside;
+    } const rows[] = {
+        {"10.0.0.0/8", "10.255.0.1", "11.0.0.0"},
+        {"10.1.2.3", "10.1.2.3", "10.1.2.4"},
+        {"10.1.2.3/32", "10.1.2.3", "10.1.2.2"},
+        {"10.1.2.0/23", "10.1.3.255", "10.1.4.0"},
+        {"0.0.0.0/0", "203.0.113.7", "2001:db8::1"},
+        {"2001:db8::/33", "2001:db8:7fff::", "2001:db8:8000::"},
+        {"::/0", "203.0.113.7", "unix"},
+        {"::1", "::1", "::2"},
+        {"::ffff:10.0.0.0/104", "10.9.9.9", "11.0.0.0"},
+        {"loopback", "127.9.9.9", "128.0.0.1"},
+        {"loopback", "::1", "unix"},
+        {"unix", "unix", "127.0.0.1"},
+    };
+    for (const auto& row : rows) {
+        CAPTURE(row.network);
+        AddressSet set;
+        CHECK(set.add(row.network));
+        CHECK(set.contains(row.inside));
+        CHECK_FALSE(set.contains(row.outside));
+        CHECK_FALSE(AddressSet().contains(row.inside));
+    }
+}
+
+TEST_CASE("what is no network is not added") {
+    for (std::string text :
+         {"", "x", "/8", "10.0.0.0/", "10.0.0.0/33", "10.0.0.0/-1",
+          "10.0.0.0/8x", "10.0.0.0/ 8", "10.0.0/8", "::/129", "::/0x1",
+          "10.0.0.0/8/8", "Loopback", "UNIX", "localhost", "*"}) {
+        CAPTURE(text);
+        AddressSet set;
+        CHECK_FALSE(set.add(text));
+        CHECK_FALSE(set.contains("10.0.0.0"));
+    }
+}

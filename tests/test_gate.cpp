@@ -1,0 +1,427 @@
+#include "gate.h"
+
+#include <string>
+#include <vector>
+
+#include <doctest/doctest.h>
+
+#include "request_head.h"
+
+using namespace wschat;
+using namespace wschat::test;
+
+namespace {
+
+GateRules rules() {
+    GateRules rules;
+    rules.site = {"chat.example.com",
+                  "wss://chat.example.com:9600/websocket.php"};
+    rules.origins = {"example.com"};
+    return rules;
+}
+
+Admission admit_bytes(std::string_view bytes, const GateRules& gate,
+                      const Peer& peer) {
+    HeadReader head;
+    head.feed(bytes);
+    return admit(head, peer, gate);
+}
+
+Admission admit(const Head& head, const GateRules& gate = rules(),
+                const Peer& peer = {"203.0.113.7"}) {
+    return admit_bytes(head.text(), gate, peer);
+}
+
+Answer answer_to(const Head& head) { return admit(head).answer; }
+
+int status_of(const Head& head) { return answer_to(head).status; }
+
+int status_of_line(const std::string& line) {
+    return status_of(Head().request_line(line));
+}
+
+void check_refused(const Head& head, int status) {
+    const Answer answer = answer_to(head);
+    CAPTURE(head.text());
+    CHECK(answer.status == status);
+    if (answer.status != 101) check_refusal(answer);
+}
+
+void check_accepted(const Head& head) {
+    CAPTURE(head.text());
+    CHECK(answer_to(head).bytes == answer_to(Head()).bytes);
+}
+
+}  // namespace
+
+// Handshakes that are accepted
+
+TEST_CASE("the handshake of RFC 6455, section 1.2, gets the answer given") {
+    const Answer answer = answer_to(Head());
+    CHECK(answer.status == 101);
+    CHECK(answer.bytes ==
+          "HTTP/1.1 101 Switching Protocols\r\n"
+          "Upgrade: websocket\r\n"
+          "Connection: Upgrade\r\n"
+          "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n"
+          "WebSocket-Origin: chat.example.com\r\n"
+          "WebSocket-Location: wss://chat.example.com:9600/websocket.php\r\n"
+          "\r\n");
+}
+
+TEST_CASE("each key gets its own answer") {
+    struct {
+        std::string key;
+        std::string accept;
+    } const keys[] = {
+        {"x3JJHMbDL1EzLkh9GBhXDw==", "HSmrc0sMlYUkAGmm5OPpG2HaGWk="},
+        {"AAAAAAAAAAAAAAAAAAAAAA==", "ICX+Yqv66kxgM0FcWaLWlFLwTAI="},
+        {"/////////////////////w==", "XXpj4jYzLM2yUE0C7TIgMwTQh2g="},
+    };
+    for (const auto& row : keys)
+        CHECK(
+            has_line(answer_to(Head().instead("Sec-WebSocket-Key: " + row.key)),
+                     "Sec-WebSocket-Accept: " + row.accept));
+}
+
+TEST_CASE("headers may be written in any case, with any space around values") {
+    check_accepted(Head().instead("Host:server.example.com"));
+    check_accepted(Head().instead("Host: \t server.example.com \t "));
+    check_accepted(Head().without("Host").with("HOST: a"));
+    check_accepted(Head().without("Upgrade").with("upgrade: WebSocket"));
+    check_accepted(Head().without("Connection").with("CONNECTION: upgrade"));
+    check_accepted(Head()
+                       .without("Sec-WebSocket-Version")
+                       .with("sec-websocket-version:  13  "));
+    check_accepted(Head()
+                       .without("Sec-WebSocket-Key")
+                       .with("SEC-WEBSOCKET-KEY: dGhlIHNhbXBsZSBub25jZQ=="));
+}
+
+TEST_CASE("Upgrade and Connection are lists, over several lines too") {
+    check_accepted(Head().instead("Connection: keep-alive, Upgrade"));
+    check_accepted(Head().instead("Connection: Upgrade,keep-alive"));
+    check_accepted(Head().instead("Connection: a ,\tupgrade , b"));
+    check_accepted(Head().instead("Connection: ,,Upgrade,"));
+    check_accepted(Head().with("Connection: keep-alive"));
+    check_accepted(Head().instead("Connection: x").with("Connection: Upgrade"));
+    check_accepted(Head().instead("Upgrade: h2c, websocket"));
+    check_accepted(Head().instead("Upgrade: h2c").with("Upgrade: websocket"));
+}
+
+TEST_CASE("any path, query and later minor version is accepted") {
+    for (std::string target :
+         {"/", "/websocket.php", "/a/b?c=d&e=%20", "?x", "*",
+          "http://server.example.com/chat", "/!$&'()*+,;=:@~-._"}) {
+        CAPTURE(target);
+        CHECK(status_of_line("GET " + target + " HTTP/1.1") == 101);
+    }
+    CHECK(status_of_line("GET / HTTP/1.2") == 101);
+    CHECK(status_of_line("GET / HTTP/2.0") == 101);
+}
+
+TEST_CASE("what the server does not know is ignored") {
+    check_accepted(Head().with("Sec-WebSocket-Extensions: permessage-deflate"));
+    check_accepted(Head().instead("Sec-WebSocket-Protocol: unheard-of"));
+    check_accepted(Head().without("Origin"));
+    check_accepted(Head().with("Cookie: a=b").with("Cookie: c=d"));
+    check_accepted(Head().with("X-Empty:").with("X-Bytes: \xC3\xA9\xFF"));
+    check_accepted(Head().with("!#$%&'*+-.^_`|~09azAZ: a name of all marks"));
+    check_accepted(Head().with("Content-Length: 0"));
+}
+
+TEST_CASE("hosts come with ports and as addresses") {
+    for (std::string host : {"a", "a:9600", "127.0.0.1:1", "[::1]:9600",
+                             "xn--bcher-kva.example", "a_b.example."}) {
+        CAPTURE(host);
+        check_accepted(Head().instead("Host: " + host));
+    }
+}
+
+// Refusals
+
+TEST_CASE("malformed request lines are refused") {
+    for (std::string line : {"",
+                             " ",
+                             "GET",
+                             "GET /",
+                             "GET / ",
+                             "GET  / HTTP/1.1",
+                             "GET /  HTTP/1.1",
+                             " GET / HTTP/1.1",
+                             "GET / HTTP/1.1 ",
+                             "GET / HTTP/1.1 x",
+                             "GET /a b HTTP/1.1",
+                             "GET\t/\tHTTP/1.1",
+                             "GET / HTTP/1",
+                             "GET / HTTP/1.",
+                             "GET / HTTP/.1",
+                             "GET / HTTP/11",
+                             "GET / HTTP/1.10",
+                             "GET / HTTP/01.1",
+                             "GET / HTTP/1,1",
+                             "GET / HTTP/a.b",
+                             "GET / http/1.1",
+                             "GET / HTTPS/1.1",
+                             "GET / 1.1",
+                             "GET / HTTP 1.1",
+                             "G(T / HTTP/1.1",
+                             "\"GET\" / HTTP/1.1",
+                             "GET /#fragment HTTP/1.1",
+                             "GET /\t HTTP/1.1",
+                             "{} / HTTP/1.1"}) {
+        CAPTURE(line);
+        check_refused(Head().request_line(line), 400);
+    }
+}
+
+TEST_CASE("HTTP before 1.1 is refused") {
+    for (std::string version : {"0.9", "1.0"})
+        check_refused(Head().request_line("GET / HTTP/" + version), 400);
+}
+
+TEST_CASE("malformed header lines are refused") {
+    for (std::string line :
+         {"no colon", ": no name", "X : blank before the colon",
+          "X\t: tab before the colon", " folded: line", "\tfolded: line",
+          " folded", "Two words: x", "X(y): x", "X\"y: x", "X/y: x", "X[]: x",
+          "X{}: x", "X@y: x", "X=y: x", "X;y: x", "X,y: x", "caf\xC3\xA9: x"}) {
+        CAPTURE(line);
+        check_refused(Head().with(line), 400);
+        check_refused(plain("GET / HTTP/1.1").with(line), 400);
+    }
+}
+
+TEST_CASE("there is one Host, and it may be one") {
+    check_refused(Head().without("Host"), 400);
+    check_refused(Head().with("Host: server.example.com"), 400);
+    check_refused(Head().with("host: other.example.com"), 400);
+    check_refused(plain("GET / HTTP/1.1").without("Host"), 400);
+    for (std::string host : {"", " ", "a b", "a,b", "a/b", "a@b", "a?b", "a#b",
+                             "\"a\"", "<a>", "a\\b"}) {
+        CAPTURE(host);
+        check_refused(Head().instead("Host: " + host), 400);
+    }
+}
+
+TEST_CASE("a request that wants no WebSocket gets a page, if there are any") {
+    const Head requests[] = {
+        plain("GET / HTTP/1.1"),
+        plain("GET / HTTP/1.1").with("Connection: keep-alive"),
+        plain("GET / HTTP/1.1")
+            .with("Connection: Upgrade, HTTP2-Settings")
+            .with("Upgrade: h2c"),
+        plain("GET / HTTP/1.1").with("Origin: http://evil.example"),
+    };
+    GateRules without = rules();
+    without.page = false;
+    for (const Head& head : requests) {
+        const Admission admission = admit(head);
+        CHECK(admission.answer.status == 200);
+        CHECK(admission.page);
+        CHECK(admission.answer.why.empty());
+        const Admission refused = admit(head, without);
+        CHECK(refused.answer.status == 404);
+        CHECK_FALSE(refused.page);
+        check_refusal(refused.answer);
+    }
+    CHECK_FALSE(admit(Head()).page);
+    CHECK_FALSE(admit(plain("GET /x HTTP/1.1")).page);
+    CHECK(admit(Head(), without).answer.status == 101);
+}
+
+TEST_CASE("methods other than GET are refused") {
+    for (std::string method :
+         {"POST", "PUT", "DELETE", "OPTIONS", "CONNECT", "get", "X"}) {
+        CAPTURE(method);
+        check_refused(plain(method + " / HTTP/1.1"), 405);
+        check_refused(Head().request_line(method + " / HTTP/1.1"), 405);
+    }
+}
+
+TEST_CASE("the answer to HEAD has no body") {
+    const Head heads[] = {
+        plain("HEAD / HTTP/1.1"),
+        plain("HEAD /x HTTP/1.1"),
+        Head().request_line("HEAD / HTTP/1.1"),
+    };
+    const int statuses[] = {200, 404, 405};
+    for (size_t i = 0; i < 3; ++i) {
+        const Answer answer = answer_to(heads[i]);
+        CHECK(answer.status == statuses[i]);
+        CHECK(answer.bytes.find("\r\n\r\n") == answer.bytes.size() - 4);
+        CHECK_FALSE(has_line(answer, "Content-Length: 0"));
+    }
+}
+
+TEST_CASE("a handshake that lacks something is refused") {
+    check_refused(Head().without("Upgrade"), 400);
+    check_refused(Head().instead("Upgrade: websockets"), 400);
+    check_refused(Head().instead("Upgrade: web socket"), 400);
+    check_refused(Head().instead("Upgrade:"), 400);
+    check_refused(Head().without("Connection"), 400);
+    check_refused(Head().instead("Connection: keep-alive"), 400);
+    check_refused(Head().instead("Connection: upgraded"), 400);
+    check_refused(Head().instead("Connection: up grade"), 400);
+    check_refused(Head().without("Sec-WebSocket-Key"), 400);
+}
+
+TEST_CASE("versions other than 13 are told which one there is") {
+    check_refused(Head().without("Sec-WebSocket-Version"), 426);
+    for (std::string version : {"", "0", "8", "12", "14", "013", "13.0", "1 3",
+                                "13, 8", "\"13\"", "130", "-13", "+13"}) {
+        CAPTURE(version);
+        check_refused(Head().instead("Sec-WebSocket-Version: " + version), 426);
+    }
+    check_refused(Head().with("Sec-WebSocket-Version: 13"), 400);
+    check_refused(Head().with("Sec-WebSocket-Version: 8"), 400);
+}
+
+TEST_CASE("a key is 16 bytes in base64, and there is one") {
+    for (std::string key :
+         {"", "=", "==", "dGhlIHNhbXBsZSBub25jZQ", "dGhlIHNhbXBsZSBub25jZQ=",
+          "dGhlIHNhbXBsZSBub25jZQ===", "dGhlIHNhbXBsZSBub25jZQA=",
+          "dGhlIHNhbXBsZSBub25jZQAA", "dGhlIHNhbXBsZSBub25jAA==x",
+          "dGhlIHNhbXBsZSBub25j==", "dGhlIHNhbXBsZSBub25jZQAAAA==",
+          "dGhl HNhbXBsZSBub25jZQ==", "dGhl-HNhbXBsZSBub25jZQ==",
+          "dGhl_HNhbXBsZSBub25jZQ==", "dGhl=HNhbXBsZSBub25jZQ==",
+          "dGhlIHNhbXBsZSBub25jZ===", "\"GhlIHNhbXBsZSBub25jZQ==",
+          "dGhlIHNhbXBsZSBub25jZQ==, dGhlIHNhbXBsZSBub25jZQ=="}) {
+        CAPTURE(key);
+        check_refused(Head().instead("Sec-WebSocket-Key: " + key), 400);
+    }
+    check_refused(Head().with("Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="),
+                  400);
+    check_refused(Head().with("sec-websocket-key: x3JJHMbDL1EzLkh9GBhXDw=="),
+                  400);
+}
+
+TEST_CASE("a handshake has no body") {
+    check_refused(Head().with("Content-Length: 1"), 400);
+    check_refused(Head().with("Content-Length: 00010"), 400);
+    check_refused(Head().with("Content-Length: none"), 400);
+    check_refused(Head().with("Content-Length: -0"), 400);
+    check_refused(Head().with("Content-Length: 0").with("Content-Length: 5"),
+                  400);
+    check_refused(Head().with("Transfer-Encoding: chunked"), 400);
+    check_refused(Head().with("transfer-encoding: identity"), 400);
+    check_refused(Head().with("Content-Length:"), 400);
+}
+
+TEST_CASE("nothing of a refused request is in its answer") {
+    const std::string script = "<script>alert(1)</script>";
+    for (const Head& head :
+         {Head().request_line(script), Head().request_line("GET " + script),
+          Head().instead("Host: " + script), Head().with(script),
+          Head().instead("Upgrade: " + script),
+          Head().instead("Sec-WebSocket-Key: " + script),
+          Head().instead("Sec-WebSocket-Version: " + script)}) {
+        const Answer answer = answer_to(head);
+        CHECK(answer.status >= 400);
+        CHECK(answer.bytes.find("script") == std::string::npos);
+        CHECK(answer.why.find("script") == std::string::npos);
+    }
+}
+
+TEST_CASE("any bytes get an answer") {
+    const std::string head = Head().text();
+    int wrong = 0;
+    const auto check = [&wrong](const std::string& bytes) {
+        const std::vector<char> copy(bytes.begin(), bytes.end());
+        HeadReader reader;
+        reader.feed({copy.data(), copy.size()});
+        if (reader.state() == HeadReader::State::NeedMore) return;
+        const Answer answer = admit(reader, {"203.0.113.7"}, rules()).answer;
+        const std::string start =
+            "HTTP/1.1 " + std::to_string(answer.status) + " ";
+        if (answer.bytes.rfind(start, 0) != 0) ++wrong;
+    };
+    for (size_t n = 0; n < head.size(); ++n) {
+        check(head.substr(0, n));
+        check(head.substr(n));
+        for (char c : {'\0', '\r', '\n', ' ', ':', ',', '/', '\xFF'}) {
+            std::string changed = head;
+            changed[n] = c;
+            check(changed);
+            check(head.substr(0, n) + c + head.substr(n));
+        }
+    }
+    CHECK(wrong == 0);
+}
+
+// Whose page, and whose request
+
+TEST_CASE("a page of another site is refused, and the log says how to admit") {
+    const Admission refused =
+        admit(Head().instead("Origin: https://Evil.example:443"));
+    CHECK(refused.answer.status == 403);
+    CHECK(refused.answer.why ==
+          "origin https://Evil.example:443: "
+          "--origin=https://evil.example would admit it");
+    CHECK(refused.answer.bytes.find("vil") == std::string::npos);
+    GateRules gate = rules();
+    gate.origins.admitted = {"https://evil.example"};
+    CHECK(admit(Head().instead("Origin: https://evil.example"), gate)
+              .answer.status == 101);
+}
+
+TEST_CASE("what is no origin is refused without advice") {
+    for (std::string origin : {"", "x", "http:/x", "*", "http://a b"}) {
+        CAPTURE(origin);
+        const Answer answer = answer_to(Head().instead("Origin: " + origin));
+        CHECK(answer.status == 403);
+        CHECK(answer.why == "origin " + origin);
+    }
+    CHECK(status_of(Head().with("Origin: http://example.com")) == 400);
+}
+
+TEST_CASE("a loopback page is admitted unless something was forwarded") {
+    const Peer here{"127.0.0.1", true};
+    const Head head = Head()
+                          .instead("Origin: http://localhost:8080")
+                          .instead("Host: 127.0.0.1:9600");
+    CHECK(admit(head, rules(), here).answer.status == 101);
+    CHECK(admit(head).answer.status == 403);
+    for (std::string line : {"X-Forwarded-For: 203.0.113.9", "Via: 1.1 proxy",
+                             "Forwarded: for=203.0.113.9"}) {
+        CAPTURE(line);
+        const Head forwarded = Head(head).with(line);
+        CHECK(admit(forwarded, rules(), here).answer.status == 403);
+    }
+}
+
+TEST_CASE("the visitor of a trusted proxy is whom it names") {
+    GateRules gate = rules();
+    gate.trusted.add("loopback");
+    const Peer proxy{"127.0.0.1", true};
+    const Head head = Head().with("X-Forwarded-For: 6.6.6.6, 203.0.113.9");
+    CHECK(admit(head, gate, proxy).visitor.address == "203.0.113.9");
+    CHECK(admit(head, rules(), proxy).visitor.address == "127.0.0.1");
+    CHECK(admit(head, rules(), proxy).visitor.ignored);
+    const Admission bad =
+        admit(Head().with("X-Forwarded-For: x"), gate, proxy);
+    CHECK(bad.answer.status == 400);
+    CHECK(bad.visitor.address == "127.0.0.1");
+}
+
+TEST_CASE("the subprotocol wschat.v1 is agreed on if it is asked for") {
+    const Admission with = admit(
+        Head().instead("Sec-WebSocket-Protocol: chat, wschat.v1, x"));
+    CHECK(with.v1);
+    CHECK(has_line(with.answer, "Sec-WebSocket-Protocol: wschat.v1"));
+    CHECK_FALSE(admit(Head()).v1);
+    CHECK_FALSE(admit(Head().instead("Sec-WebSocket-Protocol: WSCHAT.V1")).v1);
+    CHECK_FALSE(admit(Head()
+                          .instead("Sec-WebSocket-Protocol: wschat.v1")
+                          .without("Sec-WebSocket-Key"))
+                    .v1);
+}
+
+TEST_CASE("a head that is too large or has a bad byte is refused") {
+    const auto status = [](const std::string& bytes) {
+        return admit_bytes(bytes, rules(), {"::1"}).answer.status;
+    };
+    CHECK(status(std::string(kMaxHead, 'x')) == 431);
+    CHECK(status("{\"a\":1}") == 400);
+    CHECK(status(std::string("GET\0", 4)) == 400);
+}

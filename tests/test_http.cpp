@@ -1,0 +1,245 @@
+#include "http.h"
+
+#include <string>
+#include <vector>
+
+#include <doctest/doctest.h>
+
+#include "request_head.h"
+
+using namespace wschat;
+using namespace wschat::test;
+
+using State = HeadReader::State;
+
+namespace {
+
+/// What a HeadReader made of some bytes.
+struct Read {
+    State state;
+    size_t taken;
+    std::string text;
+};
+
+/// Feeds pieces of exactly their size, so that a sanitizer sees any look
+/// behind their end, until the reader takes no more.
+Read read(std::string_view bytes, size_t first, size_t size) {
+    HeadReader reader;
+    size_t taken = 0;
+    for (size_t n = first; taken < bytes.size(); n = size) {
+        const std::string_view piece = bytes.substr(taken, n);
+        const std::vector<char> copy(piece.begin(), piece.end());
+        const size_t used = reader.feed({copy.data(), copy.size()});
+        taken += used;
+        if (used < piece.size()) break;
+    }
+    return {reader.state(), taken, std::string(reader.text())};
+}
+
+/// At once, byte by byte, and in two pieces that are cut at every place.
+void check_read(const std::string& bytes, State state, size_t taken) {
+    int wrong = 0;
+    const auto check_pieces = [&](size_t first, size_t size) {
+        const Read found = read(bytes, first, size);
+        if (found.state != state || found.taken != taken ||
+            found.text != bytes.substr(0, taken))
+            ++wrong;
+    };
+    CHECK((read(bytes, bytes.size(), 1).state == state));
+    CHECK(read(bytes, bytes.size(), 1).taken == taken);
+    check_pieces(bytes.size(), 1);
+    check_pieces(1, 1);
+    check_pieces(5, 3);
+    for (size_t cut = 1; cut < bytes.size(); ++cut)
+        check_pieces(cut, bytes.size());
+    CHECK(wrong == 0);
+}
+
+/// Text of this many bytes that ends with the empty line.
+std::string head_of_size(size_t size) {
+    const std::string start = "GET / HTTP/1.1\r\nX: ";
+    return start + std::string(size - start.size() - 4, 'x') + "\r\n\r\n";
+}
+
+std::string head_of_lines(size_t lines) {
+    std::string head = "GET / HTTP/1.1\r\n";
+    for (size_t i = 1; i < lines; ++i) head += "X: y\r\n";
+    return head + "\r\n";
+}
+
+}  // namespace
+
+TEST_CASE("a request head is read however its bytes are cut") {
+    const std::string head = Head().text();
+    check_read(head, State::Complete, head.size());
+}
+
+TEST_CASE("what follows the head is not taken") {
+    const std::string head = Head().text();
+    check_read(head + "\x81\x85", State::Complete, head.size());
+    check_read(head + head, State::Complete, head.size());
+    check_read(head + "\n", State::Complete, head.size());
+}
+
+TEST_CASE("a reader that is done takes nothing more") {
+    HeadReader reader;
+    reader.feed("X\r\n\r\n\r\n");
+    CHECK((reader.state() == State::Complete));
+    CHECK(reader.feed("\r\n") == 0);
+    CHECK(reader.text() == "X\r\n\r\n");
+}
+
+TEST_CASE("every proper prefix of a head asks for more") {
+    const std::string head = Head().text();
+    for (size_t n = 0; n < head.size(); ++n) {
+        const Read found = read(std::string_view(head).substr(0, n), n, 1);
+        CHECK((found.state == State::NeedMore));
+        CHECK(found.taken == n);
+    }
+}
+
+TEST_CASE("a bad byte in the head is found at once") {
+    struct {
+        std::string good;
+        std::string bad;  // one byte
+    } const heads[] = {
+        {"", std::string(1, '\0')},
+        {"", "{"},
+        {"", "\x16"},
+        {"", " "},
+        {"", "\r"},
+        {"", "<"},
+        {"GET /", std::string(1, '\0')},
+        {"GET / HTTP/1.1\r\nHost: a", std::string(1, '\0')},
+        {"", "\n"},
+        {"GET / HTTP/1.1", "\n"},
+        {"GET / HTTP/1.1\r\nHost: a", "\n"},
+        {"GET / HTTP/1.1\r\n", "\n"},
+        {"GET / HTTP/1.1\r", "\r"},
+        {"GET / HTTP/1.1\r", "H"},
+        {"GET / HTTP/1.1\r", std::string(1, '\0')},
+        {"GET / HTTP/1.1\r\nHost: a\r", " "},
+        {"GET / HTTP/1.1\r\nHost: a\r\n\r", "x"},
+        {"GET /", "\x01"},
+        {"GET /", "\x1B"},
+        {"GET /", "\x1F"},
+        {"GET /", "\x7F"},
+        {"GET / HTTP/1.1\r\nHost: a", "\v"},
+        {"GET / HTTP/1.1\r\nHost: a", "\f"},
+    };
+    for (const auto& row : heads) {
+        CAPTURE(row.good);
+        CAPTURE(int{row.bad[0]});
+        check_read(row.good + row.bad + "\r\n\r\n", State::BadByte,
+                   row.good.size() + 1);
+    }
+}
+
+TEST_CASE("tabs and bytes above ASCII may stand in a head") {
+    const std::string head = "GET / HTTP/1.1\r\nX:\tcaf\xC3\xA9 \xFF\r\n\r\n";
+    check_read(head, State::Complete, head.size());
+}
+
+TEST_CASE("a head may have 8192 bytes and not one more") {
+    const std::string largest = head_of_size(8192);
+    REQUIRE(largest.size() == kMaxHead);
+    for (size_t first : {size_t{8192}, size_t{1}, size_t{4096}, size_t{8191}}) {
+        CHECK((read(largest, first, 1).state == State::Complete));
+        CHECK((read(head_of_size(8193), first, 1).state == State::TooLarge));
+        CHECK((read(std::string(100'000, 'x'), first, 7).state ==
+               State::TooLarge));
+    }
+    CHECK(read(std::string(100'000, 'x'), 100'000, 1).taken <= kMaxHead);
+    CHECK((read(std::string(8191, 'x'), 8191, 1).state == State::NeedMore));
+}
+
+TEST_CASE("a head may have 100 lines and not one more") {
+    const std::string most = head_of_lines(kMaxHeadLines);
+    check_read(most, State::Complete, most.size());
+    const std::string more = head_of_lines(kMaxHeadLines + 1);
+    check_read(more, State::TooLarge, more.size() - 2);
+    const std::string empty_ones = "GET / HTTP/1.1\r\n";
+    check_read(empty_ones + "\r\n\r\n\r\n", State::Complete,
+               empty_ones.size() + 2);
+}
+
+TEST_CASE("each status has its reason phrase and its headers") {
+    struct {
+        int status;
+        std::string line;
+    } const statuses[] = {
+        {400, "HTTP/1.1 400 Bad Request\r\n"},
+        {403, "HTTP/1.1 403 Forbidden\r\n"},
+        {404, "HTTP/1.1 404 Not Found\r\n"},
+        {405, "HTTP/1.1 405 Method Not Allowed\r\n"},
+        {408, "HTTP/1.1 408 Request Timeout\r\n"},
+        {426, "HTTP/1.1 426 Upgrade Required\r\n"},
+        {431, "HTTP/1.1 431 Request Header Fields Too Large\r\n"},
+    };
+    for (const auto& row : statuses) {
+        const Answer answer = refuse(row.status, "because of something");
+        CHECK(answer.status == row.status);
+        CHECK(answer.why == "because of something");
+        CHECK(answer.bytes.rfind(row.line, 0) == 0);
+        check_refusal(answer);
+    }
+}
+
+
+TEST_CASE("an answer has its headers, its length and its body") {
+    Answer answer = answer_with(200, "X: y\r\n", "body");
+    CHECK(answer.status == 200);
+    CHECK(answer.why.empty());
+    const std::string head =
+        "HTTP/1.1 200 OK\r\n"
+        "X: y\r\n"
+        "Content-Length: 4\r\n"
+        "Connection: close\r\n"
+        "\r\n";
+    CHECK(answer.bytes == head + "body");
+    drop_body(answer);
+    CHECK(answer.bytes == head);
+}
+
+TEST_CASE("what is not modified has no length") {
+    CHECK(answer_with(304, "", "").bytes ==
+          "HTTP/1.1 304 Not Modified\r\nConnection: close\r\n\r\n");
+}
+
+TEST_CASE("a target is a path and a query") {
+    struct {
+        std::string target;
+        std::string path;
+        std::string query;
+    } const targets[] = {
+        {"/", "/", ""},           {"/a/b?c=d&e", "/a/b", "c=d&e"},
+        {"/?", "/", ""},          {"?x", "", "x"},
+        {"/a?b?c", "/a", "b?c"},  {"*", "*", ""},
+    };
+    for (const auto& row : targets) {
+        const std::string head =
+            Head().request_line("GET " + row.target + " HTTP/1.1").text();
+        const Request request = parse_request(head);
+        CHECK(request.error == nullptr);
+        CHECK(request.path == row.path);
+        CHECK(request.query == row.query);
+    }
+}
+
+TEST_CASE("lists are searched over all lines of a name") {
+    const std::string head = Head()
+                                 .with("X: a, b ,,C")
+                                 .with("Y: d")
+                                 .with("x:\te ")
+                                 .with("X:")
+                                 .text();
+    const Request request = parse_request(head);
+    for (std::string item : {"a", "b", "C", "e"})
+        CHECK(request.lists("X", item, false));
+    for (std::string item : {"c", "d", "ab", "a, b"})
+        CHECK_FALSE(request.lists("X", item, false));
+    CHECK(request.lists("X", "c", true));
+    CHECK(request.count("X") == 3);
+    CHECK(request.value("X") == "a, b ,,C");
+    CHECK(request.value("Z") == "");
+}

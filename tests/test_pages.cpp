@@ -1,0 +1,123 @@
+#include "pages.h"
+
+#include <fstream>
+#include <sstream>
+#include <string>
+
+#include <doctest/doctest.h>
+
+#include "request_head.h"
+
+using namespace wschat;
+using namespace wschat::test;
+
+namespace {
+
+const char* const kTypes[][2] = {
+    {"index.html", "text/html"},
+    {"style.css", "text/css"},
+    {"chat.js", "text/javascript"},
+    {"wschat.js", "text/javascript"},
+};
+
+/// A file as it stands in the tree, from the top of which tests are run.
+std::string file(const std::string& name) {
+    std::ostringstream content;
+    content << std::ifstream("src/page/" + name).rdbuf();
+    return content.str();
+}
+
+Answer get(const std::string& target, const std::string& line = "X: y") {
+    const std::string head =
+        plain("GET " + target + " HTTP/1.1").with(line).text();
+    return answer_page(parse_request(head));
+}
+
+std::string body(const Answer& answer) {
+    return answer.bytes.substr(answer.bytes.find("\r\n\r\n") + 4);
+}
+
+std::string tag(const Answer& answer) {
+    const size_t start = answer.bytes.find("ETag: ") + 6;
+    return answer.bytes.substr(start, answer.bytes.find("\r\n", start) - start);
+}
+
+}  // namespace
+
+TEST_CASE("each file is served by its name and on the page's own path") {
+    for (const auto& row : kTypes) {
+        const std::string name = row[0];
+        CAPTURE(name);
+        const bool is_page = name == "index.html";
+        const Answer by_name = get(is_page ? "/" : "/" + name);
+        const Answer by_query = get(is_page ? "/?x=y" : "/?v=1&asset=" + name);
+        CHECK(by_name.status == 200);
+        CHECK(body(by_name) == file(name));
+        CHECK(body(by_name).size() > 100);
+        CHECK(by_query.bytes == by_name.bytes);
+        CHECK(has_line(by_name, std::string("Content-Type: ") + row[1] +
+                                    "; charset=utf-8"));
+    }
+}
+
+TEST_CASE("answers are checked anew, not guessed at, and run no foreign code") {
+    const Answer page = get("/");
+    CHECK(has_line(page, "Cache-Control: no-cache"));
+    CHECK(has_line(page, "X-Content-Type-Options: nosniff"));
+    CHECK(has_line(page, "Connection: close"));
+    CHECK(has_line(page, "Content-Length: " +
+                             std::to_string(file("index.html").size())));
+    CHECK(page.bytes.find("Content-Security-Policy: default-src 'none'; "
+                          "script-src 'self'; style-src 'self'") !=
+          std::string::npos);
+    CHECK(page.bytes.find("unsafe") == std::string::npos);
+}
+
+TEST_CASE("the page has no script or style of its own, nor any from elsewhere") {
+    const std::string page = file("index.html");
+    CHECK(page.find("<style") == std::string::npos);
+    CHECK(page.find("style=") == std::string::npos);
+    CHECK(page.find("<script>") == std::string::npos);
+    CHECK(page.find("src=\"http") == std::string::npos);
+    CHECK(page.find("src=\"/") == std::string::npos);
+    CHECK(page.find("href=\"http") == std::string::npos);
+}
+
+TEST_CASE("what a browser has already is not sent again") {
+    const std::string own = tag(get("/chat.js"));
+    CHECK(own.size() > 8);
+    for (std::string value : {own, "W/" + own, "\"x\", " + own, own + ",\"y\"",
+                              std::string("*")}) {
+        CAPTURE(value);
+        const Answer answer = get("/chat.js", "If-None-Match: " + value);
+        CHECK(answer.status == 304);
+        CHECK(body(answer) == "");
+        CHECK(tag(answer) == own);
+        CHECK(answer.bytes.find("Content-Length") == std::string::npos);
+        CHECK(has_line(answer, "Cache-Control: no-cache"));
+    }
+    for (std::string value : {std::string("\"x\""), own.substr(1), std::string(),
+                              "w/" + own})
+        CHECK(get("/chat.js", "If-None-Match: " + value).status == 200);
+    CHECK(tag(get("/wschat.js")) != own);
+}
+
+TEST_CASE("what is not there is not found") {
+    for (std::string target :
+         {"/x", "/index.html", "//", "/style.css/", "/STYLE.CSS", "/?asset=x",
+          "/?asset=../main.cpp", "/..", "/%2e", "*", "?asset=style.css",
+          "http://a/"}) {
+        CAPTURE(target);
+        check_refusal(get(target));
+        CHECK(get(target).status == 404);
+    }
+}
+
+TEST_CASE("no other method is answered") {
+    for (std::string method : {"POST", "PUT", "DELETE", "OPTIONS", "get"}) {
+        const std::string head = plain(method + " / HTTP/1.1").text();
+        const Answer answer = answer_page(parse_request(head));
+        CHECK(answer.status == 405);
+        check_refusal(answer);
+    }
+}
