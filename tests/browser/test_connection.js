@@ -1,0 +1,237 @@
+// The page, when its server goes, comes back, or does not want it.
+'use strict';
+
+const assert = require('assert');
+const http = require('http');
+const net = require('net');
+const { inRoom, unreachable } = require('./people');
+
+const refused = 'Refused or unreachable: see the server’s log';
+
+async function bothBack(people) {
+  await Promise.all(people.map((person) => person.connected(5000)));
+}
+
+// A web server that has the daemon's page under /chat and nothing else.
+function behindPrefix(daemon) {
+  const inner = (url) => url.replace(/^\/chat(?=$|\?)/, '/');
+  const server = http.createServer((request, response) => {
+    if (!/^\/chat($|\?)/.test(request.url)) {
+      response.writeHead(404).end();
+      return;
+    }
+    http.get({ port: daemon.port, path: inner(request.url), agent: false,
+      headers: { host: request.headers.host } }, (answer) => {
+      response.writeHead(answer.statusCode, answer.rawHeaders);
+      answer.pipe(response);
+    });
+  });
+  server.on('upgrade', (request, socket) => {
+    const upstream = net.connect(daemon.port, 'localhost');
+    const lines = [`GET ${inner(request.url)} HTTP/1.1`];
+    for (let i = 0; i < request.rawHeaders.length; i += 2)
+      lines.push(request.rawHeaders.slice(i, i + 2).join(': '));
+    upstream.write(`${lines.join('\r\n')}\r\n\r\n`);
+    upstream.pipe(socket).pipe(upstream);
+    for (const end of [upstream, socket]) end.on('error', () => {});
+  });
+  return new Promise((resolve) => {
+    server.listen(0, 'localhost', () => resolve(server));
+  });
+}
+
+module.exports = {
+  'the server is killed and comes back while people type': inRoom(
+    async (room) => {
+      const ada = await room.member('Ada');
+      const bob = await room.member('Bob');
+      ada.expected = bob.expected = unreachable;
+      await ada.say('before');
+      await bob.sees('before');
+      await bob.$('#text').pressSequentially('half a sen');
+      await room.daemon.end('SIGKILL');
+      await ada.status('Reconnecting…');
+      await bob.status('Reconnecting…');
+      await ada.say('meanwhile one');
+      await ada.say('meanwhile two');
+      await bob.$('#text').pressSequentially('tence');
+      await room.daemon.restart();
+      await bothBack([ada, bob]);
+      await ada.sees('meanwhile two');
+      await bob.$('#text').press('Enter');
+      await ada.sees('half a sentence');
+      await bob.sees('half a sentence');
+      assert.deepStrictEqual(await ada.texts(),
+        ['before', 'meanwhile one', 'meanwhile two', 'half a sentence']);
+      assert.strictEqual(await ada.$('#outbox > *').count(), 0);
+    }),
+
+  'a server that stops in good order is waited for as well': inRoom(
+    async (room) => {
+      const ada = await room.member('Ada');
+      ada.expected = unreachable;
+      await room.daemon.end('SIGTERM');
+      await ada.status('Reconnecting…');
+      assert.strictEqual(await ada.$('#notice').textContent(), '');
+      await room.daemon.restart();
+      await ada.connected(5000);
+    }),
+
+  'what never came back is marked, and sent again only on demand': inRoom(
+    async (room) => {
+      const ada = await room.member('Ada');
+      const bob = await room.member('Bob');
+      ada.expected = bob.expected = unreachable;
+      // It takes the message, but has no time left to do anything with it.
+      room.daemon.signal('SIGSTOP');
+      await ada.say('into the void');
+      await ada.say('and more');
+      assert.deepStrictEqual(await ada.$('#outbox > li').evaluateAll(
+        (items) => items.map((item) => item.dataset.state)), ['sent', 'sent']);
+      await room.daemon.end('SIGKILL');
+      const fates = ada.$('#outbox .fate', { hasText: 'Not sent?' });
+      await fates.nth(1).waitFor();
+      await ada.$('[role=status]', { hasText: 'may not have been sent' })
+        .waitFor({ state: 'attached' });
+      await room.daemon.restart();
+      await bothBack([ada, bob]);
+      await bob.say('anybody?');
+      await ada.sees('anybody?');
+      assert.deepStrictEqual(await bob.texts(), ['anybody?']);
+      assert.strictEqual(await fates.count(), 2);
+      await ada.$('#outbox').getByText('Retry').first().click();
+      await ada.sees('into the void');
+      await bob.sees('into the void');
+      await ada.$('#outbox').getByText('Discard').click();
+      await ada.say('over');
+      await bob.sees('over');
+      for (const person of [ada, bob])
+        assert.deepStrictEqual(await person.texts(),
+          ['anybody?', 'into the void', 'over']);
+      assert.strictEqual(await ada.$('#spoken').textContent(), '');
+    }),
+
+  'retry while there is no connection waits for one': inRoom(async (room) => {
+    const ada = await room.member('Ada');
+    ada.expected = unreachable;
+    room.daemon.signal('SIGSTOP');
+    await ada.say('patience');
+    await room.daemon.end('SIGKILL');
+    await ada.$('#outbox').getByText('Retry').click();
+    await ada.$('#outbox .fate', { hasText: /^Waiting for a connection$/ }).waitFor();
+    await room.daemon.restart();
+    await ada.sees('patience');
+    assert.deepStrictEqual(await ada.texts(), ['patience']);
+  }),
+
+  'a message that the server passes over is marked': inRoom(async (room) => {
+    const ada = await room.person();
+    await ada.page.routeWebSocket(/./, (socket) => {
+      socket.onMessage((text) => {
+        if (!text.includes('ignored')) socket.send(text);
+      });
+    });
+    await ada.page.goto(room.daemon.url);
+    await ada.join('Ada');
+    await ada.say('ignored');
+    await ada.say('relayed');
+    await ada.sees('relayed');
+    await ada.$('#outbox > [data-state=lost]', { hasText: 'ignored' }).waitFor();
+    assert.deepStrictEqual(await ada.texts(), ['relayed', 'ignored']);
+  }),
+
+  'a message that is too large costs only itself': inRoom(async (room) => {
+    const ada = await room.member('Ada');
+    ada.expected = unreachable;
+    await ada.say('x'.repeat(5000));
+    await ada.$('#notice', { hasText: 'The server closed the connection: ' })
+      .waitFor();
+    await ada.$('#outbox .fate', { hasText: 'Not sent?' }).waitFor();
+    await ada.connected();
+    await ada.$('#outbox').getByText('Discard').click();
+    await ada.say('smaller');
+    await ada.sees('smaller');
+  }, ['--max-message=4096']),
+
+  'a page whose server went says so, and connects when it can': inRoom(
+    async (room) => {
+      const ada = await room.person();
+      ada.expected = unreachable;
+      // The page has come, and the server goes before the page connects.
+      await ada.page.route(/asset=chat\.js/, async (route) => {
+        const script = await route.fetch();
+        await room.daemon.end('SIGKILL');
+        await route.fulfill({ response: script });
+      });
+      await ada.page.goto(room.daemon.url);
+      await ada.status(refused);
+      await ada.$('#name').fill('Ada');
+      await ada.$('#name').press('Enter');
+      await ada.say('patience');
+      await ada.$('#outbox .fate', { hasText: 'Waiting' }).waitFor();
+      await room.daemon.restart();
+      await ada.$('#reconnect').click();
+      await ada.sees('patience');
+      assert.strictEqual(await ada.$('#state').textContent(), 'Connected');
+    }),
+
+  'a page from a name that the server does not know is told the same': inRoom(
+    async (room) => {
+      const ada = await room.person();
+      ada.expected = unreachable;
+      await ada.page.goto(`http://chat.test:${room.daemon.port}/`);
+      await ada.status(refused);
+      assert.ok(await ada.$('#reconnect').isVisible());
+    }, [], '127.0.0.1'),
+
+  'a server that wants no retry gets none': inRoom(async (room) => {
+    const ada = await room.person();
+    let calls = 0;
+    await ada.page.routeWebSocket(/./, (socket) => {
+      calls++;
+      if (calls === 1)
+        socket.onMessage(() => socket.close({ code: 4500, reason: 'banned' }));
+    });
+    await ada.page.goto(room.daemon.url);
+    await ada.join('Ada');
+    await ada.say('hello');
+    await ada.status('Closed by the server: banned');
+    await ada.$('#outbox .fate', { hasText: 'Not sent?' }).waitFor();
+    await ada.hide(false);
+    assert.strictEqual(calls, 1);
+    await ada.$('#reconnect').click();
+    await ada.connected();
+    assert.strictEqual(calls, 2);
+  }),
+
+  'behind a prefix of a site it uses nothing else': inRoom(async (room) => {
+    const server = await behindPrefix(room.daemon);
+    room.servers.push(server);
+    const url = `http://localhost:${server.address().port}/chat`;
+    const [ada, bob] = [await room.person(), await room.person()];
+    for (const [person, name] of [[ada, 'Ada'], [bob, 'Bob']]) {
+      await person.page.goto(url);
+      await person.join(name);
+    }
+    await ada.say('through the front door');
+    await bob.sees('through the front door');
+    for (const request of ada.requests)
+      assert.match(request, /\/chat(\?asset=[a-z.]+)?$|^data:/);
+  }),
+
+  'nothing that waits is thrown away without a word': inRoom(async (room) => {
+    const ada = await room.member('Ada');
+    ada.expected = unreachable;
+    await room.daemon.end('SIGKILL');
+    await ada.say('wait');
+    await ada.$('#outbox .fate', { hasText: 'Waiting' }).waitFor();
+    const asked = new Promise((resolve) => ada.page.on('dialog', (dialog) => {
+      resolve(dialog.type());
+      dialog.dismiss();
+    }));
+    await ada.page.close({ runBeforeUnload: true });
+    assert.strictEqual(await asked, 'beforeunload');
+    await room.daemon.restart();
+    await ada.sees('wait');
+  }),
+};
