@@ -59,6 +59,8 @@ public:
                   Where at = {});
     explicit Peer(const Daemon& daemon, Where at = {})
         : Peer(Address::v4(daemon.port()), 0, at) {}
+    /// One that is connected already.
+    explicit Peer(Fd connected) : fd_(std::move(connected)) {}
 
     // What it does.
 

@@ -7,6 +7,7 @@
 
 #include <arpa/inet.h>
 #include <sched.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 namespace wschat::test {
@@ -129,6 +130,12 @@ void wait_descriptors(pid_t pid, size_t number, Where at) {
 
 long descriptor_limit(pid_t pid) {
     return number_after(contents(path_of(pid, "limits")), "Max open files");
+}
+
+int spare_descriptors() {
+    rlimit limit{};
+    getrlimit(RLIMIT_NOFILE, &limit);
+    return static_cast<int>(limit.rlim_cur) - 100;
 }
 
 bool is_under_valgrind(pid_t pid) {

@@ -34,6 +34,9 @@ void wait_descriptors(pid_t pid, size_t number, Where at = {});
 /// The soft limit of descriptors.
 long descriptor_limit(pid_t pid);
 
+/// How many descriptors a test may still open for its own.
+int spare_descriptors();
+
 /// Whether it runs under valgrind, which has descriptors of its own and closes
 /// connections that it finds one too many.
 bool is_under_valgrind(pid_t pid);

@@ -41,12 +41,6 @@ size_t admitted(std::vector<Peer>& crowd) {
     return number;
 }
 
-int spare_descriptors() {
-    rlimit limit{};
-    getrlimit(RLIMIT_NOFILE, &limit);
-    return static_cast<int>(limit.rlim_cur) - 100;
-}
-
 }  // namespace
 
 TEST_CASE("when descriptors run out, clients go on and newcomers wait") {

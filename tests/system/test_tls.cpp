@@ -1,0 +1,368 @@
+// TLS: wss and https on every TCP port, with the certificate of the options.
+#include <algorithm>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <doctest/doctest.h>
+
+#include "daemon.h"
+#include "peer.h"
+#include "proc.h"
+#include "tls_tunnel.h"
+
+using namespace wschat::test;
+
+namespace {
+
+using Tunnels = std::vector<std::unique_ptr<TlsTunnel>>;
+
+/// A client over TLS.
+std::unique_ptr<TlsTunnel> join_tls(const Daemon& daemon, const Wish& wish = {},
+                                    Where at = {}) {
+    auto tunnel = std::make_unique<TlsTunnel>(daemon, wish, at);
+    tunnel->peer().shake_hands(at);
+    return tunnel;
+}
+
+Wish only(int version) {
+    Wish wish;
+    wish.version = version;
+    return wish;
+}
+
+void check_cannot_start(const Options& options, int status,
+                        const std::string& part) {
+    Options all = options;
+    all.insert(all.end(), {"127.0.0.1", "0"});
+    const Outcome outcome = run(command(all));
+    CAPTURE(outcome.err);
+    CHECK(outcome.status == status);
+    CHECK(outcome.err.find(part) != std::string::npos);
+    CHECK(count(outcome.err, "\n") == (status == 1 ? 1 : 2));
+    CHECK(count(outcome.err, "listening") == 0);
+}
+
+}  // namespace
+
+TEST_CASE("clients chat over TLS 1.2 and 1.3") {
+    CertificateFiles files;
+    Daemon daemon(files.options());
+    const auto ann = join_tls(daemon, only(TLS1_2_VERSION));
+    const auto bob = join_tls(daemon, only(TLS1_3_VERSION));
+    CHECK(ann->version() == "TLSv1.2");
+    CHECK(bob->version() == "TLSv1.3");
+    ann->peer().say("[1]");
+    bob->peer().hears("[1]");
+    ann->peer().hears("[1]");
+    bob->peer().say("[2]");
+    ann->peer().hears("[2]");
+}
+
+TEST_CASE("TLS before 1.2 is refused") {
+    CertificateFiles files;
+    Daemon daemon(files.options());
+    CHECK(speaks(daemon, TLS1_2_VERSION));
+    CHECK_FALSE(speaks(daemon, TLS1_1_VERSION));
+    CHECK_FALSE(speaks(daemon, TLS1_VERSION));
+}
+
+TEST_CASE("the protocol agreed on by ALPN is http/1.1") {
+    CertificateFiles files;
+    Daemon daemon(files.options());
+    Wish wish;
+    wish.alpn = "\x02h2\x08http/1.1";
+    CHECK(TlsTunnel(daemon, wish).alpn() == "http/1.1");
+    wish.alpn = "\x02h2";
+    CHECK(TlsTunnel(daemon, wish).alpn() == "");
+    CHECK(TlsTunnel(daemon).alpn() == "");
+}
+
+TEST_CASE("a session is resumed by its ticket") {
+    CertificateFiles files;
+    Daemon daemon(files.options());
+    for (int version : {TLS1_2_VERSION, TLS1_3_VERSION}) {
+        Wish wish = only(version);
+        auto first = join_tls(daemon, wish);
+        first->peer().sync();
+        CHECK_FALSE(first->resumed());
+        const Session session = first->session();
+        wish.resume = session.get();
+        const auto second = join_tls(daemon, wish);
+        CHECK(second->resumed());
+        second->peer().say("[1]");
+        second->peer().hears("[1]");
+    }
+}
+
+TEST_CASE("the page comes over https, and the URLs say so") {
+    CertificateFiles files;
+    Daemon daemon(files.options(), "localhost");
+    daemon.wait_log("open https://localhost:");
+    TlsTunnel page(daemon);
+    page.peer().send("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    CHECK(page.peer().answer().status == 200);
+    page.peer().hears_end();
+    CHECK(page.heard_close_notify());
+    TlsTunnel tunnel(daemon);
+    tunnel.peer().send(handshake());
+    CHECK(tunnel.peer().answer().header("WebSocket-Location") ==
+          "wss://localhost:" + std::to_string(daemon.port()) +
+              "/websocket.php");
+}
+
+TEST_CASE("what is not TLS is told to use it, but for local raw JSON") {
+    CertificateFiles files;
+    Daemon daemon(files.options());
+    const auto ann = join_tls(daemon);
+    for (std::string start : {"GET / HTTP/1.1\r\nHost: a\r\n\r\n", "G", "\x80",
+                              "\r\n"}) {
+        Peer peer(daemon);
+        peer.send(start);
+        peer.is_refused(400);
+    }
+    Peer plain(daemon);
+    plain.send(handshake());
+    CHECK(plain.answer().body.find("https") != std::string::npos);
+    Peer publisher(daemon);
+    publisher.send("{\"a\":1}");
+    ann->peer().hears("{\"a\":1}");
+    publisher.half_close();
+    publisher.hears_end();
+}
+
+TEST_CASE("with --no-raw a brace on a TLS port is just not TLS") {
+    CertificateFiles files;
+    Daemon daemon(files.options({"--no-raw"}));
+    Peer peer(daemon);
+    peer.send("{\"a\":1}");
+    peer.is_refused(400);
+}
+
+TEST_CASE("unix sockets stay plain") {
+    CertificateFiles files;
+    ScratchDirectory scratch;
+    const std::string path = scratch / "chat";
+    Daemon daemon(
+        files.options({"--bind=unix:" + path, "--bind=127.0.0.1"}));
+    Peer ann = join(Address::unix_socket(path));
+    const auto bob = join_tls(daemon);
+    ann.say("[1]");
+    bob->peer().hears("[1]");
+}
+
+TEST_CASE("half a TLS handshake is ended in time, and holds up nobody") {
+    CertificateFiles files;
+    Daemon daemon(files.options({timed("--handshake-timeout", 0.5)}));
+    const std::string hello = client_hello();
+    std::vector<Peer> halves;
+    for (size_t size : {size_t{0}, size_t{1}, size_t{5}, hello.size() / 2}) {
+        halves.emplace_back(daemon);
+        halves.back().send(hello.substr(0, size));
+    }
+    const auto ann = join_tls(daemon);
+    ann->peer().say("[1]");
+    ann->peer().hears("[1]");
+    for (Peer& half : halves) half.is_gone();
+    daemon.wait_log("127.0.0.1 refused: no TLS handshake in time", 4);
+    ann->peer().sync();
+}
+
+TEST_CASE("a TLS handshake that is left waiting is ended in time") {
+    CertificateFiles files;
+    Daemon daemon(files.options({timed("--handshake-timeout", 0.5)}));
+    Peer half(daemon);
+    half.send(client_hello());
+    half.is_gone();
+    TlsTunnel silent(daemon);
+    silent.peer().is_refused(408);
+}
+
+TEST_CASE("bytes that begin like TLS and are none end their connection") {
+    CertificateFiles files;
+    Daemon daemon(files.options({"-v"}));
+    Peer garbage(daemon);
+    garbage.send("\x16" + std::string(1000, 'x'));
+    garbage.is_gone();
+    daemon.wait_log("127.0.0.1 left: TLS: ");
+    join_tls(daemon)->peer().sync();
+}
+
+TEST_CASE("TLS may come byte by byte, and in records of one byte") {
+    CertificateFiles files;
+    Daemon daemon(files.options());
+    Wish bytes;
+    bytes.byte_by_byte = true;
+    Wish records;
+    records.small_records = true;
+    for (const Wish& wish : {bytes, records}) {
+        const auto ann = join_tls(daemon, wish);
+        ann->peer().say(json_string(2000));
+        ann->peer().hears(json_string(2000));
+        ann->peer().send(close_frame(1000));
+        ann->peer().is_closed(1000);
+    }
+}
+
+TEST_CASE("a message of 1,000,000 bytes goes over TLS both ways") {
+    CertificateFiles files;
+    Daemon daemon(files.options());
+    const auto ann = join_tls(daemon);
+    const auto bob = join_tls(daemon);
+    for (int i = 0; i < 3; ++i) {
+        ann->peer().say(json_string(1000000));
+        ann->peer().hears(json_string(1000000));
+        bob->peer().hears(json_string(1000000));
+    }
+}
+
+TEST_CASE("a client that stops reading under TLS is dropped, others are not") {
+    CertificateFiles files;
+    Daemon daemon(files.options({"--max-backlog=1M"}));
+    const auto deaf = join_tls(daemon);
+    const auto ann = join_tls(daemon);
+    const std::string message = json_string(200000);
+    const Deadline deadline;
+    while (count(daemon.log(), " dropped: ") == 0 && !deadline.over()) {
+        ann->peer().say(message);
+        ann->peer().hears(message);
+    }
+    CHECK_FALSE(deadline.over());
+    ann->peer().sync();
+}
+
+TEST_CASE("a slow reader under TLS gets everything in order") {
+    CertificateFiles files;
+    Daemon daemon(files.options({"--max-backlog=64M"}));
+    const auto slow = join_tls(daemon);
+    const auto ann = join_tls(daemon);
+    for (int i = 0; i < 100; ++i) {
+        const std::string message = json_string(100000 + static_cast<size_t>(i));
+        ann->peer().say(message);
+        ann->peer().hears(message);
+    }
+    slow->peer().send(ping_frame("p"));
+    bool pong = false;
+    for (int i = 0; i < 100;) {
+        const Frame frame = slow->peer().next();
+        pong = pong || frame.opcode == kPong;
+        if (frame.opcode != kText) continue;
+        CHECK(frame.payload.size() == 100000 + static_cast<size_t>(i));
+        ++i;
+    }
+    if (!pong) slow->peer().hears_pong("p");
+}
+
+TEST_CASE("a close under TLS ends with a close_notify") {
+    CertificateFiles files;
+    Daemon daemon(files.options());
+    const auto ann = join_tls(daemon);
+    ann->peer().send(close_frame(4000, "bye"));
+    ann->peer().is_closed(4000);
+    CHECK(ann->heard_close_notify());
+    const auto bob = join_tls(daemon);
+    daemon.signal(SIGTERM);
+    bob->peer().is_closed(1001);
+    CHECK(bob->heard_close_notify());
+}
+
+TEST_CASE("a peer that vanishes without a close_notify has left") {
+    CertificateFiles files;
+    Daemon daemon(files.options());
+    join_tls(daemon);
+    daemon.wait_log("127.0.0.1 left: connection ended");
+}
+
+TEST_CASE("SIGHUP swaps the certificate, and no one notices") {
+    CertificateFiles files("first");
+    Daemon daemon(files.options());
+    const auto ann = join_tls(daemon);
+    CHECK(ann->certificate_name() == "first");
+    Tunnels crowd;
+    for (int i = 0; i < 5; ++i) {
+        const std::string name = "number " + std::to_string(i);
+        files.replace(Certificate(name));
+        ann->peer().say("[1]");
+        daemon.signal(SIGHUP);
+        daemon.wait_log("the certificate was reloaded",
+                        static_cast<size_t>(i) + 1);
+        crowd.push_back(join_tls(daemon));
+        CHECK(crowd.back()->certificate_name() == name);
+        ann->peer().hears("[1]");
+    }
+    ann->peer().say("[2]");
+    ann->peer().hears("[2]");
+    for (const auto& tunnel : crowd) tunnel->peer().sync();
+    CHECK(count(daemon.log(), " left") == 0);
+}
+
+TEST_CASE("a certificate that can't be used leaves the former one in use") {
+    CertificateFiles files("first");
+    Daemon daemon(files.options());
+    const auto ann = join_tls(daemon);
+    const Certificate second("second");
+    write_file(files.key_path(), second.key);
+    daemon.signal(SIGHUP);
+    daemon.wait_log("; the former certificate stays in use");
+    CHECK(join_tls(daemon)->certificate_name() == "first");
+    write_file(files.certificate_path(), "nonsense");
+    daemon.signal(SIGHUP);
+    daemon.wait_log("; the former certificate stays in use", 2);
+    CHECK(join_tls(daemon)->certificate_name() == "first");
+    ann->peer().sync();
+    files.replace(second);
+    daemon.signal(SIGHUP);
+    daemon.wait_log("the certificate was reloaded");
+    CHECK(join_tls(daemon)->certificate_name() == "second");
+}
+
+TEST_CASE("without TLS there is nothing to reload") {
+    Daemon daemon;
+    daemon.signal(SIGHUP);
+    daemon.wait_log("SIGHUP: there is nothing to reload");
+}
+
+TEST_CASE("files that can't be used are one clear line") {
+    CertificateFiles files;
+    const Certificate other("other");
+    ScratchDirectory scratch;
+    const std::string cert = "--tls-cert=" + files.certificate_path();
+    const std::string key = "--tls-key=" + files.key_path();
+    write_file(scratch / "other", other.key);
+    write_file(scratch / "encrypted", other.encrypted_key);
+    write_file(scratch / "nonsense", "nonsense\n");
+    write_file(scratch / "empty", "");
+    const auto at = [&scratch](const std::string& name) {
+        return scratch / name;
+    };
+    check_cannot_start({cert, "--tls-key=" + at("none")}, 1,
+                       at("none") + ": No such file");
+    check_cannot_start({"--tls-cert=" + at("none"), key}, 1,
+                       at("none") + ": No such file");
+    check_cannot_start({cert, "--tls-key=" + at("other")}, 1,
+                       at("other") + ": not the key of the certificate");
+    check_cannot_start({cert, "--tls-key=" + at("encrypted")}, 1,
+                       at("encrypted") + ": the key is encrypted");
+    check_cannot_start({cert, "--tls-key=" + at("nonsense")}, 1, at("nonsense"));
+    check_cannot_start({cert, "--tls-key=" + at("empty")}, 1, at("empty"));
+    check_cannot_start({"--tls-cert=" + at("nonsense"), key}, 1, at("nonsense"));
+    check_cannot_start({"--tls-cert=" + at("empty"), key}, 1, at("empty"));
+    check_cannot_start({cert}, 2, "--tls-cert and --tls-key go together");
+    check_cannot_start({key}, 2, "--tls-cert and --tls-key go together");
+}
+
+TEST_CASE("an idle TLS connection costs less than 20 KB") {
+    CertificateFiles files;
+    Daemon daemon(files.options());
+    if (is_instrumented(daemon.pid())) return;
+    const auto ann = join_tls(daemon);
+    ann->peer().sync();
+    const long before = memory(daemon.pid());
+    const int number = std::min(300, spare_descriptors() / 6);
+    Tunnels crowd;
+    for (int i = 0; i < number; ++i) crowd.push_back(join_tls(daemon));
+    ann->peer().say("[1]");
+    for (const auto& tunnel : crowd) tunnel->peer().hears("[1]");
+    const long each = (memory(daemon.pid()) - before) * 1024 / number;
+    CHECK(each < 20000);
+}
