@@ -27,7 +27,7 @@ bool is_host(const std::string& host) {
     return is_ip_address(host) ||
            std::all_of(host.begin(), host.end(), [](unsigned char c) {
                return c > ' ' && c < 0x7F &&
-                      std::string_view("/?#@\\:,;\"'<>[]").find(
+                      std::string_view("/?#@*\\:,;\"'<>[]").find(
                           static_cast<char>(c)) == std::string_view::npos;
            });
 }

@@ -12,7 +12,6 @@ namespace wschat {
 namespace {
 
 constexpr char kTlsHandshake = 0x16;
-constexpr size_t kMaxRecord = 16 << 10;  // bytes of a TLS record's content
 
 Transfer transfer(ssize_t n) {
     if (n > 0) return {Transfer::State::Done, static_cast<size_t>(n)};

@@ -40,7 +40,6 @@ TEST_CASE("an origin has the form that browsers give it") {
           "http://a/", "http://a/b", "http://a?b", "http://a#b", "http://u@a",
           "http://a b", "http://a:b", "http://a:123456", "http://[::1",
           "h ttp://a", "http://a,http://b", "http://*", "Null", "**"}) {
-        if (text == "http://*") continue;  // odd, and harmless
         CAPTURE(text);
         CHECK_FALSE(parse_origin(text).has_value());
     }
