@@ -1,0 +1,50 @@
+// Every case, for each proxy, over TCP and over a unix socket; then the scripts
+// of contrib/. Prints "ok", "not ok" or "skip" for each.
+'use strict';
+
+const { check } = require('../browser/check');
+const { Site, kinds } = require('./site');
+const cases = require('./cases');
+const scripts = require('./scripts');
+
+const sum = { passed: 0, failed: 0, skipped: 0 };
+
+const add = (count) => {
+  for (const [result, number] of Object.entries(count)) sum[result] += number;
+};
+
+const skip = (name, why) => {
+  console.log(`skip ${name}: ${why}`);
+  sum.skipped++;
+};
+
+async function behind(kind, overUnix) {
+  const name = `${kind} ${overUnix ? 'unix' : 'tcp'}`;
+  const missing = kinds[kind].missing();
+  if (missing) return skip(name, missing);
+  let site;
+  try {
+    site = await Site.start(kind, overUnix);
+  } catch (error) {
+    console.log(`not ok ${name}: it starts\n${error.stack}`);
+    sum.failed++;
+    return undefined;
+  }
+  try {
+    add(await check(name, cases(site)));
+  } finally {
+    await site.end();
+  }
+  return undefined;
+}
+
+(async () => {
+  for (const kind of Object.keys(kinds))
+    for (const overUnix of [false, true]) await behind(kind, overUnix);
+  const missing = scripts.missing();
+  if (missing) skip('scripts', missing);
+  else add(await check('scripts', scripts.cases));
+  const { passed, failed, skipped } = sum;
+  console.log(`${passed} passed, ${failed} failed, ${skipped} skipped`);
+  process.exit(failed ? 1 : 0);
+})();

@@ -1,0 +1,102 @@
+// The scripts of contrib/.
+'use strict';
+
+const assert = require('assert');
+const { spawn } = require('child_process');
+const fs = require('fs');
+const path = require('path');
+const WebSocket = require('ws');
+
+const { startDaemon, has, scratchDirectory } = require('./process');
+
+function run(command, args, env = {}) {
+  return new Promise((resolve) => {
+    const child = spawn(command, args, { env: { ...process.env, ...env } });
+    let output = '';
+    for (const stream of [child.stdout, child.stderr])
+      stream.on('data', (text) => { output += text; });
+    child.on('close', (status) => resolve({ status, output }));
+  });
+}
+
+const publish = (...args) => run('php', ['-r',
+  `require 'contrib/publish.php'; wschat_publish(${args.join(', ')});`]);
+
+const quoted = (text) => `'${text}'`;
+
+async function hears(url, act) {
+  const socket = new WebSocket(url);
+  await new Promise((resolve, reject) => {
+    socket.on('open', resolve);
+    socket.on('error', reject);
+  });
+  const message = new Promise((resolve) => socket.on('message', resolve));
+  const outcome = await act();
+  assert.equal(outcome.status, 0, outcome.output);
+  assert.equal(outcome.output, '');
+  const text = String(await message);
+  socket.terminate();
+  return JSON.parse(text);
+}
+
+const cases = {
+  'publish.php sends over TCP and over a unix socket': async () => {
+    const file = path.join(scratchDirectory(), 'chat.sock');
+    const daemon = await startDaemon(['--announce=none', '--bind=127.0.0.1',
+      `--bind=unix:${file}`, 'localhost', '0']);
+    const port = /127\.0\.0\.1:(\d+)/.exec(daemon.log)[1];
+    for (const address of [`tcp://127.0.0.1:${port}`, `unix://${file}`])
+      assert.deepEqual(
+        await hears(`ws://127.0.0.1:${port}/`,
+          () => publish("['type' => 'news', 'id' => 17]", quoted(address))),
+        { type: 'news', id: 17 });
+    await daemon.end();
+  },
+
+  'publish.php says what is wrong': async () => {
+    const daemon = await startDaemon(['127.0.0.1', '0']);
+    const address = quoted(`tcp://127.0.0.1:${daemon.port}`);
+    const reserved = await publish("['type' => 'error']", address);
+    assert.match(reserved.output, /not relayed: the type "error" is reserved/);
+    const list = await publish('[1]', address);
+    assert.match(list.output, /wschat takes objects, not \[1\]/);
+    await daemon.end();
+    const gone = await publish("['a' => 1]", address);
+    assert.match(gone.output, /Connection refused/);
+    for (const outcome of [reserved, list, gone])
+      assert.notEqual(outcome.status, 0);
+  },
+
+  'certbot-hook installs copies, and reloads from the second time on': async () => {
+    const directory = scratchDirectory();
+    const at = (name) => path.join(directory, name);
+    const env = { RENEWED_LINEAGE: at('live'), WSCHAT_TLS: at('tls'),
+      WSCHAT_GROUP: 'nogroup', WSCHAT_UNITS: at('units'),
+      PATH: `${at('bin')}:${process.env.PATH}` };
+    fs.mkdirSync(at('bin'));
+    fs.mkdirSync(at('live'));
+    fs.writeFileSync(at('bin/systemctl'),
+      `#!/bin/sh\necho "$*" >>${at('calls')}\n`, { mode: 0o755 });
+    for (const round of ['first', 'second']) {
+      for (const name of ['fullchain.pem', 'privkey.pem'])
+        fs.writeFileSync(at(`live/${name}`), `${round} ${name}`);
+      const { status, output } = await run('contrib/certbot-hook', [], env);
+      assert.equal(status, 0, output);
+      for (const name of ['fullchain.pem', 'privkey.pem']) {
+        assert.equal(fs.readFileSync(at(`tls/${name}`), 'utf8'),
+          `${round} ${name}`);
+        assert.equal(fs.statSync(at(`tls/${name}`)).mode & 0o777, 0o640);
+      }
+    }
+    assert.equal(fs.statSync(at('tls')).mode & 0o777, 0o750);
+    assert.match(fs.readFileSync(at('units/wschat.service.d/tls.conf'), 'utf8'),
+      /^\[Service\]\nSupplementaryGroups=nogroup\n$/);
+    assert.deepEqual(fs.readFileSync(at('calls'), 'utf8').trim().split('\n'), [
+      'daemon-reload', 'try-restart wschat.service',
+      '--quiet is-active wschat.service', 'reload wschat.service']);
+  },
+};
+
+const missing = () => (has('php') ? '' : 'there is no php');
+
+module.exports = { cases, missing };
