@@ -1,4 +1,4 @@
-// The scripts of contrib/.
+// The scripts of contrib/, and wschat's own TLS, with which no proxy is needed.
 'use strict';
 
 const assert = require('assert');
@@ -39,7 +39,52 @@ async function hears(url, act) {
   return JSON.parse(text);
 }
 
+// wschat with a certificate of its own; tls.ca is what to trust.
+async function startTls() {
+  const directory = scratchDirectory();
+  const at = (name) => path.join(directory, name);
+  const made = await run('openssl', ['req', '-x509', '-newkey', 'rsa:2048',
+    '-nodes', '-keyout', at('key.pem'), '-out', at('cert.pem'), '-days', '2',
+    '-subj', '/CN=localhost', '-addext', 'subjectAltName=DNS:localhost']);
+  assert.equal(made.status, 0, made.output);
+  const daemon = await startDaemon(['--announce=none',
+    `--tls-cert=${at('cert.pem')}`, `--tls-key=${at('key.pem')}`,
+    'localhost', '0']);
+  return { daemon, file: at('cert.pem') };
+}
+
 const cases = {
+  'ws talks wss to wschat itself': async () => {
+    const { daemon, file } = await startTls();
+    const url = `wss://localhost:${daemon.port}/`;
+    const socket = new WebSocket(url, { ca: fs.readFileSync(file),
+      origin: `https://localhost:${daemon.port}` });
+    await new Promise((resolve, reject) => {
+      socket.on('open', resolve);
+      socket.on('error', reject);
+    });
+    const message = new Promise((resolve) => socket.on('message', resolve));
+    socket.send('{"a":1}');
+    assert.equal(String(await message), '{"a":1}');
+    const closed = new Promise((resolve) => socket.on('close', resolve));
+    socket.close(1000);
+    assert.equal(await closed, 1000);
+    await daemon.end();
+  },
+
+  'openssl s_client verifies it and gets the page': async () => {
+    const { daemon, file } = await startTls();
+    const { output } = await run('sh', ['-c',
+      "printf 'GET / HTTP/1.1\\r\\nHost: localhost\\r\\n\\r\\n' | openssl s_client " +
+      `-connect localhost:${daemon.port} -CAfile ${file} -verify_return_error ` +
+      '-verify_hostname localhost -ign_eof -alpn h2,http/1.1']);
+    assert.match(output, /Verify return code: 0 \(ok\)/);
+    assert.match(output, /ALPN protocol: http\/1\.1/);
+    assert.match(output, /HTTP\/1\.1 200 OK/);
+    assert.match(output, /<title>wschat<\/title>/);
+    await daemon.end();
+  },
+
   'publish.php sends over TCP and over a unix socket': async () => {
     const file = path.join(scratchDirectory(), 'chat.sock');
     const daemon = await startDaemon(['--announce=none', '--bind=127.0.0.1',
