@@ -134,6 +134,19 @@ class Person {
     }, hidden);
   }
 
+  // Scrolls up as a reader does, and returns when the log stands still: a
+  // browser takes its time, and goes on whatever comes between.
+  async scrollUp(act) {
+    await this.evaluate(() => {
+      window.stoodStill = false;
+      document.addEventListener('scrollend', () => {
+        window.stoodStill = !document.querySelector('.following');
+      }, true);
+    });
+    await act();
+    await this.until(() => window.stoodStill);
+  }
+
   // Waits until a function in the page returns something true.
   until(passes, argument) {
     return this.page.waitForFunction(passes, argument, { timeout: kPatience });

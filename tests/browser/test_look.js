@@ -77,8 +77,7 @@ for (const colorScheme of ['light', 'dark']) {
         await ada.sayHalf();
         await ada.$('#notice', { hasText: 'not relayed' }).waitFor();
         await ada.$('#log').hover();
-        await ada.page.mouse.wheel(0, -100);
-        await ada.until(() => !document.querySelector('.following'));
+        await ada.scrollUp(() => ada.page.mouse.wheel(0, -100));
         await ada.publish();
         await room.daemon.end('SIGKILL');
         await ada.status('Reconnecting…');

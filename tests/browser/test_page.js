@@ -278,8 +278,7 @@ module.exports = {
       await fill(ada);
       await ada.until(atEnd);
       await ada.$('#log').hover();
-      await ada.page.mouse.wheel(0, -600);
-      await ada.until((end) => !document.querySelector('.following'));
+      await ada.scrollUp(() => ada.page.mouse.wheel(0, -600));
       const top = () => ada.$('#log').evaluate((log) => log.scrollTop);
       const before = await top();
       await ada.publish();
@@ -303,8 +302,7 @@ module.exports = {
     await fill(ada);
     await ada.until(atEnd);
     await ada.$('#log').focus();
-    await ada.page.keyboard.press('Home');
-    await ada.until(() => !document.querySelector('.following'));
+    await ada.scrollUp(() => ada.page.keyboard.press('Home'));
     await ada.publish();
     assert.ok(await ada.$('#fresh').isVisible());
     await ada.page.keyboard.press('End');
@@ -444,8 +442,7 @@ module.exports = {
     await press('Shift+Tab', 'log');
     await press('Shift+Tab', 'rename');
     await press('Tab', 'log');
-    await ada.page.keyboard.press('Home');
-    await ada.until(() => !document.querySelector('.following'));
+    await ada.scrollUp(() => ada.page.keyboard.press('Home'));
     await ada.publish();
     await press('Tab', 'fresh');
     await press('Tab', 'text');
