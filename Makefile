@@ -8,7 +8,8 @@
 # make clean
 #
 # SANITIZE=address,undefined builds everything once more in a directory of its
-# own, the daemon too; without it the daemon is ./wschat.
+# own, the daemon too; without it the daemon is ./wschat. liburing is taken
+# where it is installed; URING= builds without it.
 
 # The user's: add to them or replace them, the project's own are further down.
 CXX ?= g++
@@ -29,7 +30,8 @@ FORCE:
 # Prints the packages that are needed and not there. The compiler knows best.
 probe = $(CXX) --version >/dev/null 2>&1 || \
 	  echo $(if $(findstring clang,$(CXX)),clang,g++); \
-	for need in openssl/sha.h:libssl-dev doctest/doctest.h:doctest-dev; do \
+	for need in openssl/sha.h:libssl-dev liburing.h:liburing-dev \
+	    doctest/doctest.h:doctest-dev; do \
 	  echo "\#include <$${need%:*}>" | \
 	    $(CXX) $(CPPFLAGS) $(CXXFLAGS) -E -x c++ - >/dev/null 2>&1 || \
 	    echo $${need\#*:}; \
@@ -88,6 +90,12 @@ space := $(subst ,, )
 build := build/$(subst $(space),-,$(notdir $(strip $(CXX) \
 	$(subst $(comma), ,$(SANITIZE)))))
 
+URING ?= $(if $(filter liburing-dev,$(missing)),,1)
+ifneq ($(URING),)
+uring_flags := -DWSCHAT_URING
+uring_libs := -luring
+endif
+
 ifdef SANITIZE
 harden := -fsanitize=$(SANITIZE) -fno-sanitize-recover=all \
 	-fno-omit-frame-pointer -D_GLIBCXX_ASSERTIONS
@@ -104,9 +112,9 @@ endif
 endif
 
 compile = $(CXX) -std=c++17 -Wall -Wextra -Wpedantic -Wshadow -Wconversion \
-	-fPIE $(harden) -Isrc $(CPPFLAGS) $(CXXFLAGS)
+	-fPIE $(harden) -Isrc $(uring_flags) $(CPPFLAGS) $(CXXFLAGS)
 link = $(CXX) -pie -Wl,-z,relro,-z,now $(harden) $(CXXFLAGS) $(LDFLAGS)
-libs := -lssl -lcrypto
+libs := -lssl -lcrypto $(uring_libs)
 
 object = $(patsubst %.cpp,$(build)/%.o,$(wildcard $1))
 main := $(build)/src/main.o

@@ -29,7 +29,7 @@ struct Bytes {
 
 /// Bytes that lie in several places and are written in one call.
 struct Pieces {
-    static constexpr size_t kMax = 8;
+    static constexpr size_t kMax = 4;
 
     std::array<std::string_view, kMax> piece;
     size_t count = 0;

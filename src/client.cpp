@@ -99,27 +99,40 @@ void Client::end_of_input() {
     if (state_ != State::Closing) drop();
 }
 
-Transfer Client::flush() {
-    Transfer result = write_owed();
-    blocked_ = result.state == Transfer::State::Blocked;
-    return result;
+Client::Flush Client::begin_flush() {
+    Flush flush;
+    flush.before = state_;
+    flush.was_blocked = blocked_;
+    find_next(flush);
+    return flush;
 }
 
-Transfer Client::write_owed() {
-    size_t written = 0;
-    while (written < kMaxFlush) {
-        const Pieces pieces = owed();
-        if (pieces.count == 0) {
-            if (state_ == State::Closing && !finish()) break;
-            return {Transfer::State::Done, written};
-        }
-        Transfer result = stream_.write(pieces);
-        if (result.state == Transfer::State::Failed) return result;
-        sent(result.size);
-        written += result.size;
-        if (result.size < pieces.size) break;
+void Client::find_next(Flush& flush) {
+    flush.next = owed();
+    if (flush.next.count > 0) return;
+    blocked_ = state_ == State::Closing && !finish();
+    if (blocked_) flush.result.state = Transfer::State::Blocked;
+}
+
+void Client::go_on(Flush& flush, const Transfer& written) {
+    const size_t asked = flush.next.size;
+    flush.next = {};
+    if (written.state == Transfer::State::Failed) {
+        flush.result = written;
+        return;
     }
-    return {Transfer::State::Blocked, written};
+    sent(written.size);
+    flush.result.size += written.size;
+    if (written.size == asked && flush.result.size < kMaxFlush)
+        return find_next(flush);
+    flush.result.state = Transfer::State::Blocked;
+    blocked_ = true;
+}
+
+Transfer Client::flush() {
+    Flush flush = begin_flush();
+    while (flush.next.count > 0) go_on(flush, stream_.write(flush.next));
+    return flush.result;
 }
 
 bool Client::waits_for_output() const {

@@ -26,6 +26,8 @@ class Client {
 public:
     using Time = std::chrono::steady_clock::time_point;
 
+    struct Flush;
+
     enum class State : uint8_t {
         Handshaking,  // its request head is not whole
         Raw,          // sends raw JSON without a handshake; in no room
@@ -93,13 +95,18 @@ public:
     /// Its peer sends no more. Told a second time, the connection is gone.
     void end_of_input();
 
-    /// Writes what it is owed. Done: it is owed nothing more. Blocked: the
-    /// peer takes no more now, or others should have their turn. `size` is
-    /// what was written in either case. A client that is Closing and was sent
-    /// all goes on to Draining, or Gone if its input has ended.
+    /// Begins to write what it is owed. Until nothing comes next, the caller
+    /// writes that to the stream and tells go_on() what came of it. Meanwhile
+    /// nothing else may be done with the client.
+    Flush begin_flush();
+    void go_on(Flush& flush, const Transfer& written);
+
+    /// All of that at once. Returns the result.
     Transfer flush();
 
-    /// Whether the last flush() was Blocked.
+    Stream& stream() { return stream_; }
+
+    /// Whether the last flush was Blocked.
     bool blocked() const { return blocked_; }
 
     /// What poll() is to wait for. After that, read() or flush() is to be
@@ -118,7 +125,7 @@ public:
 
 private:
     std::optional<Admission> judge(const GateRules& rules);
-    Transfer write_owed();
+    void find_next(Flush& flush);
     Pieces owed();
     void sent(size_t n);
     bool finish();
@@ -139,6 +146,20 @@ private:
     bool blocked_ = false;
     bool input_ended_ = false;
     State state_ = State::Handshaking;
+};
+
+/// How a client is written what it is owed, step by step.
+struct Client::Flush {
+    Pieces next{};  // to be written; none: it is over
+
+    /// Done: it is owed nothing more. Blocked: the peer takes no more now, or
+    /// others should have their turn. `size` is what was written in either
+    /// case. A client that is Closing and was sent all goes on to Draining, or
+    /// Gone if its input has ended.
+    Transfer result{Transfer::State::Done};
+
+    State before;      // of the client, when it began
+    bool was_blocked;  // whether the one before was
 };
 
 }  // namespace wschat

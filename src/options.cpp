@@ -37,6 +37,7 @@ wschat listens there, otherwise on all addresses. Port 0 takes a free one.
   --relay-system              let clients send messages of type "system"
   --no-raw                    take no raw JSON, only WebSocket frames
   --no-page                   serve no chat page, only WebSockets
+  --no-uring                  send by a system call each, not by io_uring
   --max-message=BYTES         largest message; suffix K, M or G [1M]
   --max-backlog=BYTES         drop a client that is further behind [4M]
   --handshake-timeout=SECONDS [10]
@@ -60,6 +61,7 @@ enum LongOption {
     kMaxMessage,
     kNoPage,
     kNoRaw,
+    kNoUring,
     kOrigin,
     kPingInterval,
     kRelaySystem,
@@ -82,6 +84,7 @@ const option kLongOptions[] = {
     {"max-message", required_argument, nullptr, kMaxMessage},
     {"no-page", no_argument, nullptr, kNoPage},
     {"no-raw", no_argument, nullptr, kNoRaw},
+    {"no-uring", no_argument, nullptr, kNoUring},
     {"origin", required_argument, nullptr, kOrigin},
     {"ping-interval", required_argument, nullptr, kPingInterval},
     {"quiet", no_argument, nullptr, 'q'},
@@ -295,6 +298,7 @@ void take_option(int found, const std::string& value, Options& options) {
         case kAnnounce: settings.announce = parse_announce(value); break;
         case kRelaySystem: settings.relay_system = true; break;
         case kNoPage: settings.page = false; break;
+        case kNoUring: settings.uring = false; break;
         case kNoRaw: settings.rules.raw_json = false; break;
         case kOrigin: settings.origins.push_back(parse_admitted(value)); break;
         case kTlsCert:

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
-#include <functional>
+#include <numeric>
 #include <utility>
 
 #include <malloc.h>
@@ -19,6 +19,7 @@ constexpr size_t kMaxOwn = 64 << 10;   // bytes of its own owed to a client
 constexpr int kMaxAccepts = 128;       // connections that a turn accepts
 constexpr Seconds kMinCheck{0.01};     // between two looks at all deadlines
 constexpr Seconds kAcceptRetry{1};
+constexpr Seconds kHeedInterval{0.01};  // between looks for signals, at work
 
 volatile sig_atomic_t stop_signals = 0;
 volatile sig_atomic_t reload_signals = 0;
@@ -58,6 +59,11 @@ std::string text_of(Seconds seconds) {
     return text + " s";
 }
 
+void sort_unique(std::vector<size_t>& indices) {
+    std::sort(indices.begin(), indices.end());
+    indices.erase(std::unique(indices.begin(), indices.end()), indices.end());
+}
+
 std::string close_text(const Event& event) {
     if (event.code == kCloseNoStatus) return "closed without a code";
     return "closed with " + std::to_string(event.code);
@@ -72,6 +78,7 @@ Server::Server(const Settings& settings, Log& log)
       listeners_(listen_at(settings.endpoints)),
       while_asleep_(install_signals()),
       buffer_(kBuffer),
+      outflow_(settings.uring),
       now_(Clock::now()) {
     int port = settings.port;
     std::string places;
@@ -90,6 +97,7 @@ Server::Server(const Settings& settings, Log& log)
     gate_.page = settings.page;
     raise_descriptor_limit();
     log_.info("listening on " + places + url_to_open(port));
+    log_.debug("sends by " + outflow_.way());
     log_.flush();
 }
 
@@ -137,9 +145,12 @@ Server::Time Server::next_event() const {
 
 void Server::heed_signals() {
     // poll() lets no signal through while it always finds something ready.
-    sigset_t blocked;
-    sigprocmask(SIG_SETMASK, &while_asleep_, &blocked);
-    sigprocmask(SIG_SETMASK, &blocked, nullptr);
+    if (now_ >= next_heed_) {
+        sigset_t blocked;
+        sigprocmask(SIG_SETMASK, &while_asleep_, &blocked);
+        sigprocmask(SIG_SETMASK, &blocked, nullptr);
+        next_heed_ = after(kHeedInterval);
+    }
     if (std::exchange(reload_signals, 0)) reload();
     if (stop_signals > 0 && !stopping_) stop();
 }
@@ -345,39 +356,69 @@ void Server::end_of_input(size_t i) {
 void Server::flush() {
     const uint64_t end = room_.end();
     if (end != flushed_) {
-        for (size_t i = 0; i < clients_.size(); ++i) flush(i);
+        touched_.resize(clients_.size());
+        std::iota(touched_.begin(), touched_.end(), size_t{0});
     } else {
-        for (size_t i : touched_) flush(i);
+        sort_unique(touched_);
     }
+    for (size_t i = 0; i < touched_.size(); i += Outflow::kBatch)
+        flush(&touched_[i], std::min(Outflow::kBatch, touched_.size() - i));
     touched_.clear();
     flushed_ = end;
 }
 
-void Server::flush(size_t i) {
-    Client& client = clients_[i];
-    const short what = happened(i);
-    if (client.state() != Client::State::Gone &&
-        client.can_flush(what & ~POLLOUT, what & POLLOUT))
-        write(i);
-    limit_backlog(client);
-    if (client.state() == Client::State::Gone) return gone_.push_back(i);
-    await(i);
+void Server::flush(const size_t* batch, size_t count) {
+    flushing_.clear();
+    for (size_t n = 0; n < count; ++n) {
+        if (!can_flush(batch[n])) continue;
+        Client& client = clients_[batch[n]];
+        flushing_.push_back({&client, client.begin_flush()});
+    }
+    write_all();
+    for (Flushing& each : flushing_) wrote(*each.client, each.flush);
+    for (size_t n = 0; n < count; ++n) settle(batch[n]);
 }
 
-void Server::write(size_t i) {
-    Client& client = clients_[i];
-    const bool was_blocked = client.blocked();
-    const Client::State before = client.state();
-    const Transfer result = client.flush();
+/// Round after round, until nobody takes or is owed more.
+void Server::write_all() {
+    do {
+        outgoing_.clear();
+        for (Flushing& each : flushing_)
+            if (each.flush.next.count > 0)
+                outgoing_.push_back({&each.client->stream(), &each.flush.next});
+        outflow_.write(outgoing_);
+        auto written = outgoing_.begin();
+        for (Flushing& each : flushing_)
+            if (each.flush.next.count > 0)
+                each.client->go_on(each.flush, written++->result);
+    } while (!outgoing_.empty());
+}
+
+void Server::wrote(Client& client, const Client::Flush& flush) {
+    const Transfer& result = flush.result;
     if (result.state == Transfer::State::Failed)
         return lose(client, "left: " + result.error);
     // Only a socket that was full tells that the peer takes bytes.
-    if (was_blocked && result.size > 0) client.heard = now_;
+    if (flush.was_blocked && result.size > 0) client.heard = now_;
     if (result.state == Transfer::State::Done)
         client.stalled = Time::max();
-    else if (!was_blocked || result.size > 0)
+    else if (!flush.was_blocked || result.size > 0)
         set_timer(client.stalled, settings_.stall_timeout);
-    if (client.state() != before) closing(client);
+    if (client.state() != flush.before) closing(client);
+}
+
+bool Server::can_flush(size_t i) const {
+    const short what = happened(i);
+    return clients_[i].state() != Client::State::Gone &&
+           clients_[i].can_flush(what & ~POLLOUT, what & POLLOUT);
+}
+
+/// What follows from where its writing has come to.
+void Server::settle(size_t i) {
+    Client& client = clients_[i];
+    limit_backlog(client);
+    if (client.state() == Client::State::Gone) return gone_.push_back(i);
+    await(i);
 }
 
 void Server::await(size_t i) {
@@ -399,7 +440,7 @@ void Server::limit_backlog(Client& client) {
 void Server::limit_own(size_t i) {
     Client& client = clients_[i];
     if (client.own_size() <= kMaxOwn) return;
-    flush(i);
+    flush(&i, 1);
     if (client.own_size() > kMaxOwn)
         lose(client, "dropped: takes no replies to what it sends");
 }
@@ -505,8 +546,8 @@ std::string Server::count_members() const {
 void Server::sweep() {
     if (gone_.empty()) return;
     // From the last to the first: who comes to a place stays.
-    std::sort(gone_.begin(), gone_.end(), std::greater<size_t>());
-    gone_.erase(std::unique(gone_.begin(), gone_.end()), gone_.end());
+    sort_unique(gone_);
+    std::reverse(gone_.begin(), gone_.end());
     const size_t before = clients_.size();
     for (size_t i : gone_) {
         std::swap(clients_[i], clients_.back());

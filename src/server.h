@@ -12,6 +12,7 @@
 #include "broadcast.h"
 #include "client.h"
 #include "log.h"
+#include "outflow.h"
 #include "poller.h"
 #include "settings.h"
 #include "socket.h"
@@ -58,8 +59,11 @@ private:
     void end_of_input(size_t i);
 
     void flush();
-    void flush(size_t i);
-    void write(size_t i);
+    void flush(const size_t* batch, size_t count);
+    void write_all();
+    void wrote(Client& client, const Client::Flush& flush);
+    bool can_flush(size_t i) const;
+    void settle(size_t i);
     void limit_backlog(Client& client);
     void limit_own(size_t i);
 
@@ -81,6 +85,11 @@ private:
     }
     void await(size_t i);
 
+    struct Flushing {
+        Client* client;
+        Client::Flush flush;
+    };
+
     const Settings& settings_;
     Log& log_;
     std::optional<TlsContext> tls_;
@@ -98,6 +107,10 @@ private:
     size_t members_ = 0;           // clients that are Open
     size_t peak_ = 0;  // connections, since memory was last given back
 
+    Outflow outflow_;
+    std::vector<Flushing> flushing_;  // those of a batch
+    std::vector<Outgoing> outgoing_;  // what each of them is to be written
+
     Broadcast room_;
     uint64_t flushed_ = 0;  // the room's end when clients were last flushed
 
@@ -107,6 +120,7 @@ private:
     Time last_ping_ = Time::min();
     Time ping_before_last_ = Time::min();  // two may go unanswered
     Time next_accept_ = Time::max();  // try again, when out of descriptors
+    Time next_heed_ = Time::min();
     Time stop_by_ = Time::max();
     bool stopping_ = false;
     bool mentioned_ignored_ = false;  // the log names --trust-proxy

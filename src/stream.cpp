@@ -4,8 +4,6 @@
 #include <cstring>
 
 #include <openssl/err.h>
-#include <sys/socket.h>
-#include <sys/uio.h>
 
 namespace wschat {
 
@@ -13,15 +11,24 @@ namespace {
 
 constexpr char kTlsHandshake = 0x16;
 
-Transfer transfer(ssize_t n) {
+}  // namespace
+
+Transfer transfer(ssize_t n, int error) {
     if (n > 0) return {Transfer::State::Done, static_cast<size_t>(n)};
     if (n == 0) return {Transfer::State::Eof};
-    if (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR)
+    if (error == EAGAIN || error == EWOULDBLOCK || error == EINTR)
         return {Transfer::State::Blocked};
-    return {Transfer::State::Failed, 0, std::strerror(errno)};
+    return {Transfer::State::Failed, 0, std::strerror(error)};
 }
 
-}  // namespace
+const msghdr* Message::gather(const Pieces& pieces) {
+    for (size_t i = 0; i < pieces.count; ++i)
+        parts_[i] = {const_cast<char*>(pieces.piece[i].data()),
+                     pieces.piece[i].size()};
+    header_.msg_iov = parts_.data();
+    header_.msg_iovlen = pieces.count;
+    return &header_;
+}
 
 bool Stream::is_ready() const {
     if (session_) return !SSL_in_init(session_.get());
@@ -34,12 +41,14 @@ Transfer Stream::read(char* data, size_t size) {
         if (found.state != Transfer::State::Done) return found;
     }
     if (session_) return read_tls(data, size);
-    return transfer(recv(fd(), data, size, 0));
+    const ssize_t n = recv(fd(), data, size, 0);
+    return transfer(n, errno);
 }
 
 Transfer Stream::find_mode() {
     char first;
-    Transfer found = transfer(recv(fd(), &first, 1, MSG_PEEK));
+    const ssize_t n = recv(fd(), &first, 1, MSG_PEEK);
+    Transfer found = transfer(n, errno);
     if (found.state != Transfer::State::Done) return found;
     mode_ = first == kTlsHandshake ? Mode::Tls : Mode::Plain;
     if (mode_ == Mode::Plain) return found;
@@ -81,17 +90,15 @@ Transfer Stream::failed_tls(int result) {
 
 Transfer Stream::write(const Pieces& pieces) {
     if (session_) return write_tls(pieces);
-    const std::string_view first = pieces.piece[0];
-    if (pieces.count == 1)
-        return transfer(send(fd(), first.data(), first.size(), MSG_NOSIGNAL));
-    std::array<iovec, Pieces::kMax> parts;
-    for (size_t i = 0; i < pieces.count; ++i)
-        parts[i] = {const_cast<char*>(pieces.piece[i].data()),
-                    pieces.piece[i].size()};
-    msghdr message{};
-    message.msg_iov = parts.data();
-    message.msg_iovlen = pieces.count;
-    return transfer(sendmsg(fd(), &message, MSG_NOSIGNAL));
+    ssize_t n;
+    if (pieces.count == 1) {
+        const std::string_view only = pieces.piece[0];
+        n = send(fd(), only.data(), only.size(), MSG_NOSIGNAL);
+    } else {
+        Message message;
+        n = sendmsg(fd(), message.gather(pieces), MSG_NOSIGNAL);
+    }
+    return transfer(n, errno);
 }
 
 Transfer Stream::write_tls(const Pieces& pieces) {

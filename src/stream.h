@@ -2,6 +2,10 @@
 // knows which.
 #pragma once
 
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+#include <array>
 #include <cstddef>
 #include <string>
 
@@ -24,6 +28,21 @@ struct Transfer {
     std::string error{};
 };
 
+/// What a system call that moves bytes came to: it returned n, or a negative
+/// value and this error number.
+Transfer transfer(ssize_t n, int error);
+
+/// Pieces as sendmsg() takes them.
+class Message {
+public:
+    /// Valid until the next call, as long as both live where they are.
+    const msghdr* gather(const Pieces& pieces);
+
+private:
+    msghdr header_{};
+    std::array<iovec, Pieces::kMax> parts_{};
+};
+
 /// One connection. No call blocks, and no peer can raise SIGPIPE.
 class Stream {
 public:
@@ -38,6 +57,9 @@ public:
         : socket_(std::move(socket)), offered_(tls) {}
 
     int fd() const { return socket_.get(); }
+
+    /// Whether its bytes go to the socket as they are.
+    bool is_plain() const { return !session_; }
 
     /// REQUIRES: size >= kMinRead.
     Transfer read(char* data, size_t size);

@@ -344,20 +344,21 @@ TEST_CASE("a frame that is larger than a chunk gets one of its own") {
     CHECK(member.pending().count == 4);
 }
 
-TEST_CASE("more than eight chunks are taken in several turns") {
+TEST_CASE("more chunks than Pieces hold are taken in several turns") {
     Broadcast run;
     Member member(run);
     std::string expected;
-    for (char c = 'a'; c < 'a' + 20; ++c) {
+    for (size_t i = 0; i < 2 * Pieces::kMax + 2; ++i) {
+        const char c = static_cast<char>('a' + i);
         run.publish(text_of_frame(kMax, c));
         expected += frame_of(text_of_frame(kMax, c));
     }
     const Pieces pieces = member.pending();
     CHECK(pieces.count == Pieces::kMax);
     CHECK(pieces.size == Pieces::kMax * kMax);
-    CHECK(member.take(kAll) == 8 * kMax);
-    CHECK(member.take(kAll) == 8 * kMax);
-    CHECK(member.take(kAll) == 4 * kMax);
+    CHECK(member.take(kAll) == Pieces::kMax * kMax);
+    CHECK(member.take(kAll) == Pieces::kMax * kMax);
+    CHECK(member.take(kAll) == 2 * kMax);
     CHECK(member.take(kAll) == 0);
     CHECK((member.got() == expected));
 }

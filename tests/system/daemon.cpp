@@ -27,6 +27,8 @@ Options usual_arguments(const Options& options, const std::string& host) {
     for (const std::string& option : options)
         announces = announces || option.rfind("--announce", 0) == 0;
     if (!announces) arguments.push_back("--announce=none");
+    if (const char* more = std::getenv("WSCHAT_TEST_OPTION"))
+        arguments.push_back(more);
     arguments.push_back(host);
     arguments.push_back("0");
     return arguments;

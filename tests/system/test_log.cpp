@@ -152,6 +152,13 @@ TEST_CASE("-v tells more of each handshake, but no query") {
 
 // The fixture looks at each line at its end: none is forged, and none holds a
 // control byte.
+TEST_CASE("-v tells how messages are sent") {
+    Daemon usual({"-v"});
+    usual.wait_log("sends by ");
+    Daemon plain({"-v", "--no-uring"});
+    plain.wait_log("sends by send()\n");
+}
+
 TEST_CASE("control bytes from peers are escaped") {
     Daemon daemon({"-v"});
     const std::string escapes = kEscapes;
