@@ -30,7 +30,7 @@ FORCE:
 # Prints the packages that are needed and not there. The compiler knows best.
 probe = $(CXX) --version >/dev/null 2>&1 || \
 	  echo $(if $(findstring clang,$(CXX)),clang,g++); \
-	for need in openssl/sha.h:libssl-dev liburing.h:liburing-dev \
+	for need in openssl/sha.h:libssl-dev zlib.h:zlib1g-dev liburing.h:liburing-dev \
 	    doctest/doctest.h:doctest-dev; do \
 	  echo "\#include <$${need%:*}>" | \
 	    $(CXX) $(CPPFLAGS) $(CXXFLAGS) -E -x c++ - >/dev/null 2>&1 || \
@@ -81,8 +81,9 @@ build/config.mk: Makefile $(if $(missing),$(if $(MAKE_RESTARTS),,FORCE))
 .PHONY: can-build can-check
 require = $(if $(filter $1,$(missing)),$(error \
 	not installed: $(filter $1,$(missing)) (make deps)))
-can-build: ; $(call require,g++ clang libssl-dev)
-can-check: ; $(call require,g++ clang libssl-dev doctest-dev)
+needed := g++ clang libssl-dev zlib1g-dev
+can-build: ; $(call require,$(needed))
+can-check: ; $(call require,$(needed) doctest-dev)
 
 # Compilers and sanitizers never share an object.
 comma := ,
@@ -114,7 +115,7 @@ endif
 compile = $(CXX) -std=c++17 -Wall -Wextra -Wpedantic -Wshadow -Wconversion \
 	-fPIE $(harden) -Isrc $(uring_flags) $(CPPFLAGS) $(CXXFLAGS)
 link = $(CXX) -pie -Wl,-z,relro,-z,now $(harden) $(CXXFLAGS) $(LDFLAGS)
-libs := -lssl -lcrypto $(uring_libs)
+libs := -lssl -lcrypto -lz $(uring_libs)
 
 object = $(patsubst %.cpp,$(build)/%.o,$(wildcard $1))
 main := $(build)/src/main.o

@@ -8,11 +8,17 @@ namespace wschat {
 
 void Broadcast::publish(std::string_view text) { append(Opcode::Text, text); }
 
+void Broadcast::publish_deflated(std::string_view deflated) {
+    append(Opcode::Text, deflated, true);
+}
+
 void Broadcast::ping() { append(Opcode::Ping, {}); }
 
-void Broadcast::append(Opcode opcode, std::string_view payload) {
+void Broadcast::append(Opcode opcode, std::string_view payload,
+                       bool compressed) {
     char header[kMaxServerHeader];
-    const size_t header_size = encode_header(header, opcode, payload.size());
+    const size_t header_size =
+        encode_header(header, opcode, payload.size(), compressed);
     const size_t size = header_size + payload.size();
     if (positions_ > 0) {
         Chunk& chunk = room_for(size);

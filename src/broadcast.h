@@ -38,11 +38,30 @@ public:
     /// Appends an unfragmented text frame.
     void publish(std::string_view text);
 
+    /// The same with a text that is deflated (RFC 7692, section 6.1).
+    void publish_deflated(std::string_view deflated);
+
     /// Appends an empty ping frame.
     void ping();
 
     /// Bytes appended since the run began: the offset of its end.
     uint64_t end() const { return end_; }
+
+    /// Begins to write what was appended: what follows is for the next turn.
+    void mark() {
+        former_mark_ = mark_;
+        mark_ = end_;
+    }
+
+    /// Whether anything was appended since the last mark().
+    bool has_news() const { return end_ != mark_; }
+
+    /// The end at the mark() before the last: what lies before it could have
+    /// been taken in an earlier turn.
+    uint64_t former_mark() const { return former_mark_; }
+
+    /// Whether no position is in the run, so that nothing is kept of it.
+    bool empty() const { return positions_ == 0; }
 
     /// A position at the end. To be given back by leave().
     Position join();
@@ -71,7 +90,8 @@ private:
         uint64_t end() const { return begin + size; }
     };
 
-    void append(Opcode opcode, std::string_view payload);
+    void append(Opcode opcode, std::string_view payload,
+                bool compressed = false);
     Chunk& room_for(size_t size);
     Chunk& at(uint64_t number) { return chunks_[number - first_]; }
     const Chunk& at(uint64_t number) const { return chunks_[number - first_]; }
@@ -81,6 +101,8 @@ private:
     std::vector<Chunk> chunks_;
     uint64_t first_ = 0;  // number of chunks_[0]
     uint64_t end_ = 0;
+    uint64_t mark_ = 0;
+    uint64_t former_mark_ = 0;
     size_t positions_ = 0;
 };
 

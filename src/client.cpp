@@ -42,14 +42,20 @@ std::optional<Admission> Client::judge(const GateRules& rules) {
         admission = admit(*head_, peer_, rules);
     head_.reset();
     peer_.address = admission.visitor.address;
-    v1_ = admission.v1;
     if (admission.answer.status == 101) {
+        agree(admission.agreement);
         state_ = State::Open;
         send(admission.answer.bytes);
     } else {
         close(admission.answer.bytes);
     }
     return admission;
+}
+
+void Client::agree(const Agreement& agreement) {
+    v1_ = agreement.v1;
+    takes_deflated_ = agreement.compression.gives;
+    if (agreement.compression.takes) reader_.allow_compression();
 }
 
 Event Client::next(Bytes& input) {
@@ -75,9 +81,10 @@ void Client::leave() {
     if (run_) std::exchange(run_, nullptr)->leave(position_);
 }
 
-uint64_t Client::backlog(uint64_t end) const {
-    const bool behind = state_ == State::Open && position_.offset() < end;
-    return behind ? end - position_.offset() : 0;
+uint64_t Client::backlog() const {
+    if (state_ != State::Open || !run_) return 0;
+    const uint64_t end = run_->former_mark();
+    return end > position_.offset() ? end - position_.offset() : 0;
 }
 
 void Client::tell(std::string_view json) {

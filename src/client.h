@@ -49,6 +49,9 @@ public:
     /// Whether the subprotocol wschat.v1 was agreed on.
     bool speaks_v1() const { return v1_; }
 
+    /// Whether it takes deflated messages.
+    bool takes_deflated() const { return takes_deflated_; }
+
     const MessageReader& reader() const { return reader_; }
 
     /// Whether its input still means something.
@@ -76,9 +79,9 @@ public:
 
     bool in_room() const { return run_; }
 
-    /// Bytes published that it was not sent, up to the offset `end` in the
-    /// run; 0 if it is not Open.
-    uint64_t backlog(uint64_t end) const;
+    /// Bytes before the run's former mark that it was not sent; 0 if it is not
+    /// Open.
+    uint64_t backlog() const;
 
     /// Owes it these bytes: whole frames, or lines if it sends no frames.
     void send(std::string_view bytes) { own_.append(bytes); }
@@ -125,6 +128,7 @@ public:
 
 private:
     std::optional<Admission> judge(const GateRules& rules);
+    void agree(const Agreement& agreement);
     void find_next(Flush& flush);
     Pieces owed();
     void sent(size_t n);
@@ -143,6 +147,7 @@ private:
     size_t gone_ = 0;    // how many of them were sent
     std::string last_words_;
     bool v1_ = false;
+    bool takes_deflated_ = false;
     bool blocked_ = false;
     bool input_ended_ = false;
     State state_ = State::Handshaking;

@@ -9,6 +9,7 @@ namespace {
 
 constexpr uint8_t kFin = 0x80;
 constexpr uint8_t kReserved = 0x70;
+constexpr uint8_t kCompressed = 0x40;  // RSV1
 constexpr uint8_t kMasked = 0x80;
 constexpr uint8_t kLength16 = 126;  // the length is in the next 2 bytes
 constexpr uint8_t kLength64 = 127;  // the length is in the next 8 bytes
@@ -25,9 +26,13 @@ void store_big_endian(char* p, size_t n, uint64_t value) {
         p[i] = static_cast<char>(value & 0xFF);
 }
 
-const char* error_in_first_byte(uint8_t byte) {
-    if (byte & kReserved) return "reserved bits set";
-    uint8_t opcode = byte & 0x0F;
+const char* error_in_first_byte(uint8_t byte, bool compression) {
+    const uint8_t opcode = byte & 0x0F;
+    const bool begins_message = opcode == 1 || opcode == 2;
+    const uint8_t reserved = compression && begins_message
+                                 ? kReserved & ~kCompressed
+                                 : kReserved;
+    if (byte & reserved) return "reserved bits set";
     if ((opcode > 2 && opcode < 8) || opcode > 10) return "reserved opcode";
     if (opcode >= 8 && !(byte & kFin)) return "fragmented control frame";
     return nullptr;
@@ -60,13 +65,15 @@ DecodedHeader refused(const char* error) {
 
 }  // namespace
 
-DecodedHeader decode_header(std::string_view bytes) {
+DecodedHeader decode_header(std::string_view bytes, bool compression) {
     DecodedHeader result;
     FrameHeader& header = result.header;
     if (bytes.empty()) return result;
     const auto first = static_cast<uint8_t>(bytes[0]);
-    if (const char* error = error_in_first_byte(first)) return refused(error);
+    if (const char* error = error_in_first_byte(first, compression))
+        return refused(error);
     header.fin = first & kFin;
+    header.compressed = first & kCompressed;
     header.opcode = static_cast<Opcode>(first & 0x0F);
 
     if (bytes.size() < 2) return result;
@@ -110,8 +117,10 @@ void unmask(char* data, size_t n, const std::array<char, 4>& mask,
     for (; i < n; ++i) data[i] = static_cast<char>(data[i] ^ key[i % 4]);
 }
 
-size_t encode_header(char* out, Opcode opcode, uint64_t length) {
-    out[0] = static_cast<char>(kFin | static_cast<uint8_t>(opcode));
+size_t encode_header(char* out, Opcode opcode, uint64_t length,
+                     bool compressed) {
+    out[0] = static_cast<char>(kFin | (compressed ? kCompressed : 0) |
+                               static_cast<uint8_t>(opcode));
     if (length < kLength16) {
         out[1] = static_cast<char>(length);
         return 2;

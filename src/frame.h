@@ -42,6 +42,7 @@ constexpr size_t kMaxClientHeader = 14;
 /// MASK and length (1), extended length (0, 2 or 8), masking key (4).
 struct FrameHeader {
     bool fin = false;
+    bool compressed = false;  // RSV1: the message is (RFC 7692, section 6)
     Opcode opcode = Opcode::Continuation;
     uint64_t length = 0;  // of the payload; below 2^63
     std::array<char, 4> mask{};
@@ -58,8 +59,9 @@ struct DecodedHeader {
 /// Decodes the header of a frame sent by a client, strictly: refuses reserved
 /// bits and opcodes, unmasked frames, lengths not in their shortest form or
 /// of 2^63 and up, and control frames that are fragmented or longer than 125
-/// bytes; each as soon as the byte that shows it is there.
-DecodedHeader decode_header(std::string_view bytes);
+/// bytes; each as soon as the byte that shows it is there. Where messages
+/// may be compressed, RSV1 is no reserved bit in the first frame of one.
+DecodedHeader decode_header(std::string_view bytes, bool compression = false);
 
 /// XORs n bytes with the masking key, of which `phase` bytes of the payload
 /// were unmasked before (section 5.3).
@@ -68,7 +70,8 @@ void unmask(char* data, size_t n, const std::array<char, 4>& mask,
 
 /// Writes the header of an unfragmented, unmasked frame to `out`, which has
 /// room for kMaxServerHeader bytes. Returns its size.
-size_t encode_header(char* out, Opcode opcode, uint64_t length);
+size_t encode_header(char* out, Opcode opcode, uint64_t length,
+                     bool compressed = false);
 
 /// A whole unfragmented, unmasked frame.
 std::string encode_frame(Opcode opcode, std::string_view payload);

@@ -16,13 +16,13 @@ Answer refuse_origin(const std::string& origin) {
 }
 
 Answer judge(const Request& request, const Visitor& visitor,
-             const GateRules& rules) {
+             const GateRules& rules, const Agreement& agreement) {
     if (request.error) return refuse(400, request.error);
     if (visitor.error) return refuse(400, visitor.error);
     if (!wants_websocket(request))
         return rules.page ? answer_page(request)
                           : refuse(404, "nothing but WebSockets is here");
-    const Answer answer = answer_handshake(request, rules.site);
+    const Answer answer = answer_handshake(request, rules.site, agreement);
     const size_t origins = request.count("Origin");
     // Without one it is no browser, whose user somebody's page could abuse.
     if (answer.status != 101 || origins == 0) return answer;
@@ -49,9 +49,10 @@ Admission admit(const HeadReader& head, const Peer& peer,
     }
     const Request request = parse_request(head.text());
     result.visitor = find_visitor(request, peer, rules.trusted);
-    result.answer = judge(request, result.visitor, rules);
+    result.agreement = agree(request, rules.deflate);
+    result.answer = judge(request, result.visitor, rules, result.agreement);
+    if (result.answer.status != 101) result.agreement = {};
     result.page = result.answer.status < 400 && result.answer.status != 101;
-    result.v1 = result.answer.status == 101 && speaks_v1(request);
     if (request.method == "HEAD") drop_body(result.answer);
     return result;
 }

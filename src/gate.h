@@ -16,13 +16,14 @@ struct GateRules {
     OriginRules origins;
     AddressSet trusted;  // proxies whose X-Forwarded-For is believed
     bool page = true;    // plain requests are answered with pages
+    bool deflate = true;  // messages may be compressed
 };
 
 struct Admission {
     Answer answer;       // 101: come in
     Visitor visitor;
     bool page = false;   // a page was given: nobody was refused
-    bool v1 = false;     // the subprotocol wschat.v1 was agreed on
+    Agreement agreement{};
 };
 
 /// Judges what a HeadReader has collected, in any state but NeedMore. Never

@@ -66,11 +66,15 @@ bool wants_websocket(const Request& request) {
            request.count("Sec-WebSocket-Key") > 0;
 }
 
-bool speaks_v1(const Request& request) {
-    return request.lists("Sec-WebSocket-Protocol", kV1, false);
+Agreement agree(const Request& request, bool deflate) {
+    Agreement agreement;
+    agreement.v1 = request.lists("Sec-WebSocket-Protocol", kV1, false);
+    if (deflate) agreement.compression = agree_on_compression(request);
+    return agreement;
 }
 
-Answer answer_handshake(const Request& request, const Site& site) {
+Answer answer_handshake(const Request& request, const Site& site,
+                        const Agreement& agreement) {
     if (auto refusal = refuse_handshake(request)) return *refusal;
     Answer answer;
     answer.status = 101;
@@ -82,8 +86,11 @@ Answer answer_handshake(const Request& request, const Site& site) {
         accept_for(request.value("Sec-WebSocket-Key")) +
         "\r\nWebSocket-Origin: " + site.host +
         "\r\nWebSocket-Location: " + site.location + "\r\n";
-    if (speaks_v1(request))
+    if (agreement.v1)
         answer.bytes += std::string("Sec-WebSocket-Protocol: ") + kV1 + "\r\n";
+    if (agreement.compression.takes)
+        answer.bytes += "Sec-WebSocket-Extensions: " +
+                        agreement.compression.answer + "\r\n";
     answer.bytes += "\r\n";
     return answer;
 }

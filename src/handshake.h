@@ -4,6 +4,7 @@
 
 #include <string>
 
+#include "extension.h"
 #include "http.h"
 
 namespace wschat {
@@ -21,11 +22,18 @@ std::string websocket_location(const std::string& host, int port, bool tls);
 /// Whether a request means to be a handshake, be it a good one or not.
 bool wants_websocket(const Request& request);
 
-/// Whether the subprotocol wschat.v1 is asked for.
-bool speaks_v1(const Request& request);
+/// What both sides agree on beyond the protocol itself.
+struct Agreement {
+    bool v1 = false;  // the subprotocol wschat.v1
+    Compression compression;
+};
+
+/// What a request offers of that, without compression if not `deflate`.
+Agreement agree(const Request& request, bool deflate);
 
 /// 101, or the refusal of what is not as section 4.2.1 has it.
 /// REQUIRES: !request.error.
-Answer answer_handshake(const Request& request, const Site& site);
+Answer answer_handshake(const Request& request, const Site& site,
+                        const Agreement& agreement);
 
 }  // namespace wschat

@@ -23,8 +23,7 @@ bool is_token_char(char c) {
 }
 
 bool is_token(std::string_view text) {
-    return !text.empty() &&
-           std::all_of(text.begin(), text.end(), is_token_char);
+    return !take_token(text).empty() && text.empty();
 }
 
 bool is_target(std::string_view text) {
@@ -120,10 +119,22 @@ std::string_view take_until(std::string_view& text, char separator) {
     return front;
 }
 
+std::string_view take_token(std::string_view& text) {
+    const auto end =
+        std::find_if_not(text.begin(), text.end(), is_token_char);
+    const auto size = static_cast<size_t>(end - text.begin());
+    const std::string_view token = text.substr(0, size);
+    text.remove_prefix(size);
+    return token;
+}
+
+std::string_view trim_front(std::string_view text) {
+    text.remove_prefix(std::min(text.find_first_not_of(kSpace), text.size()));
+    return text;
+}
+
 std::string_view trim(std::string_view text) {
-    const size_t first = text.find_first_not_of(kSpace);
-    if (first == text.npos) return {};
-    return text.substr(first, text.find_last_not_of(kSpace) - first + 1);
+    return trim_front(text.substr(0, text.find_last_not_of(kSpace) + 1));
 }
 
 size_t HeadReader::feed(std::string_view bytes) {

@@ -107,6 +107,13 @@ std::string lower_case(std::string_view text);
 /// separator with it; all of it if there is none.
 std::string_view take_until(std::string_view& text, char separator);
 
+/// Takes what can be a name (RFC 9110, section 5.6.2) off the front; it may be
+/// empty.
+std::string_view take_token(std::string_view& text);
+
+/// Without the blanks and tabs before it.
+std::string_view trim_front(std::string_view text);
+
 /// Without the blanks and tabs around it.
 std::string_view trim(std::string_view text);
 

@@ -10,6 +10,10 @@ Event failure(uint16_t code, const char* reason) {
     return {Event::Kind::Error, {}, code, reason};
 }
 
+/// The most that a text of n bytes can need when it is deflated: 9 bits for a
+/// byte, and a little.
+uint64_t deflated_limit(uint64_t n) { return n + n / 8 + 64; }
+
 bool is_space(char c) {
     return c == ' ' || c == '\t' || c == '\n' || c == '\r';
 }
@@ -41,6 +45,7 @@ void MessageReader::forget() {
     release(partial_);
     release(message_);
     scanner_ = ObjectScanner();
+    inflater_.reset();
     spent_ = Spent::None;
 }
 
@@ -84,7 +89,8 @@ Event MessageReader::read_header(Bytes& input) {
     if (had)
         partial_.append(input.data,
                         std::min(input.size, kMaxClientHeader - had));
-    DecodedHeader decoded = decode_header(had ? partial_ : input.view());
+    DecodedHeader decoded =
+        decode_header(had ? partial_ : input.view(), compression_);
     if (decoded.error) return failure(kCloseProtocolError, decoded.error);
     if (!decoded.size) {
         if (!had) partial_ = input.view();
@@ -106,18 +112,26 @@ Event MessageReader::begin_frame(Bytes& input) {
         return failure(kCloseProtocolError, "continuation of no message");
     if (!continues && type_ != Opcode::Continuation)
         return failure(kCloseProtocolError, "message inside a message");
-    if (frame_.length > rules_->max_message - message_.size())
-        return failure(kCloseTooBig, "message too big");
     if (!continues) {
         type_ = frame_.opcode;
         utf8_.reset();
         empty_fragments_ = 0;
+        deflated_ = 0;
+        if (frame_.compressed) inflater_ = std::make_unique<Inflater>();
     }
+    if (!fits(frame_)) return failure(kCloseTooBig, "message too big");
+    if (inflater_) deflated_ += frame_.length;
     const bool fragment = continues || !frame_.fin;
     if (frame_.length == 0 && fragment &&
         ++empty_fragments_ > kMaxEmptyFragments)
         return failure(kClosePolicyViolation, "too many empty fragments");
     return read_payload(input);
+}
+
+bool MessageReader::fits(const FrameHeader& frame) const {
+    const uint64_t limit = rules_->max_message;
+    return inflater_ ? frame.length <= deflated_limit(limit) - deflated_
+                     : frame.length <= limit - message_.size();
 }
 
 Event MessageReader::read_payload(Bytes& input) {
@@ -131,12 +145,32 @@ Event MessageReader::read_payload(Bytes& input) {
 }
 
 Event MessageReader::add_to_message(std::string_view piece, bool whole) {
+    const bool last = whole && frame_.fin;
+    if (inflater_) return inflate(piece, last);
     if (type_ == Opcode::Text && utf8_.feed(piece) < piece.size())
         return failure(kCloseInvalidData, "malformed UTF-8");
-    const bool last = whole && frame_.fin;
     if (last && message_.empty()) return end_of_message(piece);
     message_.append(piece);
     if (!last) return {};
+    spent_ = Spent::Message;
+    return end_of_message(message_);
+}
+
+Event MessageReader::inflate(std::string_view piece, bool last) {
+    const size_t had = message_.size();
+    const uint64_t limit = rules_->max_message;
+    Inflater::Result result = inflater_->inflate(piece, message_, limit);
+    if (last && result == Inflater::Result::Good)
+        result = inflater_->finish(message_, limit);
+    const std::string_view text = std::string_view(message_).substr(had);
+    if (type_ == Opcode::Text && utf8_.feed(text) < text.size())
+        return failure(kCloseInvalidData, "malformed UTF-8");
+    if (result == Inflater::Result::TooBig)
+        return failure(kCloseTooBig, "message too big");
+    if (result == Inflater::Result::Corrupt)
+        return failure(kCloseInvalidData, "malformed deflated data");
+    if (!last) return {};
+    inflater_.reset();
     spent_ = Spent::Message;
     return end_of_message(message_);
 }

@@ -5,10 +5,12 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <string_view>
 
 #include "bytes.h"
+#include "deflate.h"
 #include "frame.h"
 #include "json.h"
 #include "utf8.h"
@@ -39,10 +41,10 @@ struct ReaderRules {
     bool raw_json = true;            // raw objects, where a frame may start
 };
 
-/// Reads one connection (RFC 6455, sections 5 and 8.1). Holds no memory
-/// between messages. A message in the making takes what has arrived of it:
+/// Reads one connection (RFC 6455, sections 5 and 8.1; RFC 7692, section 6.2).
+/// Holds no memory between messages. A message in the making takes what has arrived of it:
 /// no length that a peer announces is believed, and over max_message the
-/// header is refused.
+/// header is refused. A deflated one is inflated as it arrives, up to that.
 class MessageReader {
 public:
     /// How many fragments of one message may be empty: nothing else bounds
@@ -64,6 +66,9 @@ public:
 
     bool takes_frames() const { return frames_; }
 
+    /// From now on messages may come deflated, each on its own.
+    void allow_compression() { compression_ = true; }
+
     /// Gives back all memory: nothing more will be read.
     void forget();
 
@@ -79,7 +84,9 @@ private:
     Event read_header(Bytes& input);
     Event begin_frame(Bytes& input);
     Event read_payload(Bytes& input);
+    bool fits(const FrameHeader& frame) const;
     Event add_to_message(std::string_view piece, bool whole);
+    Event inflate(std::string_view piece, bool last);
     Event end_of_message(std::string_view text);
     Event add_to_control(std::string_view piece, bool whole);
     void release_spent();
@@ -90,9 +97,12 @@ private:
     FrameHeader frame_;    // the one whose payload is expected
     uint64_t taken_ = 0;   // bytes of that payload
     ObjectScanner scanner_;
+    std::unique_ptr<Inflater> inflater_;  // of the open message, if deflated
+    uint64_t deflated_ = 0;  // bytes that its frames hold so far
     uint32_t empty_fragments_ = 0;
     Utf8Checker utf8_;
     bool frames_ = true;
+    bool compression_ = false;
     Expect expect_ = Expect::Header;
     Opcode type_ = Opcode::Continuation;  // of the open message, if any
     Spent spent_ = Spent::None;  // the buffer that held the last payload

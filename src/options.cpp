@@ -36,6 +36,7 @@ wschat listens there, otherwise on all addresses. Port 0 takes a free one.
   --announce=address|none     tell everyone who joins and leaves [address]
   --relay-system              let clients send messages of type "system"
   --no-raw                    take no raw JSON, only WebSocket frames
+  --no-deflate                compress nothing, neither way
   --no-page                   serve no chat page, only WebSockets
   --no-uring                  send by a system call each, not by io_uring
   --max-message=BYTES         largest message; suffix K, M or G [1M]
@@ -59,6 +60,7 @@ enum LongOption {
     kHandshakeTimeout,
     kMaxBacklog,
     kMaxMessage,
+    kNoDeflate,
     kNoPage,
     kNoRaw,
     kNoUring,
@@ -82,6 +84,7 @@ const option kLongOptions[] = {
     {"help", no_argument, nullptr, 'h'},
     {"max-backlog", required_argument, nullptr, kMaxBacklog},
     {"max-message", required_argument, nullptr, kMaxMessage},
+    {"no-deflate", no_argument, nullptr, kNoDeflate},
     {"no-page", no_argument, nullptr, kNoPage},
     {"no-raw", no_argument, nullptr, kNoRaw},
     {"no-uring", no_argument, nullptr, kNoUring},
@@ -297,6 +300,7 @@ void take_option(int found, const std::string& value, Options& options) {
     switch (found) {
         case kAnnounce: settings.announce = parse_announce(value); break;
         case kRelaySystem: settings.relay_system = true; break;
+        case kNoDeflate: settings.deflate = false; break;
         case kNoPage: settings.page = false; break;
         case kNoUring: settings.uring = false; break;
         case kNoRaw: settings.rules.raw_json = false; break;

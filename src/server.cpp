@@ -95,6 +95,7 @@ Server::Server(const Settings& settings, Log& log)
     gate_.origins = {settings.host, settings.origins};
     gate_.trusted = settings.trusted_proxies;
     gate_.page = settings.page;
+    gate_.deflate = settings.deflate;
     raise_descriptor_limit();
     log_.info("listening on " + places + url_to_open(port));
     log_.debug("sends by " + outflow_.way());
@@ -139,7 +140,7 @@ bool Server::finished() const {
 
 /// Until when there is nothing to do but what poll tells.
 Server::Time Server::next_event() const {
-    if (room_.end() != flushed_) return now_;
+    if (room_.has_news()) return now_;
     return std::min({next_check_, next_ping_, next_accept_, stop_by_});
 }
 
@@ -296,7 +297,7 @@ void Server::mention_ignored(const Visitor& visitor) {
 
 void Server::welcome(Client& client) {
     client.deadline = Time::max();
-    client.join(room_);
+    client.join(room_.run(client.takes_deflated()));
     if (++members_ == 1 && settings_.ping_interval.count() > 0)
         next_ping_ = after(settings_.ping_interval);
     log_.info(client.address() + " joined" + count_members());
@@ -354,17 +355,16 @@ void Server::end_of_input(size_t i) {
 // Writing
 
 void Server::flush() {
-    const uint64_t end = room_.end();
-    if (end != flushed_) {
+    if (room_.has_news()) {
         touched_.resize(clients_.size());
         std::iota(touched_.begin(), touched_.end(), size_t{0});
     } else {
         sort_unique(touched_);
     }
+    room_.mark();
     for (size_t i = 0; i < touched_.size(); i += Outflow::kBatch)
         flush(&touched_[i], std::min(Outflow::kBatch, touched_.size() - i));
     touched_.clear();
-    flushed_ = end;
 }
 
 void Server::flush(const size_t* batch, size_t count) {
@@ -432,7 +432,7 @@ void Server::await(size_t i) {
 /// What was published in this turn does not count: nobody has had the time
 /// to take it.
 void Server::limit_backlog(Client& client) {
-    const uint64_t backlog = client.backlog(flushed_);
+    const uint64_t backlog = client.backlog();
     if (backlog > settings_.max_backlog)
         lose(client, "dropped: " + std::to_string(backlog) + " bytes behind");
 }
@@ -555,6 +555,7 @@ void Server::sweep() {
         poller_.remove(first_client_ + i);
     }
     gone_.clear();
+    room_.tidy();
     if (starved_ && !stopping_) set_accepting(true);
     peak_ = std::max(peak_, before);
     if (clients_.size() >= peak_ / 4) return;

@@ -9,11 +9,11 @@
 #include <string_view>
 #include <vector>
 
-#include "broadcast.h"
 #include "client.h"
 #include "log.h"
 #include "outflow.h"
 #include "poller.h"
+#include "room.h"
 #include "settings.h"
 #include "socket.h"
 #include "tls.h"
@@ -111,8 +111,7 @@ private:
     std::vector<Flushing> flushing_;  // those of a batch
     std::vector<Outgoing> outgoing_;  // what each of them is to be written
 
-    Broadcast room_;
-    uint64_t flushed_ = 0;  // the room's end when clients were last flushed
+    Room room_;
 
     Time now_;  // when the turn began
     Time next_check_ = Time::max();

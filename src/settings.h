@@ -27,6 +27,7 @@ struct Settings {
     bool page = true;                  // the chat page, for browsers
     std::string tls_certificate;       // PEM files; both or neither
     std::string tls_key;
+    bool deflate = true;               // compress for those who take it
     bool uring = true;                 // send by io_uring, where permitted
     uint64_t max_backlog = 4 << 20;  // bytes that a client may be behind
 

@@ -205,6 +205,21 @@ TEST_CASE("reserved bits and opcodes are refused at the first byte") {
     }
 }
 
+TEST_CASE("RSV1 may begin a message where messages may be compressed") {
+    for (int first = 0; first < 256; ++first) {
+        CAPTURE(first);
+        const int plain = first & ~0x40;
+        const bool data = (first & 0x0F) == 1 || (first & 0x0F) == 2;
+        const bool legal = contains(kDataStarts, first) ||
+                           contains(kControlStarts, first) ||
+                           (data && contains(kDataStarts, plain));
+        const std::string header = client_header(first, 5, 0);
+        const DecodedHeader decoded = decode_header(header, true);
+        CHECK((decoded.error == nullptr) == legal);
+        if (legal) CHECK(decoded.header.compressed == (first != plain));
+    }
+}
+
 TEST_CASE("a fragmented control frame is refused at the first byte") {
     CHECK(refused_at(client_header(0x08, 2, 0)) == 0);
     CHECK(refused_at(client_header(0x09, 0, 0)) == 0);

@@ -121,7 +121,7 @@ TEST_CASE("any path, query and later minor version is accepted") {
 }
 
 TEST_CASE("what the server does not know is ignored") {
-    check_accepted(Head().with("Sec-WebSocket-Extensions: permessage-deflate"));
+    check_accepted(Head().with("Sec-WebSocket-Extensions: x-unheard-of; a=1"));
     check_accepted(Head().instead("Sec-WebSocket-Protocol: unheard-of"));
     check_accepted(Head().without("Origin"));
     check_accepted(Head().with("Cookie: a=b").with("Cookie: c=d"));
@@ -404,17 +404,35 @@ TEST_CASE("the visitor of a trusted proxy is whom it names") {
     CHECK(bad.visitor.address == "127.0.0.1");
 }
 
+TEST_CASE("compression is agreed on if it is offered and allowed") {
+    const Head head =
+        Head().with("Sec-WebSocket-Extensions: permessage-deflate");
+    const Admission with = admit(head);
+    CHECK(with.agreement.compression.takes);
+    CHECK(has_line(with.answer,
+                   "Sec-WebSocket-Extensions: permessage-deflate; "
+                   "server_no_context_takeover; client_no_context_takeover"));
+    GateRules off = rules();
+    off.deflate = false;
+    const Admission without = admit(head, off);
+    CHECK_FALSE(without.agreement.compression.takes);
+    CHECK(without.answer.bytes == admit(Head()).answer.bytes);
+    CHECK_FALSE(admit(Head(head).without("Sec-WebSocket-Key"))
+                    .agreement.compression.takes);
+}
+
 TEST_CASE("the subprotocol wschat.v1 is agreed on if it is asked for") {
     const Admission with = admit(
         Head().instead("Sec-WebSocket-Protocol: chat, wschat.v1, x"));
-    CHECK(with.v1);
+    CHECK(with.agreement.v1);
     CHECK(has_line(with.answer, "Sec-WebSocket-Protocol: wschat.v1"));
-    CHECK_FALSE(admit(Head()).v1);
-    CHECK_FALSE(admit(Head().instead("Sec-WebSocket-Protocol: WSCHAT.V1")).v1);
+    CHECK_FALSE(admit(Head()).agreement.v1);
+    CHECK_FALSE(admit(Head().instead("Sec-WebSocket-Protocol: WSCHAT.V1"))
+                    .agreement.v1);
     CHECK_FALSE(admit(Head()
                           .instead("Sec-WebSocket-Protocol: wschat.v1")
                           .without("Sec-WebSocket-Key"))
-                    .v1);
+                    .agreement.v1);
 }
 
 TEST_CASE("a head that is too large or has a bad byte is refused") {

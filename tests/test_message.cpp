@@ -6,6 +6,7 @@
 #include <doctest/doctest.h>
 
 #include "client_frames.h"
+#include "deflated.h"
 #include "heap.h"
 #include "message.h"
 
@@ -25,6 +26,18 @@ ReaderRules at_most(uint64_t max_message) {
 ReaderRules without_raw_json() {
     ReaderRules rules;
     rules.raw_json = false;
+    return rules;
+}
+
+/// What a peer may send; deflated messages too, if that was agreed on.
+struct PeerRules : ReaderRules {
+    PeerRules(const ReaderRules& rules = {}) : ReaderRules(rules) {}
+    bool deflates = false;
+};
+
+PeerRules deflating(uint64_t max_message = kMiB) {
+    PeerRules rules(at_most(max_message));
+    rules.deflates = true;
     return rules;
 }
 
@@ -62,7 +75,9 @@ std::string told(const Event& event) {
 /// A reader, and what it came upon: "text Hello; ping ; error 1002; ".
 class Listener {
 public:
-    explicit Listener(const ReaderRules& rules = {}) : rules_(rules) {}
+    explicit Listener(const PeerRules& rules = {}) : rules_(rules) {
+        if (rules.deflates) reader_.allow_compression();
+    }
 
     /// Takes the bytes in one piece: a copy of exactly their size, so that a
     /// sanitizer sees any look behind its end.
@@ -106,13 +121,13 @@ private:
     bool over_ = false;
 };
 
-std::string heard(std::string_view bytes, const ReaderRules& rules = {}) {
+std::string heard(std::string_view bytes, const PeerRules& rules = {}) {
     return Listener(rules).hear(bytes).heard();
 }
 
 /// In pieces of this size after a first one of another.
 std::string heard_in_pieces(std::string_view bytes, size_t first, size_t size,
-                            const ReaderRules& rules) {
+                            const PeerRules& rules) {
     Listener listener(rules);
     for (size_t n = first; !bytes.empty(); n = size) {
         listener.hear(bytes.substr(0, n));
@@ -124,7 +139,7 @@ std::string heard_in_pieces(std::string_view bytes, size_t first, size_t size,
 /// At once, byte by byte, and in two pieces (the cut at every place, or at
 /// some hundreds if there are more).
 void check_heard(const std::string& bytes, const std::string& expected,
-                 const ReaderRules& rules = {}) {
+                 const PeerRules& rules = {}) {
     CHECK(heard(bytes, rules) == expected);
     CHECK(heard_in_pieces(bytes, 1, 1, rules) == expected);
     CHECK(heard_in_pieces(bytes, 7, 3, rules) == expected);
@@ -136,7 +151,7 @@ void check_heard(const std::string& bytes, const std::string& expected,
 }
 
 /// How many bytes it takes until the reader has had enough.
-size_t bytes_until_over(std::string_view bytes, const ReaderRules& rules = {}) {
+size_t bytes_until_over(std::string_view bytes, const PeerRules& rules = {}) {
     Listener listener(rules);
     size_t n = 0;
     while (n < bytes.size() && !listener.over())
@@ -533,6 +548,112 @@ TEST_CASE("a close frame's reason must be UTF-8, and whole") {
     // Between the fragments of a text it has nothing to do with it.
     check_heard(first_fragment("\xE2\x82") + close_frame(1000, "\xAC"),
                 "error 1007; ");
+}
+
+// Deflated messages
+
+TEST_CASE("deflated messages are read however they are cut") {
+    const std::string word = "κόσμε € 😀";
+    check_heard(frame(0xC1, deflated("Hello")), "text Hello; ", deflating());
+    check_heard(frame(0xC1, deflated(word)) + frame(0xC2, deflated("\xFF")) +
+                    text_frame("as it is") + frame(0xC1, deflated("")),
+                "text " + word + "; binary \xFF; text as it is; text ; ",
+                deflating());
+    check_heard(frame(0xC1, deflated(std::string(100'000, 'x'))),
+                "text 100000 times x; ", deflating());
+}
+
+TEST_CASE("the examples of RFC 7692, section 7.2.3, are read") {
+    check_heard(frame(0xC1, bytes({0xF2, 0x48, 0xCD, 0xC9, 0xC9, 0x07, 0x00})),
+                "text Hello; ", deflating());
+    check_heard(frame(0x41, bytes({0xF2, 0x48, 0xCD})) +
+                    last_fragment(bytes({0xC9, 0xC9, 0x07, 0x00})),
+                "text Hello; ", deflating());
+}
+
+TEST_CASE("deflated messages may be in fragments, with pings between") {
+    const std::string message = deflated("fragments of one message");
+    for (size_t cut = 0; cut <= message.size(); ++cut)
+        CHECK(heard(frame(0x41, message.substr(0, cut)) + ping_frame("p") +
+                        next_fragment("") + last_fragment(message.substr(cut)),
+                    deflating()) ==
+              "ping p; text fragments of one message; ");
+}
+
+TEST_CASE("RSV1 stands where a message begins, and only if that was agreed on") {
+    const std::string fragment = frame(0x41, deflated("a"));
+    check_heard(frame(0xC1, deflated("a")), "error 1002; ");
+    check_heard(fragment + frame(0xC0, ""), "error 1002; ", deflating());
+    check_heard(frame(0x01, "a") + frame(0xC0, ""), "error 1002; ",
+                deflating());
+    check_heard(frame(0xC8, ""), "error 1002; ", deflating());
+    check_heard(frame(0xC9, ""), "error 1002; ", deflating());
+    check_heard(frame(0xCA, ""), "error 1002; ", deflating());
+    for (int first : {0xA1, 0x91, 0xE1, 0xD1, 0xF1})
+        check_heard(frame(first, deflated("a")), "error 1002; ", deflating());
+}
+
+TEST_CASE("what is no deflated data fails with 1007 as soon as it is there") {
+    const std::string corrupt = bytes({0x06, 0x00, 0x00});
+    check_heard(frame(0xC1, corrupt), "error 1007; ", deflating());
+    check_heard(frame(0x42, corrupt), "error 1007; ", deflating());
+    CHECK(bytes_until_over(frame(0xC1, corrupt), deflating()) == 7);
+}
+
+TEST_CASE("deflated text must be UTF-8, and whole") {
+    check_heard(frame(0xC1, deflated("a\xFF")), "error 1007; ", deflating());
+    check_heard(frame(0xC1, deflated("\xE2\x82")), "error 1007; ",
+                deflating());
+    check_heard(frame(0x41, deflated("\xFF", 15, Z_SYNC_FLUSH)),
+                "error 1007; ", deflating());
+}
+
+TEST_CASE("the limit is that of the inflated message") {
+    const std::string exact(1000, 'x');
+    check_heard(frame(0xC1, deflated(exact)), "text 1000 times x; ",
+                deflating(1000));
+    check_heard(frame(0xC1, deflated(exact + "x")), "error 1009; ",
+                deflating(1000));
+    check_heard(frame(0xC1, deflated(exact)) + frame(0xC1, deflated(exact)),
+                "text 1000 times x; text 1000 times x; ", deflating(1000));
+    const std::string tail = bytes({0, 0, 0xFF, 0xFF});
+    check_heard(frame(0x41, deflated(exact) + tail) +
+                    last_fragment(deflated(exact)),
+                "error 1009; ", deflating(1999));
+    check_heard(frame(0x41, deflated(exact) + tail) +
+                    last_fragment(deflated(exact)),
+                "text 2000 times x; ", deflating(2000));
+}
+
+TEST_CASE("a deflated message is refused by its header if it can't fit") {
+    // 9 bits for each byte is the worst that an honest one needs.
+    CHECK(heard(frame_header(0xC1, 1000 + 125 + 64), deflating(1000)).empty());
+    CHECK(heard(frame_header(0xC1, 1000 + 125 + 65), deflating(1000)) ==
+          "error 1009; ");
+    const std::string stored = bytes({0, 0, 0, 0xFF, 0xFF});  // of no bytes
+    CHECK(heard(frame(0x41, repeated(stored, 200)) +
+                    frame_header(0x00, 190), deflating(1000)) == "error 1009; ");
+}
+
+TEST_CASE("a bomb costs no more than the limit") {
+    const std::string bomb =
+        frame(0xC1, deflated(std::string(200 << 20, ' ')));
+    const size_t before = heap_in_use();
+    Listener listener(deflating());
+    listener.hear(bomb);
+    CHECK(listener.heard() == "error 1009; ");
+    CHECK(heap_in_use() < before + (3 << 20));
+}
+
+TEST_CASE("nothing is held of a deflated message once it was read") {
+    MessageReader reader((ReaderRules()));
+    reader.allow_compression();
+    std::string message = frame(0xC1, deflated(std::string(50'000, 'x')));
+    const size_t before = heap_in_use();
+    feed(reader, message, 0, message.size() - 1);
+    CHECK(heap_in_use() > before);
+    feed(reader, message, message.size() - 1, message.size());
+    CHECK(heap_in_use() == before);
 }
 
 // Raw JSON
