@@ -52,6 +52,15 @@ Broadcast::Position Broadcast::join() {
     return position;
 }
 
+Broadcast::Position Broadcast::join(const Position& position,
+                                    uint64_t offset) {
+    Position further = position;
+    at(further.chunk_).positions++;
+    positions_++;
+    advance(further, static_cast<size_t>(offset - further.offset_));
+    return further;
+}
+
 void Broadcast::leave(const Position& position) {
     assert(at(position.chunk_).positions > 0);
     at(position.chunk_).positions--;

@@ -47,24 +47,20 @@ public:
     /// Bytes appended since the run began: the offset of its end.
     uint64_t end() const { return end_; }
 
-    /// Begins to write what was appended: what follows is for the next turn.
-    void mark() {
-        former_mark_ = mark_;
-        mark_ = end_;
-    }
+    /// Sets a mark at the end. What lies before it is called old.
+    void mark() { mark_ = end_; }
+    uint64_t marked() const { return mark_; }
 
-    /// Whether anything was appended since the last mark().
-    bool has_news() const { return end_ != mark_; }
-
-    /// The end at the mark() before the last: what lies before it could have
-    /// been taken in an earlier turn.
-    uint64_t former_mark() const { return former_mark_; }
-
-    /// Whether no position is in the run, so that nothing is kept of it.
-    bool empty() const { return positions_ == 0; }
+    /// How many positions are in the run; without any, nothing is kept of it.
+    size_t positions() const { return positions_; }
 
     /// A position at the end. To be given back by leave().
     Position join();
+
+    /// One at an offset not before that position, where a frame begins or at
+    /// the end. REQUIRES: position.offset() <= offset <= end().
+    Position join(const Position& position, uint64_t offset);
+
     void leave(const Position& position);
 
     /// The bytes from the position towards `target`, as far as they lie in
@@ -102,7 +98,6 @@ private:
     uint64_t first_ = 0;  // number of chunks_[0]
     uint64_t end_ = 0;
     uint64_t mark_ = 0;
-    uint64_t former_mark_ = 0;
     size_t positions_ = 0;
 };
 

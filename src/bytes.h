@@ -5,6 +5,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <string_view>
 
@@ -46,7 +47,33 @@ struct Pieces {
     }
 };
 
-/// Empties a buffer and gives its memory back, which clear() does not, nor
+/// A string that is empty most of the time, and takes no more than a pointer
+/// then.
+class Buffer {
+public:
+    std::string_view view() const {
+        return text_ ? std::string_view(*text_) : std::string_view();
+    }
+    size_t size() const { return text_ ? text_->size() : 0; }
+    bool empty() const { return size() == 0; }
+
+    /// To be changed.
+    std::string& text() {
+        if (!text_) text_ = std::make_unique<std::string>();
+        return *text_;
+    }
+    void append(std::string_view bytes) {
+        if (!bytes.empty()) text().append(bytes);
+    }
+
+    /// Empties it and gives all memory back.
+    void release() { text_.reset(); }
+
+private:
+    std::unique_ptr<std::string> text_;
+};
+
+/// Empties a string and gives its memory back, which clear() does not, nor
 /// does the assignment of an empty string.
 inline void release(std::string& buffer) { std::string().swap(buffer); }
 

@@ -1,5 +1,6 @@
 #include "client.h"
 
+#include <algorithm>
 #include <utility>
 
 namespace wschat {
@@ -28,10 +29,6 @@ std::optional<Admission> Client::shake_hands(Bytes& input,
         return std::nullopt;
     }
     input.take(head_->feed(input.view()));
-    return judge(rules);
-}
-
-std::optional<Admission> Client::judge(const GateRules& rules) {
     Admission admission;
     admission.visitor.address = peer_.address;
     if (stream_.refused_tls())
@@ -42,20 +39,29 @@ std::optional<Admission> Client::judge(const GateRules& rules) {
         admission = admit(*head_, peer_, rules);
     head_.reset();
     peer_.address = admission.visitor.address;
-    if (admission.answer.status == 101) {
-        agree(admission.agreement);
-        state_ = State::Open;
-        send(admission.answer.bytes);
-    } else {
-        close(admission.answer.bytes);
-    }
     return admission;
 }
 
-void Client::agree(const Agreement& agreement) {
-    v1_ = agreement.v1;
-    takes_deflated_ = agreement.compression.gives;
-    if (agreement.compression.takes) reader_.allow_compression();
+void Client::answer(const Admission& admission) {
+    const int status = admission.answer.status;
+    if (status != 100 && status != 101) return close(admission.answer.bytes);
+    send(admission.answer.bytes);
+    if (status == 100) {
+        state_ = State::Receiving;
+        upload_ = std::make_unique<Upload>(admission.upload);
+        return;
+    }
+    state_ = State::Open;
+    v1_ = admission.agreement.v1;
+    takes_deflated_ = admission.agreement.compression.gives;
+    if (admission.agreement.compression.takes) reader_.allow_compression();
+}
+
+std::optional<Upload> Client::receive(Bytes& input) {
+    upload_->body.append(
+        input.take(upload_->size - upload_->body.size()).view());
+    if (upload_->body.size() < upload_->size) return std::nullopt;
+    return std::move(*std::exchange(upload_, nullptr));
 }
 
 Event Client::next(Bytes& input) {
@@ -71,10 +77,29 @@ Event Client::next(Bytes& input) {
     return event;
 }
 
-void Client::join(Broadcast& run) {
+void Client::join(Room& joined, uint64_t first) {
+    History& history = joined.history();
+    const bool from_history = first <= history.last();
+    Broadcast& deflated = joined.run(true);
+    if (takes_deflated_ && !from_history)
+        return join_at(deflated, deflated.join());
+    join_at(history.run(), history.join(first));
+    if (takes_deflated_) next_run_ = &deflated;
+}
+
+void Client::join_at(Broadcast& run, const Broadcast::Position& position) {
     run_ = &run;
-    position_ = run.join();
-    target_ = position_.offset();
+    position_ = position;
+    joined_ = run.end();
+    target_ = position.offset();
+}
+
+/// It was sent all of its run: the rest comes from the other.
+void Client::move_over() {
+    if (!next_run_) return;
+    run_->leave(position_);
+    Broadcast& next = *std::exchange(next_run_, nullptr);
+    join_at(next, next.join());
 }
 
 void Client::leave() {
@@ -83,8 +108,18 @@ void Client::leave() {
 
 uint64_t Client::backlog() const {
     if (state_ != State::Open || !run_) return 0;
-    const uint64_t end = run_->former_mark();
-    return end > position_.offset() ? end - position_.offset() : 0;
+    const uint64_t old = run_->marked();
+    const uint64_t from = std::max(position_.offset(), joined_);
+    return old > from ? old - from : 0;
+}
+
+Client::Own& Client::own() {
+    if (!own_) own_ = std::make_unique<Own>();
+    return *own_;
+}
+
+size_t Client::own_size() const {
+    return own_ ? own_->waiting.size() + own_->going.size() - own_->gone : 0;
 }
 
 void Client::tell(std::string_view json) {
@@ -94,7 +129,8 @@ void Client::tell(std::string_view json) {
 }
 
 void Client::close(std::string last_words) {
-    last_words_ = std::move(last_words);
+    own().last_words = std::move(last_words);
+    upload_.reset();
     reader_.forget();
     if (run_) target_ = run_->end();
     state_ = State::Closing;
@@ -159,23 +195,33 @@ bool Client::can_flush(bool readable, bool writable) const {
 /// What goes next, or nothing if that is all for now. Until sent() says
 /// that some of it went, it goes on to begin with the same bytes.
 Pieces Client::owed() {
-    if (going_.empty() && run_ && position_.offset() < target_)
+    const bool midway = own_ && !own_->going.empty();
+    if (!midway && run_ && position_.offset() < target_)
         return run_->pending(position_, target_);
-    if (going_.empty()) going_.swap(own_);
-    if (going_.empty() && state_ == State::Closing) going_.swap(last_words_);
-    if (!going_.empty())
-        return Pieces(std::string_view(going_).substr(gone_));
+    if (midway || has_own_turn())
+        return Pieces(std::string_view(own_->going).substr(own_->gone));
     if (!run_ || state_ == State::Closing) return {};
+    if (position_.offset() == run_->end()) move_over();
     target_ = run_->end();
     return run_->pending(position_, target_);
 }
 
+/// Gives its own bytes their turn, if there are any.
+bool Client::has_own_turn() {
+    if (!own_) return false;
+    own_->going.swap(own_->waiting);
+    if (own_->going.empty() && state_ == State::Closing)
+        own_->going.swap(own_->last_words);
+    if (own_->going.empty()) own_.reset();
+    return own_ != nullptr;
+}
+
 void Client::sent(size_t n) {
-    if (going_.empty()) return run_->advance(position_, n);
-    gone_ += n;
-    if (gone_ < going_.size()) return;
-    release(going_);
-    gone_ = 0;
+    if (!own_ || own_->going.empty()) return run_->advance(position_, n);
+    own_->gone += n;
+    if (own_->gone < own_->going.size()) return;
+    release(own_->going);
+    own_->gone = 0;
     if (state_ == State::Open && run_) target_ = run_->end();
 }
 

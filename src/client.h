@@ -9,9 +9,9 @@
 #include <string>
 #include <string_view>
 
-#include "broadcast.h"
 #include "gate.h"
 #include "message.h"
+#include "room.h"
 #include "stream.h"
 
 namespace wschat {
@@ -21,7 +21,9 @@ namespace wschat {
 /// It is owed the run of its room from its position on, and some bytes of its
 /// own (answer to the handshake, pongs, notices). Both go out in turns that
 /// end with a frame: the run up to `target_`, then the own bytes that there
-/// are, then the run up to its end by now, and so on.
+/// are, then the run up to its end by now, and so on. If it takes deflated
+/// messages and begins with kept ones, which are plain, it moves over to the
+/// deflated run once it was sent all of the other.
 class Client {
 public:
     using Time = std::chrono::steady_clock::time_point;
@@ -30,6 +32,7 @@ public:
 
     enum class State : uint8_t {
         Handshaking,  // its request head is not whole
+        Receiving,    // its request may have a body, which is not whole
         Raw,          // sends raw JSON without a handshake; in no room
         Open,         // a WebSocket, in a room
         Closing,      // gets what it is owed, then its last words
@@ -63,34 +66,43 @@ public:
     /// Whether bytes can be sent by now: a TLS handshake comes before.
     bool is_ready() const { return stream_.is_ready(); }
 
-    /// Handshaking: takes bytes of the request. Returns the verdict, whose
-    /// answer the client is then owed, once it is known; the state is Open or
-    /// Closing then. If a peer that may do so begins with raw JSON, nothing
-    /// is taken and the state is Raw.
+    /// Handshaking: takes bytes of the request. Returns the verdict once it is
+    /// known; then answer() is next. If a peer that may do so begins with raw
+    /// JSON, nothing is taken and the state is Raw.
     std::optional<Admission> shake_hands(Bytes& input, const GateRules& rules);
+
+    /// Owes it the answer. With 101 the state is Open, with 100 Receiving, else
+    /// Closing.
+    void answer(const Admission& admission);
+
+    /// Receiving: takes bytes of the body. Returns the upload once it is whole;
+    /// then close() is next.
+    std::optional<Upload> receive(Bytes& input);
 
     /// Open or Raw: the next event, as MessageReader has it, but for the
     /// payload of Close. Pings have been answered, and after Close and Error
     /// the client is Closing.
     Event next(Bytes& input);
 
-    /// From here on it is owed the run. REQUIRES: the run outlives it.
-    void join(Broadcast& run);
+    /// From here on it is owed the messages of the room, beginning with this
+    /// one. REQUIRES: the room outlives it, and has that number in store or
+    /// yet to come.
+    void join(Room& room, uint64_t first);
 
     bool in_room() const { return run_; }
 
-    /// Bytes before the run's former mark that it was not sent; 0 if it is not
-    /// Open.
+    /// Bytes that were appended after it joined and are old by now, which it
+    /// was not sent; 0 if it is not Open.
     uint64_t backlog() const;
 
     /// Owes it these bytes: whole frames, or lines if it sends no frames.
-    void send(std::string_view bytes) { own_.append(bytes); }
+    void send(std::string_view bytes) { own().waiting.append(bytes); }
 
     /// A JSON text for it alone: in a frame, or as a line if it sends none.
     void tell(std::string_view json);
 
     /// How much of its own it has not been sent.
-    size_t own_size() const { return own_.size() + going_.size() - gone_; }
+    size_t own_size() const;
 
     /// Begins to close: after all it is owed now go its last words.
     void close(std::string last_words);
@@ -125,27 +137,40 @@ public:
     Time heard{};               // when it last showed a sign of life
     Time deadline = Time::max();  // of its state
     Time stalled = Time::max();   // when it must have taken bytes
+    Room* room = nullptr;         // that it was let into, if any
+    Room::Seat seat = 0;          // there, while it is Open
+    bool touched = false;         // it is to be looked at in this turn
 
 private:
-    std::optional<Admission> judge(const GateRules& rules);
-    void agree(const Agreement& agreement);
+    /// What it is owed for itself alone. There seldom is any.
+    struct Own {
+        std::string waiting;  // its turn is yet to come
+        std::string going;    // its turn is now
+        size_t gone = 0;      // how much of that was sent
+        std::string last_words;
+    };
+
+    Own& own();
     void find_next(Flush& flush);
     Pieces owed();
+    bool has_own_turn();
     void sent(size_t n);
+    void join_at(Broadcast& run, const Broadcast::Position& position);
+    void move_over();
     bool finish();
     void leave();
 
     Stream stream_;
     Peer peer_;
     std::unique_ptr<HeadReader> head_;  // while Handshaking
+    std::unique_ptr<Upload> upload_;    // while Receiving
     MessageReader reader_;
     Broadcast* run_ = nullptr;  // of its room, if it is in one
+    Broadcast* next_run_ = nullptr;  // to move over to
     Broadcast::Position position_;
+    uint64_t joined_ = 0;  // where the run ended then
     uint64_t target_ = 0;
-    std::string own_;    // its turn is yet to come
-    std::string going_;  // own bytes whose turn it is
-    size_t gone_ = 0;    // how many of them were sent
-    std::string last_words_;
+    std::unique_ptr<Own> own_;
     bool v1_ = false;
     bool takes_deflated_ = false;
     bool blocked_ = false;

@@ -6,6 +6,7 @@
 #include <array>
 #include <limits>
 #include <new>
+#include <utility>
 
 #include "bytes.h"
 
@@ -55,6 +56,7 @@ Deflater::~Deflater() = default;
 
 std::string_view Deflater::deflate(std::string_view text) {
     if (!stream_) stream_ = std::make_unique<Stream>();
+    rested_ = false;
     deflateReset(stream_.get());
     if (output_.capacity() > kKeep) release(output_);
     output_.clear();
@@ -74,7 +76,8 @@ std::string_view Deflater::deflate(std::string_view text) {
     return std::string_view(output_).substr(0, output_.size() - kTail.size());
 }
 
-void Deflater::forget() {
+void Deflater::rest() {
+    if (!std::exchange(rested_, true)) return;
     stream_.reset();
     release(output_);
 }

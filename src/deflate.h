@@ -20,14 +20,16 @@ public:
     /// with. Valid until the next call.
     std::string_view deflate(std::string_view text);
 
-    /// Gives back all memory, until the next call.
-    void forget();
+    /// Gives back all memory if nothing was deflated since the last call of
+    /// this.
+    void rest();
 
 private:
     struct Stream;
 
     std::unique_ptr<Stream> stream_;
     std::string output_;
+    bool rested_ = true;
 };
 
 /// Inflates one message that arrives in pieces, whatever its window.

@@ -41,11 +41,11 @@ constexpr size_t kMaxClientHeader = 14;
 /// The header of a client's frame. Wire layout: FIN and opcode (1 byte),
 /// MASK and length (1), extended length (0, 2 or 8), masking key (4).
 struct FrameHeader {
-    bool fin = false;
-    bool compressed = false;  // RSV1: the message is (RFC 7692, section 6)
-    Opcode opcode = Opcode::Continuation;
     uint64_t length = 0;  // of the payload; below 2^63
     std::array<char, 4> mask{};
+    Opcode opcode = Opcode::Continuation;
+    bool fin = false;
+    bool compressed = false;  // RSV1: the message is (RFC 7692, section 6)
 };
 
 /// What decode_header() made of the bytes: refused if `error` is set, else

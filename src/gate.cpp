@@ -1,5 +1,7 @@
 #include "gate.h"
 
+#include <utility>
+
 #include "pages.h"
 
 namespace wschat {
@@ -15,13 +17,8 @@ Answer refuse_origin(const std::string& origin) {
     return answer;
 }
 
-Answer judge(const Request& request, const Visitor& visitor,
-             const GateRules& rules, const Agreement& agreement) {
-    if (request.error) return refuse(400, request.error);
-    if (visitor.error) return refuse(400, visitor.error);
-    if (!wants_websocket(request))
-        return rules.page ? answer_page(request)
-                          : refuse(404, "nothing but WebSockets is here");
+Answer judge_handshake(const Request& request, const Visitor& visitor,
+                       const GateRules& rules, const Agreement& agreement) {
     const Answer answer = answer_handshake(request, rules.site, agreement);
     const size_t origins = request.count("Origin");
     // Without one it is no browser, whose user somebody's page could abuse.
@@ -31,6 +28,50 @@ Answer judge(const Request& request, const Visitor& visitor,
     if (admits(rules.origins, origin, request.value("Host"), visitor.local))
         return answer;
     return refuse_origin(origin);
+}
+
+void let_in(Admission& result, const Request& request, const GateRules& rules) {
+    const Agreement agreement = agree(request, rules.deflate);
+    result.answer =
+        judge_handshake(request, result.visitor, rules, agreement);
+    if (result.answer.status != 101) return;
+    result.agreement = agreement;
+    if (agreement.v1) result.resume = parse_resume(request.query);
+}
+
+void take_publication(Admission& result, const Request& request,
+                      const GateRules& rules) {
+    Publication publication =
+        judge_publication(request, rules.keys, rules.max_upload);
+    result.answer = std::move(publication.answer);
+    result.upload = std::move(publication.upload);
+    result.upload.room = result.room;
+}
+
+void give_page(Admission& result, const Request& request,
+               const GateRules& rules) {
+    result.answer = rules.page
+                        ? answer_page(request, rules.rooms)
+                        : refuse(404, "nothing but WebSockets is here");
+    result.page = result.answer.status < 400;
+}
+
+void judge(Admission& result, const Request& request, const GateRules& rules) {
+    const auto room =
+        rules.rooms ? room_name(request.path) : std::string("/");
+    result.room = room.value_or("");
+    if (request.error)
+        result.answer = refuse(400, request.error);
+    else if (result.visitor.error)
+        result.answer = refuse(400, result.visitor.error);
+    else if (!room)
+        result.answer = refuse(400, "the path names no room");
+    else if (wants_websocket(request))
+        let_in(result, request, rules);
+    else if (request.method == "POST")
+        take_publication(result, request, rules);
+    else
+        give_page(result, request, rules);
 }
 
 }  // namespace
@@ -49,10 +90,7 @@ Admission admit(const HeadReader& head, const Peer& peer,
     }
     const Request request = parse_request(head.text());
     result.visitor = find_visitor(request, peer, rules.trusted);
-    result.agreement = agree(request, rules.deflate);
-    result.answer = judge(request, result.visitor, rules, result.agreement);
-    if (result.answer.status != 101) result.agreement = {};
-    result.page = result.answer.status < 400 && result.answer.status != 101;
+    judge(result, request, rules);
     if (request.method == "HEAD") drop_body(result.answer);
     return result;
 }

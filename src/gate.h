@@ -6,7 +6,10 @@
 #include <string_view>
 
 #include "handshake.h"
+#include "keys.h"
 #include "origin.h"
+#include "path.h"
+#include "publication.h"
 #include "visitor.h"
 
 namespace wschat {
@@ -17,13 +20,19 @@ struct GateRules {
     AddressSet trusted;  // proxies whose X-Forwarded-For is believed
     bool page = true;    // plain requests are answered with pages
     bool deflate = true;  // messages may be compressed
+    bool rooms = false;   // the path names the room
+    Keys keys{};          // of those who may publish
+    uint64_t max_upload = 1 << 20;  // bytes
 };
 
 struct Admission {
-    Answer answer;       // 101: come in
+    Answer answer;       // 101: come in; 100: with this upload
     Visitor visitor;
     bool page = false;   // a page was given: nobody was refused
     Agreement agreement{};
+    std::string room = "/";
+    Resume resume{};     // of a client that speaks wschat.v1
+    Upload upload{};
 };
 
 /// Judges what a HeadReader has collected, in any state but NeedMore. Never

@@ -22,12 +22,19 @@ bool is_key(std::string_view key) {
            key.find_first_not_of(kBase64) == 22;
 }
 
+/// Looked up once, because that takes longer than the hashing.
+const EVP_MD* sha1() {
+    static const EVP_MD* const algorithm =
+        EVP_MD_fetch(nullptr, "SHA1", nullptr);
+    return algorithm;
+}
+
 std::string accept_for(std::string_view key) {
     std::string text(key);
     text += "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
     std::array<unsigned char, SHA_DIGEST_LENGTH> digest;
-    SHA1(reinterpret_cast<const unsigned char*>(text.data()), text.size(),
-         digest.data());
+    EVP_Digest(text.data(), text.size(), digest.data(), nullptr, sha1(),
+               nullptr);
     unsigned char encoded[29];  // 28 digits and a NUL
     EVP_EncodeBlock(encoded, digest.data(), static_cast<int>(digest.size()));
     return reinterpret_cast<const char*>(encoded);
@@ -48,7 +55,8 @@ std::optional<Answer> refuse_handshake(const Request& request) {
         return refuse(400, "no single Sec-WebSocket-Key");
     if (!is_key(request.value("Sec-WebSocket-Key")))
         return refuse(400, "malformed Sec-WebSocket-Key");
-    if (has_body(request)) return refuse(400, "handshake with a body");
+    if (!body_length(request).is_zero())
+        return refuse(400, "handshake with a body");
     return std::nullopt;
 }
 
@@ -60,6 +68,8 @@ std::string websocket_location(const std::string& host, int port, bool tls) {
     return std::string(tls || !plain ? "wss" : "ws") + "://" +
            host_in_url(host) + ":" + std::to_string(port) + "/websocket.php";
 }
+
+void prepare_handshakes() { accept_for(""); }
 
 bool wants_websocket(const Request& request) {
     return request.lists("Upgrade", "websocket", true) ||

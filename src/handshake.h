@@ -22,6 +22,9 @@ std::string websocket_location(const std::string& host, int port, bool tls);
 /// Whether a request means to be a handshake, be it a good one or not.
 bool wants_websocket(const Request& request);
 
+/// Does what the first handshake would take some milliseconds for.
+void prepare_handshakes();
+
 /// What both sides agree on beyond the protocol itself.
 struct Agreement {
     bool v1 = false;  // the subprotocol wschat.v1

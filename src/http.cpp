@@ -1,6 +1,7 @@
 #include "http.h"
 
 #include <algorithm>
+#include <cstdlib>
 #include <cstring>
 
 namespace wschat {
@@ -83,21 +84,28 @@ const char* status_text(int status) {
         case 200: return "OK";
         case 304: return "Not Modified";
         case 400: return "Bad Request";
+        case 401: return "Unauthorized";
         case 403: return "Forbidden";
         case 404: return "Not Found";
         case 405: return "Method Not Allowed";
         case 408: return "Request Timeout";
+        case 411: return "Length Required";
+        case 413: return "Content Too Large";
         case 426: return "Upgrade Required";
         case 431: return "Request Header Fields Too Large";
+        case 503: return "Service Unavailable";
         default: return "Error";
     }
 }
 
 /// What a status obliges the answer to say besides (RFC 9110).
 const char* headers_for(int status) {
-    if (status == 405) return "Allow: GET, HEAD\r\n";
-    if (status != 426) return "";
-    return "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n";
+    switch (status) {
+        case 401: return "WWW-Authenticate: Bearer\r\n";
+        case 405: return "Allow: GET, HEAD, POST\r\n";
+        case 426: return "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n";
+        default: return "";
+    }
 }
 
 }  // namespace
@@ -206,10 +214,18 @@ Request parse_request(std::string_view head) {
     return request;
 }
 
-bool has_body(const Request& request) {
+BodyLength body_length(const Request& request) {
+    using Kind = BodyLength::Kind;
     const size_t lengths = request.count("Content-Length");
-    return request.count("Transfer-Encoding") > 0 || lengths > 1 ||
-           (lengths == 1 && request.value("Content-Length") != "0");
+    const bool coded = request.count("Transfer-Encoding") > 0;
+    if (lengths > 1 || (lengths > 0 && coded)) return {Kind::Malformed};
+    if (coded) return {Kind::Chunked};
+    if (lengths == 0) return {Kind::None};
+    const std::string digits(request.value("Content-Length"));
+    if (digits.empty() || digits.find_first_not_of(kDigits) != digits.npos)
+        return {Kind::Malformed};
+    // Where there are too many digits, it is UINT64_MAX that comes of them.
+    return {Kind::Known, std::strtoull(digits.c_str(), nullptr, 10)};
 }
 
 Answer answer_with(int status, const std::string& headers,

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -75,12 +76,27 @@ struct Request {
 /// before HTTP/1.1.
 Request parse_request(std::string_view head);
 
-/// Whether a request has a body, or lengths that contradict each other.
-bool has_body(const Request& request);
+/// How long a request's body is (RFC 9112, section 6.3).
+struct BodyLength {
+    enum class Kind {
+        None,       // neither length nor transfer coding
+        Known,      // `bytes`
+        Chunked,    // or any other transfer coding
+        Malformed   // no number, or more than one length
+    };
+    Kind kind = Kind::None;
+    uint64_t bytes = 0;  // UINT64_MAX if it is more than that
+
+    bool is_zero() const {
+        return kind == Kind::None || (kind == Kind::Known && bytes == 0);
+    }
+};
+BodyLength body_length(const Request& request);
 
 /// The answer to a request.
 struct Answer {
-    int status = 400;     // 101: the connection is a WebSocket now
+    int status = 400;     // 101: the connection is a WebSocket now; 100: the
+                          // body may come
     std::string bytes{};  // to be sent
     std::string why{};    // for the log, if refused
 };

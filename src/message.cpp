@@ -42,16 +42,16 @@ Event MessageReader::next(Bytes& input) {
 }
 
 void MessageReader::forget() {
-    release(partial_);
-    release(message_);
+    partial_.release();
+    message_.release();
     scanner_ = ObjectScanner();
     inflater_.reset();
     spent_ = Spent::None;
 }
 
 void MessageReader::release_spent() {
-    if (spent_ == Spent::Partial) release(partial_);
-    if (spent_ == Spent::Message) release(message_);
+    if (spent_ == Spent::Partial) partial_.release();
+    if (spent_ == Spent::Message) message_.release();
     spent_ = Spent::None;
 }
 
@@ -80,25 +80,24 @@ Event MessageReader::read_raw(Bytes& input) {
     message_.append(piece);
     if (scanner_.open()) return {};
     spent_ = Spent::Message;
-    return {Event::Kind::Raw, message_};
+    return {Event::Kind::Raw, message_.view()};
 }
 
 Event MessageReader::read_header(Bytes& input) {
     expect_ = Expect::Header;
     const size_t had = partial_.size();
     if (had)
-        partial_.append(input.data,
-                        std::min(input.size, kMaxClientHeader - had));
-    DecodedHeader decoded =
-        decode_header(had ? partial_ : input.view(), compression_);
+        partial_.append(input.view().substr(0, kMaxClientHeader - had));
+    DecodedHeader decoded = decode_header(
+        had ? partial_.view() : input.view(), compression_);
     if (decoded.error) return failure(kCloseProtocolError, decoded.error);
     if (!decoded.size) {
-        if (!had) partial_ = input.view();
+        if (!had) partial_.append(input.view());
         input.take(input.size);
         return {};
     }
     input.take(decoded.size - had);
-    release(partial_);
+    partial_.release();
     frame_ = decoded.header;
     return begin_frame(input);
 }
@@ -153,16 +152,17 @@ Event MessageReader::add_to_message(std::string_view piece, bool whole) {
     message_.append(piece);
     if (!last) return {};
     spent_ = Spent::Message;
-    return end_of_message(message_);
+    return end_of_message(message_.view());
 }
 
 Event MessageReader::inflate(std::string_view piece, bool last) {
     const size_t had = message_.size();
     const uint64_t limit = rules_->max_message;
-    Inflater::Result result = inflater_->inflate(piece, message_, limit);
+    std::string& message = message_.text();
+    Inflater::Result result = inflater_->inflate(piece, message, limit);
     if (last && result == Inflater::Result::Good)
-        result = inflater_->finish(message_, limit);
-    const std::string_view text = std::string_view(message_).substr(had);
+        result = inflater_->finish(message, limit);
+    const std::string_view text = std::string_view(message).substr(had);
     if (type_ == Opcode::Text && utf8_.feed(text) < text.size())
         return failure(kCloseInvalidData, "malformed UTF-8");
     if (result == Inflater::Result::TooBig)
@@ -172,7 +172,7 @@ Event MessageReader::inflate(std::string_view piece, bool last) {
     if (!last) return {};
     inflater_.reset();
     spent_ = Spent::Message;
-    return end_of_message(message_);
+    return end_of_message(message_.view());
 }
 
 Event MessageReader::end_of_message(std::string_view payload) {
@@ -187,7 +187,7 @@ Event MessageReader::add_to_control(std::string_view piece, bool whole) {
     if (!whole || !partial_.empty()) {
         partial_.append(piece);
         if (!whole) return {};
-        piece = partial_;
+        piece = partial_.view();
         spent_ = Spent::Partial;
     }
     if (frame_.opcode == Opcode::Close) return close_event(piece);

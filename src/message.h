@@ -92,8 +92,8 @@ private:
     void release_spent();
 
     const ReaderRules* rules_;
-    std::string partial_;  // of a header, or of a control frame's payload
-    std::string message_;  // of fragments, of one frame or of a raw object
+    Buffer partial_;  // of a header, or of a control frame's payload
+    Buffer message_;  // of fragments, of one frame or of a raw object
     FrameHeader frame_;    // the one whose payload is expected
     uint64_t taken_ = 0;   // bytes of that payload
     ObjectScanner scanner_;

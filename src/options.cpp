@@ -33,7 +33,16 @@ wschat listens there, otherwise on all addresses. Port 0 takes a free one.
                               such peers (repeatable; also loopback, unix)
   --origin=ORIGIN             admit pages from there too (repeatable):
                               scheme://host[:port], null for files, * for any
-  --announce=address|none     tell everyone who joins and leaves [address]
+  --announce=WHAT             tell everyone who joins and leaves: address,
+                              count (how many are there) or none [address]
+  --rooms                     each path is a room of its own
+  --max-rooms=NUMBER          refuse to make more rooms [10000]
+  --keep=NUMBER[,SECONDS]     messages kept in a room for clients that come
+                              back, and for how long [1000,600]
+  --keep-total=BYTES          most that all rooms keep together [64M]
+  --history=NUMBER            kept messages that any newcomer gets [0]
+  --publish-key=FILE          take messages by POST from who shows a key in
+                              this file; SIGHUP loads it anew
   --relay-system              let clients send messages of type "system"
   --no-raw                    take no raw JSON, only WebSocket frames
   --no-deflate                compress nothing, neither way
@@ -58,15 +67,21 @@ enum LongOption {
     kBind,
     kCloseTimeout,
     kHandshakeTimeout,
+    kHistory,
+    kKeep,
+    kKeepTotal,
     kMaxBacklog,
     kMaxMessage,
+    kMaxRooms,
     kNoDeflate,
     kNoPage,
     kNoRaw,
     kNoUring,
     kOrigin,
     kPingInterval,
+    kPublishKey,
     kRelaySystem,
+    kRooms,
     kStallTimeout,
     kShowVersion,
     kTlsCert,
@@ -82,16 +97,22 @@ const option kLongOptions[] = {
     {"close-timeout", required_argument, nullptr, kCloseTimeout},
     {"handshake-timeout", required_argument, nullptr, kHandshakeTimeout},
     {"help", no_argument, nullptr, 'h'},
+    {"history", required_argument, nullptr, kHistory},
+    {"keep", required_argument, nullptr, kKeep},
+    {"keep-total", required_argument, nullptr, kKeepTotal},
     {"max-backlog", required_argument, nullptr, kMaxBacklog},
     {"max-message", required_argument, nullptr, kMaxMessage},
+    {"max-rooms", required_argument, nullptr, kMaxRooms},
     {"no-deflate", no_argument, nullptr, kNoDeflate},
     {"no-page", no_argument, nullptr, kNoPage},
     {"no-raw", no_argument, nullptr, kNoRaw},
     {"no-uring", no_argument, nullptr, kNoUring},
     {"origin", required_argument, nullptr, kOrigin},
     {"ping-interval", required_argument, nullptr, kPingInterval},
+    {"publish-key", required_argument, nullptr, kPublishKey},
     {"quiet", no_argument, nullptr, 'q'},
     {"relay-system", no_argument, nullptr, kRelaySystem},
+    {"rooms", no_argument, nullptr, kRooms},
     {"stall-timeout", required_argument, nullptr, kStallTimeout},
     {"tls-cert", required_argument, nullptr, kTlsCert},
     {"tls-key", required_argument, nullptr, kTlsKey},
@@ -230,10 +251,28 @@ void add_endpoints(Settings& settings, const std::string& text, bool is_host) {
     }
 }
 
-bool parse_announce(const std::string& text) {
-    if (text != "address" && text != "none")
-        bad("--announce", text, "address or none is needed");
-    return text == "address";
+Announce parse_announce(const std::string& text) {
+    if (text == "address") return Announce::Address;
+    if (text == "count") return Announce::Count;
+    if (text == "none") return Announce::None;
+    bad("--announce", text, "address, count or none is needed");
+}
+
+uint64_t parse_count(const std::string& what, const std::string& text) {
+    const auto count = parse_number(text, 1'000'000'000);
+    if (!count) bad(what, text, "a number is needed");
+    return *count;
+}
+
+/// NUMBER[,SECONDS]
+void parse_keep(KeepRules& keep, const std::string& text) {
+    const size_t comma = text.find(',');
+    keep.messages = parse_count("--keep", text.substr(0, comma));
+    if (comma == text.npos) return;
+    const Seconds time =
+        parse_seconds("--keep", text.substr(comma + 1), false);
+    using Clock = std::chrono::steady_clock;
+    keep.time = std::chrono::duration_cast<Clock::duration>(time);
 }
 
 std::string parse_admitted(const std::string& text) {
@@ -266,7 +305,32 @@ std::string parse_file(const std::string& what, const std::string& text) {
     throw UsageError("unknown or ambiguous option " + text);
 }
 
-/// Takes one option into the result. False if it is not of this sort.
+/// Takes an option about rooms. False if it is none.
+bool take_room_option(int found, const std::string& value,
+                      Settings& settings) {
+    RoomRules& rules = settings.room_rules;
+    switch (found) {
+        case kRooms: settings.rooms = true; return true;
+        case kMaxRooms:
+            rules.most = parse_count("--max-rooms", value);
+            if (rules.most == 0)
+                bad("--max-rooms", value, "at least one is needed");
+            return true;
+        case kKeep: parse_keep(rules.keep, value); return true;
+        case kKeepTotal:
+            rules.keep_total = parse_bytes("--keep-total", value);
+            return true;
+        case kHistory:
+            rules.history = parse_count("--history", value);
+            return true;
+        case kPublishKey:
+            settings.publish_key = parse_file("--publish-key", value);
+            return true;
+        default: return false;
+    }
+}
+
+/// Takes a limit. False if it is none.
 bool take_limit(int found, const std::string& value, Settings& settings) {
     switch (found) {
         case kMaxMessage:
@@ -316,7 +380,9 @@ void take_option(int found, const std::string& value, Options& options) {
         case kShowVersion:
             options.action = Options::Action::ShowVersion;
             break;
-        default: take_limit(found, value, settings); break;
+        default:
+            if (!take_room_option(found, value, settings))
+                take_limit(found, value, settings);
     }
 }
 

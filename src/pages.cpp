@@ -5,6 +5,8 @@
 
 #include <openssl/sha.h>
 
+#include "path.h"
+
 // The files, as they are when this is compiled from the top of the tree.
 #define EMBED(symbol, file)                     \
     asm(".pushsection .rodata\n" #symbol        \
@@ -46,18 +48,15 @@ std::optional<File> find_file(std::string_view name) {
     return std::nullopt;
 }
 
-/// The name of the file that is asked for: behind a prefix of somebody's site
-/// only the page's own path and its query may come through.
-std::string_view wanted(const Request& request) {
-    constexpr std::string_view kAsset = "asset=";
+/// The file that is asked for: behind a prefix of somebody's site, and in a
+/// room, only the page's own path and its query come through.
+std::optional<File> wanted(const Request& request, bool rooms) {
+    if (request.path.substr(0, 1) != "/") return std::nullopt;
     const std::string_view name = request.path.substr(1);
-    std::string_view query = request.query;
-    while (name.empty() && !query.empty()) {
-        const std::string_view part = take_until(query, '&');
-        if (part.substr(0, kAsset.size()) == kAsset)
-            return part.substr(kAsset.size());
-    }
-    return name;
+    const auto part = parameter(request.query, "asset");
+    const auto file = find_file(name);
+    if (part && (rooms || name.empty())) return find_file(*part);
+    return file || !rooms ? file : find_file("");
 }
 
 /// A strong entity tag (RFC 9110, section 8.8.3): the content's hash.
@@ -82,11 +81,10 @@ bool has_already(const Request& request, const std::string& tag) {
 
 }  // namespace
 
-Answer answer_page(const Request& request) {
+Answer answer_page(const Request& request, bool rooms) {
     if (request.method != "GET" && request.method != "HEAD")
-        return refuse(405, "only GET and HEAD are answered");
-    const bool has_path = !request.path.empty() && request.path[0] == '/';
-    const auto file = has_path ? find_file(wanted(request)) : std::nullopt;
+        return refuse(405, "only GET, HEAD and POST are answered");
+    const auto file = wanted(request, rooms);
     if (!file) return refuse(404, "nothing is here");
     const std::string tag = tag_of(file->content);
     const std::string headers =

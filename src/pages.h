@@ -6,9 +6,10 @@
 
 namespace wschat {
 
-/// Answers GET and HEAD: `/` is the page; `/NAME`, and `?asset=NAME` on the
-/// page's own path, are its parts, of which each may be fetched anew only if it
-/// has changed (ETag). Else 404 or 405. REQUIRES: !request.error.
-Answer answer_page(const Request& request);
+/// Answers GET and HEAD: `/` is the page, and with `rooms` any other path is
+/// too; `/NAME`, and `?asset=NAME` on the page's own path, are its parts, of
+/// which each may be fetched anew only if it has changed (ETag). Else 404 or
+/// 405. REQUIRES: !request.error.
+Answer answer_page(const Request& request, bool rooms);
 
 }  // namespace wschat

@@ -1,15 +1,18 @@
 #include "room.h"
 
+#include <algorithm>
+
 namespace wschat {
 
-void Room::publish(std::string_view text) {
-    plain_.publish(text);
-    if (!deflated_.empty()) publish_deflated(text);
+void Room::publish(std::string_view text, Deflater& deflater,
+                   History::Time now) {
+    history_.publish(text, now);
+    if (deflated_.positions() > 0) publish_deflated(text, deflater);
 }
 
-void Room::publish_deflated(std::string_view text) {
+void Room::publish_deflated(std::string_view text, Deflater& deflater) {
     if (text.size() < kMinDeflated) return deflated_.publish(text);
-    const std::string_view deflated = deflater_.deflate(text);
+    const std::string_view deflated = deflater.deflate(text);
     if (deflated.size() < text.size())
         deflated_.publish_deflated(deflated);
     else
@@ -17,17 +20,32 @@ void Room::publish_deflated(std::string_view text) {
 }
 
 void Room::ping() {
-    plain_.ping();
+    history_.run().ping();
     deflated_.ping();
 }
 
 void Room::mark() {
-    plain_.mark();
+    history_.run().mark();
     deflated_.mark();
 }
 
-void Room::tidy() {
-    if (deflated_.empty()) deflater_.forget();
+Room::Start Room::start_for(const Resume& resume, size_t newcomers_get) const {
+    const uint64_t last = history_.last();
+    if (resume.epoch == epoch_ && resume.since <= last &&
+        resume.since + 1 >= history_.first())
+        return {resume.since + 1, true};
+    return {last + 1 - std::min(newcomers_get, history_.size()), false};
+}
+
+Room::Seat Room::enter(uint32_t member) {
+    members_.push_back(member);
+    return static_cast<Seat>(members_.size() - 1);
+}
+
+void Room::leave(Seat seat) {
+    members_[seat] = members_.back();
+    members_.pop_back();
+    if (members_.size() < members_.capacity() / 4) members_.shrink_to_fit();
 }
 
 }  // namespace wschat

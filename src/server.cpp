@@ -1,8 +1,7 @@
 #include "server.h"
 
 #include <algorithm>
-#include <cstring>
-#include <numeric>
+#include <functional>
 #include <utility>
 
 #include <malloc.h>
@@ -19,37 +18,17 @@ constexpr size_t kMaxOwn = 64 << 10;   // bytes of its own owed to a client
 constexpr int kMaxAccepts = 128;       // connections that a turn accepts
 constexpr Seconds kMinCheck{0.01};     // between two looks at all deadlines
 constexpr Seconds kAcceptRetry{1};
-constexpr Seconds kHeedInterval{0.01};  // between looks for signals, at work
+constexpr std::chrono::seconds kCountInterval(1);
 
-volatile sig_atomic_t stop_signals = 0;
-volatile sig_atomic_t reload_signals = 0;
-
-extern "C" void on_stop_signal(int) { stop_signals = stop_signals + 1; }
-extern "C" void on_reload_signal(int) { reload_signals = 1; }
-
-/// Blocks the signals that are heeded but while asleep in poll. Returns the
-/// mask for that.
-sigset_t install_signals() {
-    for (int ignored : {SIGPIPE, SIGUSR1, SIGUSR2}) signal(ignored, SIG_IGN);
-    sigset_t heeded;
-    sigset_t asleep;
-    sigemptyset(&heeded);
-    struct sigaction action;
-    std::memset(&action, 0, sizeof action);
-    for (int number : {SIGTERM, SIGINT, SIGHUP}) {
-        action.sa_handler =
-            number == SIGHUP ? on_reload_signal : on_stop_signal;
-        sigaction(number, &action, nullptr);
-        sigaddset(&heeded, number);
-    }
-    sigprocmask(SIG_BLOCK, &heeded, &asleep);
-    for (int number : {SIGTERM, SIGINT, SIGHUP}) sigdelset(&asleep, number);
-    return asleep;
-}
+constexpr char kNoRoom[] = "there is no place for another room";
 
 std::optional<TlsContext> load_tls(const Settings& settings) {
     if (settings.tls_certificate.empty()) return std::nullopt;
     return TlsContext(settings.tls_certificate, settings.tls_key);
+}
+
+Keys load_keys(const Settings& settings) {
+    return settings.publish_key.empty() ? Keys() : Keys(settings.publish_key);
 }
 
 std::string text_of(Seconds seconds) {
@@ -57,11 +36,6 @@ std::string text_of(Seconds seconds) {
     text.erase(text.find_last_not_of('0') + 1);
     if (text.back() == '.') text.pop_back();
     return text + " s";
-}
-
-void sort_unique(std::vector<size_t>& indices) {
-    std::sort(indices.begin(), indices.end());
-    indices.erase(std::unique(indices.begin(), indices.end()), indices.end());
 }
 
 std::string close_text(const Event& event) {
@@ -76,9 +50,9 @@ Server::Server(const Settings& settings, Log& log)
       log_(log),
       tls_(load_tls(settings)),
       listeners_(listen_at(settings.endpoints)),
-      while_asleep_(install_signals()),
       buffer_(kBuffer),
-      outflow_(settings.uring),
+      flusher_(settings.uring),
+      rooms_(settings.room_rules),
       now_(Clock::now()) {
     int port = settings.port;
     std::string places;
@@ -96,9 +70,13 @@ Server::Server(const Settings& settings, Log& log)
     gate_.trusted = settings.trusted_proxies;
     gate_.page = settings.page;
     gate_.deflate = settings.deflate;
+    gate_.rooms = settings.rooms;
+    gate_.keys = load_keys(settings);
+    gate_.max_upload = settings.rules.max_message;
     raise_descriptor_limit();
+    prepare_handshakes();
     log_.info("listening on " + places + url_to_open(port));
-    log_.debug("sends by " + outflow_.way());
+    log_.debug("sends by " + flusher_.way());
     log_.flush();
 }
 
@@ -120,13 +98,12 @@ std::string Server::url_to_open(int port) const {
 
 void Server::run() {
     while (!finished()) {
-        poller_.wait(next_event(), while_asleep_);
+        poller_.wait(next_event(), signals_.while_asleep());
         now_ = Clock::now();
         heed_signals();
         serve();
         accept_new();
-        if (now_ >= next_check_) check_deadlines();
-        if (now_ >= next_ping_) ping();
+        keep_time();
         flush();
         sweep();
         log_.flush();
@@ -135,35 +112,40 @@ void Server::run() {
 
 bool Server::finished() const {
     return stopping_ &&
-           (clients_.empty() || now_ >= stop_by_ || stop_signals > 1);
+           (clients_.empty() || now_ >= stop_by_ || signals_.stops() > 1);
 }
 
 /// Until when there is nothing to do but what poll tells.
 Server::Time Server::next_event() const {
-    if (room_.has_news()) return now_;
-    return std::min({next_check_, next_ping_, next_accept_, stop_by_});
+    if (rooms_.has_news()) return now_;
+    return std::min({next_check_, next_ping_, next_count_, next_accept_,
+                     stop_by_, rooms_.next_expiry()});
 }
 
 void Server::heed_signals() {
-    // poll() lets no signal through while it always finds something ready.
-    if (now_ >= next_heed_) {
-        sigset_t blocked;
-        sigprocmask(SIG_SETMASK, &while_asleep_, &blocked);
-        sigprocmask(SIG_SETMASK, &blocked, nullptr);
-        next_heed_ = after(kHeedInterval);
-    }
-    if (std::exchange(reload_signals, 0)) reload();
-    if (stop_signals > 0 && !stopping_) stop();
+    signals_.look(now_);
+    if (signals_.take_reload()) reload();
+    if (signals_.stops() > 0 && !stopping_) stop();
 }
 
+/// What can't be used stays as it was, file by file.
 void Server::reload() {
-    if (!tls_) return log_.info("SIGHUP: there is nothing to reload");
+    const bool has_keys = !gate_.keys.empty();
+    if (!tls_ && !has_keys)
+        return log_.info("SIGHUP: there is nothing to reload");
     try {
-        tls_->reload();
-        log_.info("SIGHUP: the certificate was reloaded");
+        if (tls_) tls_->reload();
+        if (tls_) log_.info("SIGHUP: the certificate was reloaded");
     } catch (const std::exception& error) {
         log_.error("SIGHUP: " + std::string(error.what()) +
                    "; the former certificate stays in use");
+    }
+    try {
+        if (has_keys) gate_.keys = load_keys(settings_);
+        if (has_keys) log_.info("SIGHUP: the keys were reloaded");
+    } catch (const std::exception& error) {
+        log_.error("SIGHUP: " + std::string(error.what()) +
+                   "; the former keys stay in use");
     }
 }
 
@@ -172,16 +154,18 @@ void Server::stop() {
     log_.info("stopping" + count_members());
     stopping_ = true;
     stop_by_ = after(settings_.close_timeout);
-    next_accept_ = next_ping_ = Time::max();
+    next_accept_ = next_ping_ = next_count_ = Time::max();
     listeners_.clear();
     for (size_t i = 0; i < first_client_; ++i) poller_.mute(i);
     for (size_t i = 0; i < clients_.size(); ++i) {
         Client& client = clients_[i];
-        if (client.state() == Client::State::Open)
+        if (client.state() == Client::State::Open) {
+            leave_room(client);
             client.close(encode_close(kCloseGoingAway, "server is stopping"));
-        else if (client.listens())
+        } else if (client.listens()) {
             client.drop();
-        touched_.push_back(i);
+        }
+        touch(i);
     }
 }
 
@@ -231,7 +215,7 @@ void Server::serve() {
         if (entry < first_client_) continue;
         const size_t i = entry - first_client_;
         const short what = happened(i);
-        touched_.push_back(i);
+        touch(i);
         if (clients_[i].can_read(what & ~POLLOUT, what & POLLOUT)) read(i);
     }
 }
@@ -254,8 +238,8 @@ void Server::read(size_t i) {
 /// What a client has sent, of which nothing is kept but what is incomplete.
 void Server::take(size_t i, Bytes input) {
     Client& client = clients_[i];
-    if (client.state() == Client::State::Handshaking)
-        shake_hands(client, input);
+    if (client.state() == Client::State::Handshaking) shake_hands(i, input);
+    if (client.state() == Client::State::Receiving) receive(client, input);
     while (client.listens()) {
         const Event event = client.next(input);
         if (event.kind == Event::Kind::NeedMore) break;
@@ -265,22 +249,63 @@ void Server::take(size_t i, Bytes input) {
     if (client.state() == Client::State::Raw) limit_object_time(client);
 }
 
-void Server::shake_hands(Client& client, Bytes& input) {
-    const auto admission = client.shake_hands(input, gate_);
+void Server::shake_hands(size_t i, Bytes& input) {
+    Client& client = clients_[i];
+    auto admission = client.shake_hands(input, gate_);
     if (client.state() == Client::State::Raw) {
         client.deadline = Time::max();
         log_.debug(client.address() + " sends raw JSON");
     }
     if (!admission) return;
     mention_ignored(admission->visitor);
-    if (client.state() == Client::State::Open) return welcome(client);
-    closing(client);
-    const std::string status = std::to_string(admission->answer.status);
-    if (admission->page)
-        log_.debug(client.address() + " was given a page: " + status);
+    if (admission->answer.status == 101) find_room(client, *admission);
+    client.answer(*admission);
+    if (client.state() == Client::State::Open) return welcome(i, *admission);
+    if (client.state() == Client::State::Closing)
+        answered(client, admission->answer);
+}
+
+void Server::find_room(Client& client, Admission& admission) {
+    client.room = rooms_.open(admission.room, now_);
+    if (client.room)
+        rooms_.hold(*client.room);
     else
-        log_.info(client.address() + " refused: " + status + " " +
-                  admission->answer.why);
+        admission.answer = refuse(503, kNoRoom);
+}
+
+/// A request was answered with what is not to be gone on with.
+void Server::answered(Client& client, const Answer& answer) {
+    closing(client);
+    const std::string status = std::to_string(answer.status);
+    if (answer.status < 400)
+        log_.debug(client.address() + " was answered: " + status);
+    else
+        log_.info(client.address() + " refused: " + status + " " + answer.why);
+}
+
+void Server::receive(Client& client, Bytes& input) {
+    const auto upload = client.receive(input);
+    if (!upload) return;
+    const Answer answer = publish(*upload);
+    client.close(answer.bytes);
+    answered(client, answer);
+}
+
+/// Publishes all messages of an upload, or none.
+Answer Server::publish(const Upload& upload) {
+    const Messages messages = messages_in(upload);
+    if (!messages.error.empty())
+        return refuse(400, "not relayed: " + messages.error);
+    Room* room = rooms_.open(upload.room, now_);
+    if (!room) return refuse(503, kNoRoom);
+    for (std::string_view text : messages.texts)
+        rooms_.publish(*room, text, now_);
+    const bool keeps = settings_.room_rules.keep.messages > 0;
+    if (room->members().empty() && keeps && room->history().size() == 0)
+        return refuse(503, "nobody is there, and it is too much to be kept");
+    return answer_with(200, "Content-Type: application/json\r\n",
+                       receipt(room->name(), room->members().size(),
+                               room->history().last()) + "\n");
 }
 
 /// A proxy on this machine whose word does not count is a mistake in the
@@ -295,12 +320,21 @@ void Server::mention_ignored(const Visitor& visitor) {
                  " without --trust-proxy=" + (is_unix ? "unix" : "loopback"));
 }
 
-void Server::welcome(Client& client) {
+void Server::welcome(size_t i, const Admission& admission) {
+    Client& client = clients_[i];
+    Room& room = *client.room;
     client.deadline = Time::max();
-    client.join(room_.run(client.takes_deflated()));
+    client.seat = room.enter(static_cast<uint32_t>(i));
+    const Room::Start start =
+        room.start_for(admission.resume, settings_.room_rules.history);
+    if (client.speaks_v1())
+        client.tell(hello({room.name(), room.epoch(), start.first,
+                           room.history().last(), room.members().size(),
+                           start.recovered}));
+    client.join(room, start.first);
     if (++members_ == 1 && settings_.ping_interval.count() > 0)
         next_ping_ = after(settings_.ping_interval);
-    log_.info(client.address() + " joined" + count_members());
+    log_.info(client.address() + " joined" + where(client));
     announce(client, "connected");
 }
 
@@ -323,15 +357,22 @@ void Server::refuse_input(Client& client, const Event& event) {
         return left(client, "left: failed with " + std::to_string(event.code) +
                                 ": " + event.reason);
     log_.info(client.address() + " refused: " + event.reason);
-    client.tell(notice(std::string("not relayed: ") + event.reason));
+    client.tell(notice(event.reason));
 }
 
 void Server::relay(Client& client, std::string_view text) {
     const bool raw_peer = client.state() == Client::State::Raw;
     const Ruling ruling = rule_on(
         text, {settings_.relay_system || raw_peer, client.speaks_v1()});
-    if (ruling.relay) room_.publish(text);
-    if (!ruling.reply.empty()) client.tell(ruling.reply);
+    switch (ruling.verdict) {
+        case Ruling::Verdict::Relay: break;
+        case Ruling::Verdict::Drop: return;
+        case Ruling::Verdict::Refuse: return client.tell(notice(ruling.why));
+        case Ruling::Verdict::Answer: return client.tell(kPong);
+    }
+    Room* room = raw_peer ? rooms_.open("/", now_) : client.room;
+    if (!room) return client.tell(notice(kNoRoom));
+    rooms_.publish(*room, text, now_);
 }
 
 /// A raw peer has the handshake's time for each object from its first byte.
@@ -346,7 +387,7 @@ void Server::end_of_input(size_t i) {
     Client& client = clients_[i];
     const bool was_open = client.state() == Client::State::Open;
     if (client.listens() && client.reader().inside_raw())
-        client.tell(notice("not relayed: the object has no end"));
+        client.tell(notice("the object has no end"));
     client.end_of_input();
     if (client.state() == Client::State::Closing) closing(client);
     if (was_open) left(client, "left: connection ended");
@@ -355,43 +396,29 @@ void Server::end_of_input(size_t i) {
 // Writing
 
 void Server::flush() {
-    if (room_.has_news()) {
-        touched_.resize(clients_.size());
-        std::iota(touched_.begin(), touched_.end(), size_t{0});
-    } else {
-        sort_unique(touched_);
-    }
-    room_.mark();
+    const std::vector<Room*> news = rooms_.take_news();
+    for (const Room* room : news)
+        for (uint32_t member : room->members()) touch(member);
     for (size_t i = 0; i < touched_.size(); i += Outflow::kBatch)
         flush(&touched_[i], std::min(Outflow::kBatch, touched_.size() - i));
+    for (Room* room : news) room->mark();
+    for (uint32_t i : touched_) clients_[i].touched = false;
     touched_.clear();
 }
 
-void Server::flush(const size_t* batch, size_t count) {
-    flushing_.clear();
-    for (size_t n = 0; n < count; ++n) {
-        if (!can_flush(batch[n])) continue;
-        Client& client = clients_[batch[n]];
-        flushing_.push_back({&client, client.begin_flush()});
-    }
-    write_all();
-    for (Flushing& each : flushing_) wrote(*each.client, each.flush);
+void Server::flush(const uint32_t* batch, size_t count) {
+    flusher_.begin();
+    for (size_t n = 0; n < count; ++n)
+        if (can_flush(batch[n])) flusher_.add(clients_[batch[n]]);
+    for (const Flusher::Flushed& each : flusher_.write())
+        wrote(*each.client, each.flush);
     for (size_t n = 0; n < count; ++n) settle(batch[n]);
 }
 
-/// Round after round, until nobody takes or is owed more.
-void Server::write_all() {
-    do {
-        outgoing_.clear();
-        for (Flushing& each : flushing_)
-            if (each.flush.next.count > 0)
-                outgoing_.push_back({&each.client->stream(), &each.flush.next});
-        outflow_.write(outgoing_);
-        auto written = outgoing_.begin();
-        for (Flushing& each : flushing_)
-            if (each.flush.next.count > 0)
-                each.client->go_on(each.flush, written++->result);
-    } while (!outgoing_.empty());
+/// The client is to be flushed in this turn, and what follows from that.
+void Server::touch(size_t i) {
+    if (!std::exchange(clients_[i].touched, true))
+        touched_.push_back(static_cast<uint32_t>(i));
 }
 
 void Server::wrote(Client& client, const Client::Flush& flush) {
@@ -417,7 +444,7 @@ bool Server::can_flush(size_t i) const {
 void Server::settle(size_t i) {
     Client& client = clients_[i];
     limit_backlog(client);
-    if (client.state() == Client::State::Gone) return gone_.push_back(i);
+    if (client.state() == Client::State::Gone) return gone_.push_back(static_cast<uint32_t>(i));
     await(i);
 }
 
@@ -440,7 +467,8 @@ void Server::limit_backlog(Client& client) {
 void Server::limit_own(size_t i) {
     Client& client = clients_[i];
     if (client.own_size() <= kMaxOwn) return;
-    flush(&i, 1);
+    const auto index = static_cast<uint32_t>(i);
+    flush(&index, 1);
     if (client.own_size() > kMaxOwn)
         lose(client, "dropped: takes no replies to what it sends");
 }
@@ -456,6 +484,13 @@ void Server::set_timer(Time& timer, Seconds seconds) {
     next_check_ = std::min(next_check_, timer);
 }
 
+void Server::keep_time() {
+    if (now_ >= next_check_) check_deadlines();
+    if (now_ >= next_ping_) ping();
+    if (now_ >= next_count_) announce_counts();
+    rooms_.expire(now_);
+}
+
 void Server::ping() {
     next_ping_ = members_ > 0 ? after(settings_.ping_interval) : Time::max();
     for (size_t i = 0; i < clients_.size(); ++i) {
@@ -463,19 +498,18 @@ void Server::ping() {
         if (client.state() == Client::State::Open &&
             client.heard <= ping_before_last_) {
             lose(client, "dropped: answers no ping");
-            touched_.push_back(i);
+            touch(i);
         }
     }
     ping_before_last_ = std::exchange(last_ping_, now_);
-    room_.ping();
+    rooms_.ping(now_);
 }
 
 void Server::check_deadlines() {
     Time next = Time::max();
     for (size_t i = 0; i < clients_.size(); ++i) {
         Client& client = clients_[i];
-        if (now_ >= std::min(client.deadline, client.stalled))
-            touched_.push_back(i);
+        if (now_ >= std::min(client.deadline, client.stalled)) touch(i);
         if (now_ >= client.deadline) {
             expire(client);
         } else if (now_ >= client.stalled) {
@@ -492,13 +526,12 @@ void Server::expire(Client& client) {
     if (client.state() == Client::State::Handshaking && !client.is_ready()) {
         client.drop();
         log_.info(client.address() + " refused: no TLS handshake in time");
-    } else if (client.state() == Client::State::Handshaking) {
+    } else if (client.state() <= Client::State::Receiving) {
         const Answer answer = refuse(408, "no request in time");
         client.close(answer.bytes);
-        closing(client);
-        log_.info(client.address() + " refused: 408 " + answer.why);
+        answered(client, answer);
     } else if (client.state() == Client::State::Raw) {
-        client.tell(notice("not relayed: the object took too long"));
+        client.tell(notice("the object took too long"));
         client.close("");
         closing(client);
     } else {
@@ -527,14 +560,42 @@ void Server::lose(Client& client, const std::string& why) {
 
 /// A client was Open and is not any more.
 void Server::left(Client& client, const std::string& why) {
-    --members_;
-    log_.info(client.address() + " " + why + count_members());
+    leave_room(client);
+    log_.info(client.address() + " " + why + where(client));
     if (!stopping_) announce(client, "disconnected");
 }
 
+/// It is no member any more; the room stays until the client is destroyed.
+void Server::leave_room(Client& client) {
+    --members_;
+    Room& room = *client.room;
+    room.leave(client.seat);
+    if (client.seat < room.members().size())
+        clients_[room.members()[client.seat]].seat = client.seat;
+}
+
 void Server::announce(const Client& client, const char* what) {
-    if (settings_.announce)
-        room_.publish(system_message(client.address() + " " + what));
+    if (settings_.announce == Announce::Address)
+        rooms_.publish(*client.room,
+                       system_message(client.address() + " " + what), now_);
+    if (settings_.announce == Announce::Count && next_count_ == Time::max())
+        next_count_ = std::max(now_, last_count_ + kCountInterval);
+}
+
+void Server::announce_counts() {
+    for (Room* room : rooms_.take_recounted())
+        rooms_.publish(*room,
+                       system_message(std::to_string(room->members().size()) +
+                                      " online"),
+                       now_);
+    last_count_ = now_;
+    next_count_ = Time::max();
+}
+
+/// For the log: how many there are in all rooms, and which one it was.
+std::string Server::where(const Client& client) const {
+    return count_members() +
+           (settings_.rooms ? " in " + client.room->name() : "");
 }
 
 std::string Server::count_members() const {
@@ -546,21 +607,27 @@ std::string Server::count_members() const {
 void Server::sweep() {
     if (gone_.empty()) return;
     // From the last to the first: who comes to a place stays.
-    sort_unique(gone_);
-    std::reverse(gone_.begin(), gone_.end());
+    std::sort(gone_.begin(), gone_.end(), std::greater<>());
+    gone_.erase(std::unique(gone_.begin(), gone_.end()), gone_.end());
     const size_t before = clients_.size();
-    for (size_t i : gone_) {
-        std::swap(clients_[i], clients_.back());
-        clients_.pop_back();
-        poller_.remove(first_client_ + i);
-    }
+    for (uint32_t i : gone_) destroy(i);
     gone_.clear();
-    room_.tidy();
     if (starved_ && !stopping_) set_accepting(true);
     peak_ = std::max(peak_, before);
     if (clients_.size() >= peak_ / 4) return;
     peak_ = clients_.size();
     malloc_trim(0);
+}
+
+void Server::destroy(uint32_t i) {
+    if (clients_[i].room) rooms_.release(*clients_[i].room);
+    std::swap(clients_[i], clients_.back());
+    clients_.pop_back();
+    poller_.remove(first_client_ + i);
+    if (i == clients_.size()) return;
+    const Client& moved = clients_[i];
+    if (moved.state() == Client::State::Open)
+        moved.room->rename(moved.seat, i);
 }
 
 }  // namespace wschat

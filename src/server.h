@@ -1,7 +1,5 @@
-// The daemon: listeners, clients, their room, the poll loop and the signals.
+// The daemon: listeners, clients, their rooms and the poll loop.
 #pragma once
-
-#include <signal.h>
 
 #include <deque>
 #include <optional>
@@ -10,11 +8,12 @@
 #include <vector>
 
 #include "client.h"
+#include "flusher.h"
 #include "log.h"
-#include "outflow.h"
 #include "poller.h"
-#include "room.h"
+#include "rooms.h"
 #include "settings.h"
+#include "signals.h"
 #include "socket.h"
 #include "tls.h"
 
@@ -49,8 +48,12 @@ private:
     void serve();
     void read(size_t i);
     void take(size_t i, Bytes input);
-    void shake_hands(Client& client, Bytes& input);
-    void welcome(Client& client);
+    void shake_hands(size_t i, Bytes& input);
+    void find_room(Client& client, Admission& admission);
+    void answered(Client& client, const Answer& answer);
+    void receive(Client& client, Bytes& input);
+    Answer publish(const Upload& upload);
+    void welcome(size_t i, const Admission& admission);
     void mention_ignored(const Visitor& visitor);
     void handle(Client& client, const Event& event);
     void refuse_input(Client& client, const Event& event);
@@ -59,8 +62,8 @@ private:
     void end_of_input(size_t i);
 
     void flush();
-    void flush(const size_t* batch, size_t count);
-    void write_all();
+    void flush(const uint32_t* batch, size_t count);
+    void touch(size_t i);
     void wrote(Client& client, const Client::Flush& flush);
     bool can_flush(size_t i) const;
     void settle(size_t i);
@@ -69,6 +72,7 @@ private:
 
     Time after(Seconds seconds) const;
     void set_timer(Time& timer, Seconds seconds);
+    void keep_time();
     void ping();
     void check_deadlines();
     void expire(Client& client);
@@ -76,42 +80,38 @@ private:
     void closing(Client& client);
     void lose(Client& client, const std::string& why);
     void left(Client& client, const std::string& why);
+    void leave_room(Client& client);
     void announce(const Client& client, const char* what);
+    void announce_counts();
+    std::string where(const Client& client) const;
     std::string count_members() const;
     void sweep();
+    void destroy(uint32_t i);
 
     short happened(size_t i) const {
         return poller_.happened(first_client_ + i);
     }
     void await(size_t i);
 
-    struct Flushing {
-        Client* client;
-        Client::Flush flush;
-    };
-
     const Settings& settings_;
     Log& log_;
     std::optional<TlsContext> tls_;
     std::vector<Listener> listeners_;
     GateRules gate_;
-    sigset_t while_asleep_;
+    Signals signals_;
     std::vector<char> buffer_;
 
     // One entry for each listener, then one for each client, kept in step.
     Poller poller_;
     size_t first_client_ = 0;
     std::deque<Client> clients_;  // none moves when another comes
-    std::vector<size_t> touched_;  // clients that were served in this turn
-    std::vector<size_t> gone_;     // those that are to be destroyed
-    size_t members_ = 0;           // clients that are Open
+    std::vector<uint32_t> touched_;  // clients to be flushed in this turn
+    std::vector<uint32_t> gone_;     // those that are to be destroyed
+    size_t members_ = 0;             // clients that are Open
     size_t peak_ = 0;  // connections, since memory was last given back
 
-    Outflow outflow_;
-    std::vector<Flushing> flushing_;  // those of a batch
-    std::vector<Outgoing> outgoing_;  // what each of them is to be written
-
-    Room room_;
+    Flusher flusher_;
+    Rooms rooms_;
 
     Time now_;  // when the turn began
     Time next_check_ = Time::max();
@@ -119,7 +119,8 @@ private:
     Time last_ping_ = Time::min();
     Time ping_before_last_ = Time::min();  // two may go unanswered
     Time next_accept_ = Time::max();  // try again, when out of descriptors
-    Time next_heed_ = Time::min();
+    Time next_count_ = Time::max();
+    Time last_count_{};
     Time stop_by_ = Time::max();
     bool stopping_ = false;
     bool mentioned_ignored_ = false;  // the log names --trust-proxy

@@ -8,20 +8,31 @@
 
 #include "address.h"
 #include "message.h"
+#include "rooms.h"
 #include "socket.h"
 
 namespace wschat {
 
 using Seconds = std::chrono::duration<double>;
 
+/// What a room is told when somebody joins or leaves.
+enum class Announce {
+    None,
+    Address,  // whose it is
+    Count     // how many are there then
+};
+
 struct Settings {
     std::string host;                 // the name that clients use
     int port = 0;                     // 0: one that is free
     std::vector<Endpoint> endpoints;  // where to listen
 
-    bool announce = true;       // tell the room who joins and leaves
+    Announce announce = Announce::Address;
     bool relay_system = false;  // clients may send type "system"
     ReaderRules rules;
+    bool rooms = false;         // the path names the room
+    RoomRules room_rules;
+    std::string publish_key;    // file; empty: nobody publishes over HTTP
     AddressSet trusted_proxies;
     std::vector<std::string> origins;  // as parse_origin() has them
     bool page = true;                  // the chat page, for browsers

@@ -31,7 +31,8 @@ void take(Client& client, Bytes input) {
     static const GateRules gate{
         {"localhost", "ws://localhost/"}, {"localhost", {"*"}}, {}, false};
     if (client.state() == Client::State::Handshaking)
-        client.shake_hands(input, gate);
+        if (auto admission = client.shake_hands(input, gate))
+            client.answer(*admission);
     while (client.listens() && client.state() != Client::State::Handshaking) {
         const Event event = client.next(input);
         if (event.kind == Event::Kind::NeedMore) return;

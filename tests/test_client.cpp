@@ -11,6 +11,7 @@
 #include "client.h"
 #include "client_frames.h"
 #include "heap.h"
+#include "lobby.h"
 
 using namespace wschat;
 using namespace wschat::test;
@@ -21,7 +22,7 @@ using Kind = Event::Kind;
 namespace {
 
 const GateRules kRules{{"localhost", "ws://localhost:9600/websocket.php"},
-                       {"localhost"}, {}, true};
+                       {"localhost"}, {}};
 
 const std::string kRequest =
     "GET /chat HTTP/1.1\r\n"
@@ -80,7 +81,7 @@ public:
     static Connection open() {
         Connection connection;
         connection.shake_hands(kRequest);
-        connection.client.join(*connection.room);
+        connection.join();
         connection.client.flush();
         connection.hear();
         return connection;
@@ -97,9 +98,13 @@ public:
     size_t shake_hands(std::string bytes) {
         Bytes input{bytes.data(), bytes.size()};
         const auto admission = client.shake_hands(input, kRules);
+        if (admission) client.answer(*admission);
         if (admission) answer = admission->answer;
         return input.size;
     }
+
+    /// Beginning with the next message.
+    void join() { client.join(room->room, room->room.history().last() + 1); }
 
     /// The kinds of what it came upon.
     std::vector<Kind> receive(std::string bytes) {
@@ -156,7 +161,7 @@ public:
 
     // The client refers to both, wherever the connection is moved.
     std::unique_ptr<ReaderRules> rules = std::make_unique<ReaderRules>();
-    std::unique_ptr<Broadcast> room = std::make_unique<Broadcast>();
+    std::unique_ptr<Lobby> room = std::make_unique<Lobby>();
     Fd peer;
     Client client;
     std::optional<Answer> answer;
@@ -261,7 +266,7 @@ TEST_CASE("a refused client gets its answer and then the end") {
         int status;
     } const requests[] = {
         {"GET /x HTTP/1.1\r\nHost: a\r\n\r\n", 404},
-        {"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n{}", 405},
+        {"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n{}", 403},
         {"nonsense\r\n\r\n", 400},
         {"GET / HTTP/1.1\nHost: a\n\n", 400},
         {std::string("\0", 1), 400},
@@ -323,7 +328,7 @@ TEST_CASE("a client in a room gets its answer, then what is published") {
     Connection connection;
     connection.room->publish("before");
     connection.shake_hands(kRequest);
-    connection.client.join(*connection.room);
+    connection.join();
     connection.room->publish("one");
     connection.room->ping();
     connection.room->publish("two");
@@ -485,14 +490,12 @@ TEST_CASE("no frame gets into another, whatever the socket takes") {
     }
 }
 
-TEST_CASE("the backlog is what an earlier turn published and did not send") {
+TEST_CASE("the backlog is what is old and was not sent") {
     Connection connection = Connection::open();
     Client& client = connection.client;
-    Broadcast& room = *connection.room;
+    Lobby& room = *connection.room;
     CHECK(client.backlog() == 0);
     room.publish("12345678");
-    CHECK(client.backlog() == 0);
-    room.mark();
     CHECK(client.backlog() == 0);
     room.mark();
     CHECK(client.backlog() == 10);
@@ -503,7 +506,6 @@ TEST_CASE("the backlog is what an earlier turn published and did not send") {
     CHECK(Connection::raw().client.backlog() == 0);
 
     room.publish("12345678");
-    room.mark();
     room.mark();
     CHECK(client.backlog() == 10);
     client.close("");

@@ -97,7 +97,7 @@ TEST_CASE("a host and a port are all that is needed") {
 
 TEST_CASE("the defaults are those of the manual") {
     const Settings settings = parse({"localhost", "9600"}).settings;
-    CHECK(settings.announce);
+    CHECK((settings.announce == Announce::Address));
     CHECK_FALSE(settings.relay_system);
     CHECK(settings.rules.raw_json);
     CHECK(settings.rules.max_message == 1 << 20);
@@ -333,10 +333,11 @@ TEST_CASE("help begins with the usage line and fits a terminal") {
 TEST_CASE("flags are off until they are given") {
     CHECK(settings_with("--relay-system").relay_system);
     CHECK_FALSE(settings_with("--no-raw").rules.raw_json);
-    CHECK_FALSE(settings_with("--announce=none").announce);
-    CHECK(settings_with("--announce=address").announce);
-    CHECK(parse_with({"--announce=none", "--announce=address"})
-              .settings.announce);
+    CHECK((settings_with("--announce=none").announce == Announce::None));
+    CHECK((settings_with("--announce=count").announce == Announce::Count));
+    CHECK((settings_with("--announce=address").announce == Announce::Address));
+    CHECK((parse_with({"--announce=none", "--announce=address"})
+               .settings.announce == Announce::Address));
     for (std::string value : {"", "Address", "nobody", "yes", "address "})
         check_option_refused("--announce=" + value, "--announce");
 }

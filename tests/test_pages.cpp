@@ -30,7 +30,7 @@ std::string file(const std::string& name) {
 Answer get(const std::string& target, const std::string& line = "X: y") {
     const std::string head =
         plain("GET " + target + " HTTP/1.1").with(line).text();
-    return answer_page(parse_request(head));
+    return answer_page(parse_request(head), false);
 }
 
 std::string body(const Answer& answer) {
@@ -116,7 +116,7 @@ TEST_CASE("what is not there is not found") {
 TEST_CASE("no other method is answered") {
     for (std::string method : {"POST", "PUT", "DELETE", "OPTIONS", "get"}) {
         const std::string head = plain(method + " / HTTP/1.1").text();
-        const Answer answer = answer_page(parse_request(head));
+        const Answer answer = answer_page(parse_request(head), false);
         CHECK(answer.status == 405);
         check_refusal(answer);
     }

@@ -5,7 +5,7 @@
 
 #include "deflated.h"
 #include "heap.h"
-#include "room.h"
+#include "lobby.h"
 
 using namespace wschat;
 using namespace wschat::test;
@@ -15,8 +15,8 @@ namespace {
 /// Who receives one of the runs.
 class Member {
 public:
-    Member(Room& room, bool deflated)
-        : run_(&room.run(deflated)), position_(run_->join()) {}
+    Member(Lobby& lobby, bool deflated)
+        : run_(&lobby.room.run(deflated)), position_(run_->join()) {}
     ~Member() { run_->leave(position_); }
     Member(const Member&) = delete;
     Member& operator=(const Member&) = delete;
@@ -42,7 +42,7 @@ const std::string kLong(1000, 'a');
 }  // namespace
 
 TEST_CASE("everyone in a room gets a message, deflated or as it is") {
-    Room room;
+    Lobby room;
     Member plain(room, false);
     Member deflating(room, true);
     room.publish(kLong);
@@ -54,7 +54,7 @@ TEST_CASE("everyone in a room gets a message, deflated or as it is") {
 }
 
 TEST_CASE("short messages, and what would grow, are not deflated") {
-    Room room;
+    Lobby room;
     Member deflating(room, true);
     for (const std::string& text :
          {std::string(127, 'a'), std::string("{}"), std::string()}) {
@@ -74,7 +74,7 @@ TEST_CASE("short messages, and what would grow, are not deflated") {
 }
 
 TEST_CASE("pings go to both kinds of members") {
-    Room room;
+    Lobby room;
     Member plain(room, false);
     Member deflating(room, true);
     room.ping();
@@ -82,20 +82,9 @@ TEST_CASE("pings go to both kinds of members") {
     CHECK(deflating.hear() == std::string("\x89\0", 2));
 }
 
-TEST_CASE("a room has news until they are marked") {
-    Room room;
-    CHECK_FALSE(room.has_news());
-    room.publish("x");
-    CHECK(room.has_news());
-    room.mark();
-    CHECK_FALSE(room.has_news());
-    room.ping();
-    CHECK(room.has_news());
-}
-
 TEST_CASE("a room that nobody is in holds nothing") {
     const size_t before = heap_in_use();
-    Room room;
+    Lobby room;
     {
         Member plain(room, false);
         Member deflating(room, true);
@@ -103,6 +92,7 @@ TEST_CASE("a room that nobody is in holds nothing") {
         CHECK(heap_in_use() > before);
     }
     room.publish(kLong);
-    room.tidy();
+    room.rest();
+    room.rest();
     CHECK(heap_in_use() == before);
 }

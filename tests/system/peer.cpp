@@ -306,8 +306,8 @@ void Peer::is_refused(int status, Where at) {
         fail(at, "no `Content-Type: text/plain` in " + shown(head));
     if (count(refusal.body, "\n") != 1 || refusal.body.back() != '\n')
         fail(at, shown(refusal.body) + " in place of one line");
-    if (status == 405 && refusal.header("Allow") != "GET, HEAD")
-        fail(at, "no `Allow: GET, HEAD` in " + shown(head));
+    if (status == 405 && refusal.header("Allow") != "GET, HEAD, POST")
+        fail(at, "no `Allow: GET, HEAD, POST` in " + shown(head));
     if (status == 426 && refusal.header("Sec-WebSocket-Version") != "13")
         fail(at, "no `Sec-WebSocket-Version: 13` in " + shown(head));
     hears_end(at);

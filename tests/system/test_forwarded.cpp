@@ -99,6 +99,7 @@ TEST_CASE("only clients of wschat.v1 are answered when they say ping") {
     ann.send(handshake("/", "Sec-WebSocket-Protocol: x, wschat.v1\r\n"));
     const Response response = ann.answer();
     CHECK(response.header("Sec-WebSocket-Protocol") == "wschat.v1");
+    CHECK(ann.next_text().find("{\"type\":\"hello\"") == 0);
     ann.say("{\"type\":\"ping\"}");
     ann.hears("{\"type\":\"pong\"}");
     Peer bob(daemon);

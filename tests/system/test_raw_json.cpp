@@ -300,7 +300,7 @@ TEST_CASE("an HTTP request's body is never raw JSON") {
         const char* method;
         std::string more;
         int status;
-    } kRequests[] = {{"POST", "\r\n", 404},
+    } kRequests[] = {{"POST", "\r\n", 403},
                      {"PUT", upgrade_lines() + "\r\n", 405},
                      {"GET", "\r\n", 404},
                      {"GET", upgrade_lines() + "\r\n", 400}};

@@ -1,0 +1,66 @@
+#include "keys.h"
+
+#include <cerrno>
+#include <cstring>
+#include <fstream>
+#include <stdexcept>
+
+#include <openssl/crypto.h>
+#include <openssl/sha.h>
+
+#include "http.h"
+
+namespace wschat {
+
+namespace {
+
+constexpr size_t kMostKeys = 2;
+
+[[noreturn]] void fail(const std::string& file, const std::string& why) {
+    throw std::runtime_error("cannot use " + file + ": " + why);
+}
+
+bool is_key(std::string_view text) {
+    return text.find_first_not_of("abcdefghijklmnopqrstuvwxyz"
+                                  "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                                  "0123456789-._~+/=") == text.npos;
+}
+
+}  // namespace
+
+Keys::Keys(const std::string& file) {
+    std::ifstream lines(file);
+    if (!lines) fail(file, std::strerror(errno));
+    for (std::string line; std::getline(lines, line);) {
+        const std::string_view key = trim(line);
+        if (key.empty()) continue;
+        if (!is_key(key)) fail(file, "a key has bytes that are not allowed");
+        if (key.size() < kMinKey)
+            fail(file, "a key is shorter than " + std::to_string(kMinKey) +
+                           " characters");
+        hashes_.push_back(hash_of(key));
+    }
+    if (lines.bad()) fail(file, "it cannot be read");
+    if (hashes_.empty()) fail(file, "there is no key in it");
+    if (hashes_.size() > kMostKeys) fail(file, "there are more than two keys");
+}
+
+bool Keys::admit(std::string_view authorization) const {
+    constexpr std::string_view kScheme = "Bearer";
+    std::string_view shown = authorization;
+    if (!equal_in_any_case(take_until(shown, ' '), kScheme)) return false;
+    const Hash hash = hash_of(trim(shown));
+    bool found = false;
+    for (const Hash& key : hashes_)
+        found |= CRYPTO_memcmp(key.data(), hash.data(), hash.size()) == 0;
+    return found;
+}
+
+Keys::Hash Keys::hash_of(std::string_view key) {
+    Hash hash;
+    SHA256(reinterpret_cast<const unsigned char*>(key.data()), key.size(),
+           hash.data());
+    return hash;
+}
+
+}  // namespace wschat
