@@ -3,6 +3,7 @@
 # make deps       installs what the two need, from Debian's packages
 # make install    into $(DESTDIR)$(PREFIX); make uninstall takes it out again
 # make echo       build/echo, an echo server for protocol test suites
+# make bench      what relaying costs; tests/bench/run has the choices
 # make fuzz       each fuzz target for FUZZ_SECONDS, with clang++
 # make format     lays out the sources with clang-format
 # make clean
@@ -21,7 +22,7 @@ goals := $(or $(MAKECMDGOALS),all)
 first := $(filter clean deps,$(goals))
 rest := $(filter-out clean deps,$(goals))
 
-.PHONY: all check clean deps echo format fuzz install uninstall FORCE
+.PHONY: all bench check clean deps echo format fuzz install uninstall FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:
 all:
@@ -122,6 +123,8 @@ main := $(build)/src/main.o
 units := $(filter-out $(main),$(call object,src/*.cpp))
 unit_tests := $(call object,tests/main.cpp tests/test_*.cpp)
 system_tests := $(call object,tests/system/*.cpp)
+load := $(call object,$(addprefix tests/bench/,load.cpp crowd.cpp peer.cpp \
+	transcript.cpp))
 fuzzers := $(patsubst tests/fuzz/fuzz_%.cpp,%,$(wildcard tests/fuzz/*.cpp))
 
 $(build)/%.o: %.cpp $(build)/flags
@@ -140,9 +143,12 @@ $(build)/flags: FORCE | can-build
 $(build)/wschat: $(main) $(units)
 $(build)/echo: $(build)/tests/echo.o $(units)
 $(build)/unit-tests: $(unit_tests) $(units)
+$(build)/load: $(load) $(units)
+$(build)/naive: $(build)/tests/bench/naive.o $(units)
 $(build)/system-tests: $(system_tests) $(units)
 $(unit_tests) $(system_tests): | can-check
-$(build)/wschat $(build)/echo $(build)/unit-tests $(build)/system-tests:
+$(build)/wschat $(build)/echo $(build)/unit-tests $(build)/system-tests \
+$(build)/load $(build)/naive:
 	$(link) -o $@ $^ $(libs)
 
 # The ordinary daemon and echo server stand where people look for them,
@@ -165,6 +171,9 @@ echo: $(echo)
 check: can-check $(daemon) $(echo) $(build)/unit-tests $(build)/system-tests
 	@CXX="$(CXX)" WSCHAT=./$(daemon) WSCHAT_ECHO=./$(echo) \
 	  tests/run $(build)/unit-tests $(build)/system-tests
+
+bench: $(daemon) $(build)/load $(build)/naive
+	@WSCHAT=./$(daemon) tests/bench/run $(build)/load $(build)/naive
 
 install: $(daemon)
 	install -D -m 755 $(daemon) $(bin)
