@@ -672,8 +672,9 @@ module.exports = {
     assert.strictEqual(ofType(chat, 'gap').length, 1);
   },
 
-  'another epoch, or another place, is not recovered whatever is said'() {
-    for (const says of [{ epoch: 'f' }, { first: 5 }, { first: 3 }]) {
+  'it is recovered if the server says so, and the place is the same'() {
+    for (const says of [{ epoch: 'f' }, { first: 5 }, { first: 3 },
+      { recovered: false }, { recovered: 'yes' }, { recovered: undefined }]) {
       const world = new World();
       const chat = counting(world, 3);
       reconnect(world,
@@ -699,7 +700,7 @@ module.exports = {
     for (const says of [{ epoch: undefined }, { epoch: '' }, { epoch: 7 },
       { first: undefined }, { first: 0 }, { first: '4' }, { first: 1.5 },
       { first: 1e300, last: 1e300 }, { last: undefined }, { last: 2 },
-      { last: null }]) {
+      { last: null }, { last: '9' }, { last: 9.5 }]) {
       const world = new World();
       const chat = counting(world, 3);
       reconnect(world, hello({ first: 4, last: 3, recovered: true, ...says }));
