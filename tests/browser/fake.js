@@ -17,7 +17,7 @@ const types = { '.html': 'text/html', '.css': 'text/css',
 class Fake {
   rooms = new Map();   // path -> {epoch, messages, clients}
   requests = [];       // what WebSockets asked for
-  pages = new Map();   // path -> HTML, for pages of somebody else's
+  files = new Map();   // path -> content, of a site that is not the page's
   deaf = false;        // what it receives it does not relay
   holding = false;     // what it relays does not go out
   #texts = [];
@@ -86,9 +86,9 @@ class Fake {
     const { pathname, searchParams } = new URL(url, this.url);
     const name = pathname === '/wschat.js' ? 'wschat.js' :
       searchParams.get('asset') ?? 'index.html';
-    response.setHeader('Content-Type',
-      `${types[path.extname(name)]}; charset=utf-8`);
-    response.end(this.pages.get(pathname) ??
+    const type = types[path.extname(name)];
+    response.setHeader('Content-Type', `${type}; charset=utf-8`);
+    response.end(this.files.get(pathname) ??
       fs.readFileSync(path.join(folder, path.basename(name))));
   }
 
