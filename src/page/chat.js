@@ -377,15 +377,15 @@
     showLost();
   };
 
-  const inState = (...states) =>
-    [...outbox.values()].filter((mine) => states.includes(mine.state));
+  const inState = (state) =>
+    [...outbox.values()].filter((mine) => mine.state === state);
 
   // It came back. The server relays in order: what was sent before it and did
   // not come back never will.
   const settle = (mine) => {
-    for (const earlier of inState('sent', 'unclear')) {
+    for (const earlier of outbox.values()) {
       if (earlier === mine) break;
-      setState(earlier, 'lost');
+      if (earlier.state === 'sent') setState(earlier, 'lost');
     }
     remove(mine);
     mine.item.querySelector('.fate')?.remove();

@@ -1,6 +1,6 @@
-// A server that numbers its messages, as the protocol wschat.v1 has it, and that
-// forgets, falls silent or hangs up when a test wants it to. Every path is a
-// room, and has the page.
+// A server that numbers its messages, as the protocol wschat.v1 has it, and
+// that forgets, falls silent or hangs up when a test wants it to. Every path is
+// a room, and has the page.
 'use strict';
 
 const { EventEmitter, once } = require('events');

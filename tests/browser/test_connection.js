@@ -4,8 +4,6 @@
 const assert = require('assert');
 const http = require('http');
 const net = require('net');
-const fs = require('fs');
-const path = require('path');
 const { inFake, inRoom, unreachable } = require('./people');
 
 const refused = 'Refused or unreachable: see the server’s log';
@@ -13,6 +11,17 @@ const refused = 'Refused or unreachable: see the server’s log';
 async function bothBack(people) {
   await Promise.all(people.map((person) => person.connected(5000)));
 }
+
+// Notes which states the own messages of a person go through from now on.
+const watchStates = (person) => person.evaluate(() => {
+  window.states = [];
+  new MutationObserver((changes) => {
+    for (const { target } of changes) window.states.push(target.dataset.state);
+  }).observe(document.getElementById('outbox'),
+    { subtree: true, attributeFilter: ['data-state'] });
+});
+
+const states = (person) => person.evaluate(() => window.states);
 
 // A web server that has the daemon's page under /chat and nothing else.
 function behindPrefix(daemon) {
@@ -294,21 +303,13 @@ module.exports = {
       fake.say('/', { type: 'message', username: 'B', message: 'first' });
       await ada.say('mine');
       await fake.received('mine');
-      // Nothing of it says that an own message is lost for a moment.
-      await ada.evaluate(() => {
-        window.states = [];
-        new MutationObserver((changes) => {
-          for (const { target } of changes)
-            window.states.push(target.dataset.state);
-        }).observe(document.getElementById('outbox'),
-          { subtree: true, attributeFilter: ['data-state'] });
-      });
+      await watchStates(ada);
       fake.drop();
       await fake.greeted(2);
       fake.release();
       await ada.sees('mine');
       assert.deepStrictEqual(await ada.texts(), ['first', 'mine']);
-      assert.ok(!(await ada.evaluate(() => window.states)).includes('lost'));
+      assert.ok(!(await states(ada)).includes('lost'));
     }),
 
   'what is in flight is lost at once if nothing was missed': inFake(
@@ -355,11 +356,17 @@ module.exports = {
       for (const socket of fake.sockets.clients) socket.close(4500, 'banned');
       await ada.status('Closed by the server: banned');
       await fate(ada, 'Not sent?').waitFor();
-      // It was relayed, and Ada may come back.
-      fake.release();
+      // It was relayed, and Ada may come back. Nothing is said against what
+      // she says meanwhile.
+      await ada.say('again');
+      await fate(ada, 'Waiting').waitFor();
+      await watchStates(ada);
       await ada.$('#reconnect').click();
-      await ada.sees('hello');
-      assert.strictEqual(await ada.$('#outbox > *').count(), 0);
+      await fake.received('again');
+      fake.release();
+      await ada.sees('again');
+      assert.deepStrictEqual(await ada.texts(), ['hello', 'again']);
+      assert.ok(!(await states(ada)).includes('lost'));
     }),
 
   'nothing that waits is thrown away without a word': inRoom(async (room) => {

@@ -44,19 +44,22 @@ module.exports = {
       fake.files.set('/alerts.json', JSON.stringify([alert('old')]));
       const ada = await visit(room, fake, 'notify.html');
       await lists(ada, 'old');
+      fake.say('/alerts', alert('live'));
+      await lists(ada, 'live');
       fake.drop();
       fake.say('/alerts', alert('meanwhile'));
       await lists(ada, 'meanwhile');
-      assert.deepStrictEqual(await shown(ada, 'li'), ['old', 'meanwhile']);
+      assert.deepStrictEqual(await shown(ada, 'li'),
+        ['old', 'live', 'meanwhile']);
       fake.files.set('/alerts.json',
-        JSON.stringify(['old', 'meanwhile', 'missed'].map(alert)));
+        JSON.stringify(['live', 'meanwhile', 'missed'].map(alert)));
       fake.forget();
       fake.drop();
       await lists(ada, 'missed');
       fake.say('/alerts', alert('new'));
       await lists(ada, 'new');
       assert.deepStrictEqual(await shown(ada, 'li'),
-        ['old', 'meanwhile', 'missed', 'new']);
+        ['live', 'meanwhile', 'missed', 'new']);
     }),
 
   'embed.html chats': inFake(async (room, fake) => {
