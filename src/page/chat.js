@@ -9,6 +9,7 @@
   const kTogether = 5 * 60000;   // ms between messages under one heading
   const kHues = 8;               // colours for names, in style.css
   const kId = /^m-[0-9a-f]{24}$/;
+  const kCount = /^\d+ online$/;
   const kGone = [1000, 1001, 1005, 1006, 1012, 1013];  // closes that say no more
 
   const $ = (id) => document.getElementById(id);
@@ -81,6 +82,23 @@
     endAsking();
   });
 
+  // ---- The room -----------------------------------------------------------
+
+  let room = '';  // its name; that of a site's only room says nothing
+
+  // The path, as people write it.
+  const nameOf = (path) => {
+    if (typeof path !== 'string' || path === '/') return '';
+    try { return decodeURIComponent(path); } catch { return path; }
+  };
+
+  chat.on('hello', ({ room: path }) => {
+    room = nameOf(path);
+    $('room').textContent = room || 'wschat';
+    $('room').title = room;
+    showUnread();
+  });
+
   // ---- What the reader has seen ------------------------------------------
 
   let following = true;  // the newest message is in view, and stays there
@@ -95,7 +113,8 @@
   };
 
   const showUnread = () => {
-    document.title = unread ? `(${unread}) wschat` : 'wschat';
+    const title = room ? `${room} – wschat` : 'wschat';
+    document.title = unread ? `(${unread}) ${title}` : title;
   };
 
   const toEnd = () => {
@@ -262,16 +281,32 @@
 
   chat.on('message', receive);
 
-  chat.on('system', ({ message }) => {
+  const appendSystem = (content) => {
     last = null;
-    append(make('li', 'system', asText(message)));
+    append(make('li', 'system', content));
+  };
+
+  // The newest count takes the place of the one before, at the end.
+  const online = make('li', 'system');
+
+  const showOnline = (content) => {
+    online.remove();
+    online.textContent = content;
+    append(online);
+  };
+
+  chat.on('system', ({ message }) => {
+    const content = asText(message);
+    (kCount.test(content) ? showOnline : appendSystem)(content);
   });
+
+  chat.on('gap', () => appendSystem('Some messages may be missing here.'));
 
   // ---- Own messages, until they come back ----------------------------------
 
   // id -> {message, said, item, state, timer}, in the order of sending. States:
-  // waiting for a connection, sent, and lost, if it was sent and it is not
-  // known what became of it.
+  // waiting for a connection; sent; unclear, if the connection broke then, and
+  // the next one will tell what became of it; and lost, if nothing will.
   const outbox = new Map();
 
   const randomId = () => {
@@ -289,7 +324,9 @@
       mine.timer = setTimeout(() => setState(mine, 'lost'), kPatience);
       return;
     }
-    const fate = make('p', 'fate', 'Waiting for a connection');
+    const fate = make('p', 'fate', state === 'unclear' ?
+      'Perhaps sent: the next connection will tell' :
+      'Waiting for a connection');
     if (state === 'lost') {
       fate.textContent = 'Not sent? ';
       fate.append(button('Retry', () => retry(mine)), ' ',
@@ -340,14 +377,15 @@
     showLost();
   };
 
-  const inFlight = () => [...outbox.values()].filter((m) => m.state === 'sent');
+  const inState = (state) =>
+    [...outbox.values()].filter((mine) => mine.state === state);
 
   // It came back. The server relays in order: what was sent before it and did
   // not come back never will.
   const settle = (mine) => {
-    for (const earlier of inFlight()) {
+    for (const earlier of outbox.values()) {
       if (earlier === mine) break;
-      setState(earlier, 'lost');
+      if (earlier.state === 'sent') setState(earlier, 'lost');
     }
     remove(mine);
     mine.item.querySelector('.fate')?.remove();
@@ -363,9 +401,31 @@
     setState(mine, 'sent');
   });
 
-  chat.on('close', () => {
-    for (const mine of inFlight()) setState(mine, 'lost');
+  // A server that counts sends what was missed again, own messages among them.
+  chat.on('close', ({ retryIn }) => {
+    const tells = chat.number !== null && retryIn !== null;
+    for (const mine of inState('sent'))
+      setState(mine, tells ? 'unclear' : 'lost');
+    if (!tells) giveUp();
   });
+
+  // What the server had kept has come back by now.
+  const giveUp = () => {
+    for (const mine of inState('unclear')) setState(mine, 'lost');
+  };
+
+  let newest = null;  // the number that the server had come to, if recovered
+
+  chat.on('gap', giveUp);
+  chat.on('hello', ({ recovered, last: number }) => {
+    newest = recovered ? number : null;
+  });
+
+  for (const type of ['hello', 'message', 'system']) {
+    chat.on(type, () => {
+      if (newest !== null && chat.number >= newest) giveUp();
+    });
+  }
 
   window.addEventListener('beforeunload', (event) => {
     if (outbox.size) event.preventDefault();
@@ -416,7 +476,7 @@
 
   chat.on('error', ({ message }) => {
     notify(asText(message));
-    const [mine, ...others] = inFlight();
+    const [mine, ...others] = inState('sent');
     if (mine && !others.length) setState(mine, 'lost');
   });
 

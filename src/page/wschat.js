@@ -26,17 +26,27 @@
 // send(object)    Sends it as JSON, now or as soon as there is a connection, in
 //                 the order of the calls. False if the queue is full: then it
 //                 is not kept. What was handed to a connection that broke may
-//                 be lost; it is never sent again by itself.
+//                 be lost: it is never sent again by itself, and was lost if
+//                 it has not come back by number last of a recovered hello.
 // open()          Connects now, if not connected: after a close for good, or
 //                 rather than waiting for the next retry.
 // close(code, reason)  Ends the connection for good; what is queued stays.
 // state           'connecting', 'open', 'waiting' (for a retry) or 'closed'.
+// room, clients   As in the newest hello: the path, and how many were there.
+// number          Of the newest message received, as the server counts them;
+//                 null if it does not.
 // on(event, f)    Calls f with the event's detail, and returns the WSChat. It
 //                 is an EventTarget too: addEventListener() has event.detail.
 //
 // Events and their details:
 //     state       the new state
 //     open        (none)
+//     hello       {room, epoch, first, last, clients, recovered}: the server
+//                 numbers its messages, and sends those from first on; up to
+//                 last they are older ones. If recovered, they go on where the
+//                 connection before broke: none is missed, none comes twice
+//     gap         (none): connected again, but not recovered. Messages were
+//                 missed: load anew what was made of them
 //     message     what somebody sent: any JSON value that is not one of the
 //                 next two; check its type
 //     system      {type: 'system', message} from the server, to everyone
@@ -72,6 +82,24 @@
 
   const unwanted = (code) => code === 1008 || (code >= 4500 && code <= 4999);
 
+  // What the server says to one client alone has no number.
+  const numberless = ['hello', 'error', 'pong'];
+
+  // Whether a message is a hello that one can count from.
+  const counts = ({ epoch, first, last }) =>
+    typeof epoch === 'string' && epoch !== '' && Number.isSafeInteger(first) &&
+    Number.isSafeInteger(last) && first > 0 && last >= first - 1;
+
+  // Asks for what came after a message. The rest of the query stays as it is.
+  const resumeUrl = (url, epoch, number) => {
+    const result = new URL(url);
+    const others = result.search.slice(1).split('&')
+      .filter((part) => part && !/^(epoch|since)=/.test(part));
+    result.search = [...others, `epoch=${encodeURIComponent(epoch)}`,
+      `since=${number}`].join('&');
+    return result.href;
+  };
+
   const parse = (text) => {
     try {
       return JSON.parse(text);
@@ -91,6 +119,12 @@
     #openedAt = null;   // of this connection; null before
     #heardAt = 0;
     #asked = false;     // a ping is out, and nothing was heard since
+    #again = false;     // there was a connection before this one
+    #agreed = false;    // this one's server took the subprotocol
+    #greeted = false;   // its first message has come, or no hello will
+    #hello = {};
+    #epoch = null;      // what #number counts in; both null if it can't
+    #number = null;
 
     constructor(url, options) {
       super();
@@ -101,6 +135,18 @@
 
     get state() {
       return this.#state;
+    }
+
+    get room() {
+      return this.#hello.room;
+    }
+
+    get clients() {
+      return this.#hello.clients;
+    }
+
+    get number() {
+      return this.#number;
     }
 
     on(type, listener) {
@@ -148,7 +194,9 @@
     #connect() {
       this.#forget()?.close();
       const { protocol, handshake } = this.#options;
-      const socket = new WebSocket(this.#url, protocol ? [protocol] : []);
+      const url = this.#epoch === null ? this.#url :
+        resumeUrl(this.#url, this.#epoch, this.#number);
+      const socket = new WebSocket(url, protocol ? [protocol] : []);
       this.#socket = socket;
       this.#wait(handshake, () => this.#abandon('no answer to the handshake'));
       socket.onopen = () => this.#opened();
@@ -159,28 +207,54 @@
 
     #opened() {
       this.#openedAt = this.#heardAt = Date.now();
-      this.#asked = false;
+      this.#asked = this.#greeted = false;
+      const { protocol } = this.#options;
+      this.#agreed = protocol && this.#socket.protocol === protocol;
       this.#watch();
       this.#enter('open');
       this.#flush();
       this.#emit('open');
+      // Anybody may say "hello" there.
+      if (!this.#agreed) this.#greet();
     }
 
     #heard(data) {
       this.#heardAt = Date.now();
       this.#asked = false;
       const value = parse(data);
-      if (value === undefined || value?.type === 'pong') return;
-      const notice = value?.type === 'system' || value?.type === 'error';
-      this.#emit(notice ? value.type : 'message', value);
+      const type = value?.type;
+      if (!this.#greeted) this.#greet(value);
+      if (this.#number !== null && !numberless.includes(type)) this.#number++;
+      if (value === undefined || type === 'pong') return;
+      if (type === 'hello' && this.#agreed) return;
+      const notice = type === 'system' || type === 'error';
+      this.#emit(notice ? type : 'message', value);
+    }
+
+    // Takes the first message, or that no hello will come. With a server that
+    // never said one, nobody can tell what was missed.
+    #greet(value) {
+      this.#greeted = true;
+      const said = value?.type === 'hello';
+      const hello = said ? value : {};
+      const known = counts(hello);
+      const recovered = known && hello.recovered === true &&
+        hello.epoch === this.#epoch && hello.first === this.#number + 1;
+      const missed =
+        this.#again && !recovered && (said || this.#epoch !== null);
+      this.#hello = hello;
+      this.#epoch = known ? hello.epoch : null;
+      this.#number = known ? hello.first - 1 : null;
+      if (said) this.#emit('hello', { ...hello, recovered });
+      if (missed) this.#emit('gap');
     }
 
     // Asks the server for a sign of life once the silence is long enough. A
     // connection can die without a word, and then nothing else would notice.
     #watch() {
-      const { protocol, silence, answer } = this.#options;
+      const { silence, answer } = this.#options;
       clearTimeout(this.#timer);
-      if (!protocol || this.#socket.protocol !== protocol) return;
+      if (!this.#agreed) return;
       const now = Date.now();
       // Not in the future, though somebody set the clock back.
       this.#heardAt = Math.min(this.#heardAt, now);
@@ -203,6 +277,7 @@
 
     #lost(code, reason, final = unwanted(code)) {
       const opened = this.#openedAt !== null;
+      this.#again ||= opened;
       const retryIn = final ? null : this.#backoff();
       this.#forget();
       if (final) {

@@ -6,7 +6,7 @@ const fs = require('fs');
 const { check } = require('./check');
 
 const alone = ['client'];
-const inBrowser = ['page', 'connection', 'look', 'tutorial'];
+const inBrowser = ['page', 'connection', 'look', 'tutorial', 'contrib'];
 
 // Why there is no browser to test in; nothing if there is one.
 function lacking() {

@@ -1,4 +1,4 @@
-// People in front of browsers: a Room is a daemon, and whoever has its page
+// People in front of browsers: a Room is a server, and whoever has its page
 // open. Each person has a browser context to themselves. When a case ends,
 // nobody's page may have complained or asked for anything from elsewhere.
 'use strict';
@@ -6,6 +6,7 @@
 const assert = require('assert');
 const playwright = require('playwright-core');
 const { Daemon } = require('./daemon');
+const { Fake } = require('./fake');
 
 const chromium = process.env.CHROMIUM ?? '/usr/bin/chromium';
 const kPatience = 20000;  // ms, never reached when all is well
@@ -161,10 +162,8 @@ class Room {
   people = [];
   servers = [];
 
-  static async open(options, host) {
-    const room = new Room();
-    room.daemon = await Daemon.start(options, host);
-    return room;
+  constructor(daemon) {
+    this.daemon = daemon;
   }
 
   // Somebody with a browser of their own, not on the page yet.
@@ -177,13 +176,13 @@ class Room {
   }
 
   // Somebody with the page open.
-  visitor(settings) {
-    return this.person(settings, this.daemon.url);
+  visitor(settings, path = '') {
+    return this.person(settings, this.daemon.url + path);
   }
 
   // Somebody who has said their name and is connected.
-  async member(name, settings) {
-    const person = await this.visitor(settings);
+  async member(name, settings, path) {
+    const person = await this.visitor(settings, path);
     await person.join(name);
     return person;
   }
@@ -201,9 +200,9 @@ class Room {
   }
 }
 
-// Makes a case of what happens in a room.
-const inRoom = (happens, options = [], host = undefined) => async () => {
-  const room = await Room.open(options, host);
+// Makes a case of what happens in a room of a server.
+const within = (start, happens) => async () => {
+  const room = new Room(await start());
   try {
     await happens(room);
     assert.deepStrictEqual(room.complaints(), []);
@@ -212,7 +211,14 @@ const inRoom = (happens, options = [], host = undefined) => async () => {
   }
 };
 
+const inRoom = (happens, options = [], host = undefined) =>
+  within(() => Daemon.start(options, host), happens);
+
+// The same, of a server that does as it is told.
+const inFake = (happens) => within(() => Fake.start(),
+  (room) => happens(room, room.daemon));
+
 // What Chromium says when a server is not there.
 const unreachable = /^WebSocket connection to .* failed/;
 
-module.exports = { chromium, close, inRoom, unreachable };
+module.exports = { chromium, close, inFake, inRoom, unreachable };

@@ -9,6 +9,30 @@ const near = (value, wanted) =>
 const ofType = (chat, type) =>
   chat.events.filter(([name]) => name === type).map(([, detail]) => detail);
 const ping = '{"type":"ping"}';
+const message = (n) => ({ type: 'message', n });
+
+// A hello, of an empty room unless it says otherwise.
+const hello = (says) => ({ type: 'hello', room: '/', epoch: 'e', first: 1,
+  last: 0, clients: 1, recovered: false, ...says });
+
+// Connects anew, after a break if there is a connection.
+function reconnect(world, greeting) {
+  if (world.socket.readyState < 3) world.socket.drop();
+  world.clock.pass(world.wait);
+  world.socket.open();
+  if (greeting) world.socket.hear(greeting);
+}
+
+// A chat that has heard hello and messages up to that number.
+function counting(world, number, url) {
+  const chat = world.chat(url);
+  world.socket.open();
+  world.socket.hear(hello());
+  for (let n = 1; n <= number; n++) world.socket.hear(message(n));
+  return chat;
+}
+
+const query = ({ url }) => new URL(url).search;
 
 // Fails every attempt, and returns how long each retry waited.
 function waits(world, count) {
@@ -532,6 +556,219 @@ module.exports = {
     assert.deepStrictEqual(world.socket.sent, [ping]);
     world.clock.pass(10);
     assert.strictEqual(chat.state, 'waiting');
+  },
+
+  'hello says where one is'() {
+    const world = new World();
+    const chat = world.chat();
+    assert.deepStrictEqual([chat.room, chat.clients, chat.number],
+      [undefined, undefined, null]);
+    world.socket.open();
+    const said = hello({ room: '/x', first: 42, last: 41, clients: 3 });
+    world.socket.hear(said);
+    assert.deepStrictEqual([chat.room, chat.clients, chat.number],
+      ['/x', 3, 41]);
+    assert.deepStrictEqual(chat.events,
+      [['state', 'open'], ['open', undefined], ['hello', said]]);
+  },
+
+  'every message is counted but notices for this client alone'() {
+    const world = new World();
+    const chat = counting(world, 0);
+    const counts = [message(1), { type: 'system', message: '' }, 'text', 5,
+      null, false, [], ['error'], {}, { type: ['pong'] }, { type: 'Error' }];
+    counts.forEach((value, i) => {
+      for (const type of ['error', 'pong', 'hello'])
+        world.socket.hear({ type });
+      assert.strictEqual(chat.number, i);
+      world.socket.hear(value);
+      assert.strictEqual(chat.number, i + 1);
+    });
+    world.socket.hearText('no JSON');
+    assert.strictEqual(chat.number, counts.length + 1);
+    assert.strictEqual(ofType(chat, 'hello').length, 1);
+  },
+
+  'the number is that of the message, when a listener hears it'() {
+    const world = new World();
+    const chat = counting(world, 0);
+    const heard = [];
+    chat.on('message', ({ n }) => heard.push([n, chat.number]));
+    for (const n of [1, 2]) world.socket.hear(message(n));
+    assert.deepStrictEqual(heard, [[1, 1], [2, 2]]);
+  },
+
+  'it resumes after the last message, and hears each once, in order'() {
+    const world = new World();
+    const chat = counting(world, 3);
+    assert.strictEqual(query(world.sockets[0]), '');
+    reconnect(world, hello({ first: 4, last: 5, recovered: true }));
+    assert.strictEqual(query(world.socket), '?epoch=e&since=3');
+    // It breaks again while the missed ones arrive.
+    world.socket.hear(message(4));
+    reconnect(world, hello({ first: 5, last: 5, recovered: true }));
+    assert.strictEqual(query(world.socket), '?epoch=e&since=4');
+    world.socket.hear(message(5));
+    world.socket.hear(message(6));
+    assert.deepStrictEqual(ofType(chat, 'message').map(({ n }) => n),
+      [1, 2, 3, 4, 5, 6]);
+    assert.deepStrictEqual(ofType(chat, 'gap'), []);
+    assert.deepStrictEqual(
+      ofType(chat, 'hello').map(({ recovered }) => recovered),
+      [false, true, true]);
+  },
+
+  'an attempt that fails, or breaks before hello, does not change the place'() {
+    const world = new World();
+    const chat = counting(world, 2);
+    world.socket.drop();
+    world.clock.pass(world.wait);
+    world.socket.drop();
+    reconnect(world);
+    assert.strictEqual(query(world.socket), '?epoch=e&since=2');
+    reconnect(world);
+    assert.strictEqual(query(world.socket), '?epoch=e&since=2');
+    chat.close();
+    chat.open();
+    assert.strictEqual(query(world.socket), '?epoch=e&since=2');
+  },
+
+  'when resuming it leaves the rest of the query as it is'() {
+    for (const [url, wanted] of [
+      ['/?token=a%20b+c&x', '?token=a%20b+c&x&epoch=e&since=1'],
+      ['/?', '?epoch=e&since=1'],
+      ['/?since=7&a=1&epoch=old&sincere=1&a=2',
+        '?a=1&sincere=1&a=2&epoch=e&since=1'],
+    ]) {
+      const world = new World();
+      counting(world, 1, url);
+      assert.strictEqual(world.socket.url, `ws://chat.example${url}`);
+      reconnect(world);
+      assert.strictEqual(query(world.socket), wanted);
+    }
+  },
+
+  'an epoch may hold any character'() {
+    const world = new World();
+    world.chat();
+    world.socket.open();
+    world.socket.hear(hello({ epoch: 'a&b=c#d é' }));
+    reconnect(world);
+    const { searchParams, hash } = new URL(world.socket.url);
+    assert.deepStrictEqual([...searchParams, hash],
+      [['epoch', 'a&b=c#d é'], ['since', '0'], '']);
+  },
+
+  'who comes back and has missed something is told'() {
+    const world = new World();
+    const chat = counting(world, 3);
+    reconnect(world, hello({ first: 90, last: 91 }));
+    assert.deepStrictEqual(chat.events.slice(-2).map(([type]) => type),
+      ['hello', 'gap']);
+    // From there on it counts anew.
+    for (const n of [90, 91, 92]) world.socket.hear(message(n));
+    reconnect(world, hello({ first: 93, last: 92, recovered: true }));
+    assert.strictEqual(query(world.socket), '?epoch=e&since=92');
+    assert.strictEqual(ofType(chat, 'gap').length, 1);
+  },
+
+  'it is recovered if the server says so, and the place is the same'() {
+    for (const says of [{ epoch: 'f' }, { first: 5 }, { first: 3 },
+      { recovered: false }, { recovered: 'yes' }, { recovered: undefined }]) {
+      const world = new World();
+      const chat = counting(world, 3);
+      reconnect(world,
+        hello({ first: 4, last: 9, recovered: true, ...says }));
+      assert.strictEqual(ofType(chat, 'gap').length, 1);
+      assert.strictEqual(ofType(chat, 'hello')[1].recovered, false);
+      reconnect(world);
+      const { epoch, first } = { epoch: 'e', first: 4, ...says };
+      assert.strictEqual(query(world.socket),
+        `?epoch=${epoch}&since=${first - 1}`);
+    }
+  },
+
+  'the first connection misses nothing'() {
+    const world = new World();
+    const chat = world.chat();
+    world.socket.drop();
+    reconnect(world, hello({ first: 42, last: 41 }));
+    assert.deepStrictEqual(ofType(chat, 'gap'), []);
+  },
+
+  'from a hello that makes no sense it can not count'() {
+    for (const says of [{ epoch: undefined }, { epoch: '' }, { epoch: 7 },
+      { first: undefined }, { first: 0 }, { first: '4' }, { first: 1.5 },
+      { first: 1e300, last: 1e300 }, { last: undefined }, { last: 2 },
+      { last: null }, { last: '9' }, { last: 9.5 }]) {
+      const world = new World();
+      const chat = counting(world, 3);
+      reconnect(world, hello({ first: 4, last: 3, recovered: true, ...says }));
+      assert.strictEqual(ofType(chat, 'gap').length, 1);
+      world.socket.hear(message(4));
+      assert.strictEqual(chat.number, null);
+      reconnect(world, hello({ first: 5, last: 4, recovered: true }));
+      assert.strictEqual(query(world.socket), '');
+      assert.strictEqual(ofType(chat, 'gap').length, 2);
+    }
+  },
+
+  'without a hello nothing is counted, and no place is asked for'() {
+    for (const options of [{}, { protocol: null }]) {
+      for (const agreed of ['wschat.v1', '']) {
+        const world = new World();
+        const chat = world.chat('/?x', options);
+        world.socket.open(options.protocol === null ? '' : agreed);
+        world.socket.hear(message(1));
+        world.socket.hear(message(2));
+        reconnect(world);
+        world.socket.hear(message(3));
+        assert.strictEqual(world.socket.url, 'ws://chat.example/?x');
+        assert.strictEqual(chat.number, null);
+        assert.strictEqual(ofType(chat, 'message').length, 3);
+        assert.deepStrictEqual(ofType(chat, 'gap'), []);
+      }
+    }
+  },
+
+  'only the first message is a hello, and only with the subprotocol'() {
+    const world = new World();
+    const late = world.chat();
+    world.socket.open();
+    world.socket.hear(message(1));
+    world.socket.hear(hello());
+    assert.strictEqual(late.number, null);
+    assert.deepStrictEqual(ofType(late, 'hello'), []);
+    const other = world.chat();
+    world.socket.open('');
+    world.socket.hear(hello());
+    assert.strictEqual(other.number, null);
+    assert.deepStrictEqual(ofType(other, 'hello'), []);
+    assert.deepStrictEqual(ofType(other, 'message'), [hello()]);
+  },
+
+  'a server that can no longer count has lost the place'() {
+    for (const protocol of ['wschat.v1', '']) {
+      const world = new World();
+      const chat = counting(world, 3);
+      world.socket.drop();
+      world.clock.pass(world.wait);
+      world.socket.open(protocol);
+      world.socket.hear(message(1));
+      assert.strictEqual(ofType(chat, 'gap').length, 1);
+      assert.strictEqual(chat.number, null);
+      reconnect(world);
+      assert.strictEqual(query(world.socket), '');
+    }
+  },
+
+  'a listener may close it on hello'() {
+    const world = new World();
+    const chat = world.chat();
+    chat.on('hello', () => chat.close());
+    world.socket.open();
+    world.socket.hear(hello());
+    assert.strictEqual(chat.state, 'closed');
   },
 
   'a url that is none throws'() {

@@ -4,13 +4,24 @@
 const assert = require('assert');
 const http = require('http');
 const net = require('net');
-const { inRoom, unreachable } = require('./people');
+const { inFake, inRoom, unreachable } = require('./people');
 
 const refused = 'Refused or unreachable: see the server’s log';
 
 async function bothBack(people) {
   await Promise.all(people.map((person) => person.connected(5000)));
 }
+
+// Notes which states the own messages of a person go through from now on.
+const watchStates = (person) => person.evaluate(() => {
+  window.states = [];
+  new MutationObserver((changes) => {
+    for (const { target } of changes) window.states.push(target.dataset.state);
+  }).observe(document.getElementById('outbox'),
+    { subtree: true, attributeFilter: ['data-state'] });
+});
+
+const states = (person) => person.evaluate(() => window.states);
 
 // A web server that has the daemon's page under /chat and nothing else.
 function behindPrefix(daemon) {
@@ -39,6 +50,10 @@ function behindPrefix(daemon) {
     server.listen(0, 'localhost', () => resolve(server));
   });
 }
+
+const gap = 'Some messages may be missing here.';
+const fate = (person, words) =>
+  person.$('#outbox .fate', { hasText: words });
 
 module.exports = {
   'the server is killed and comes back while people type': inRoom(
@@ -89,12 +104,12 @@ module.exports = {
       assert.deepStrictEqual(await ada.$('#outbox > li').evaluateAll(
         (items) => items.map((item) => item.dataset.state)), ['sent', 'sent']);
       await room.daemon.end('SIGKILL');
-      const fates = ada.$('#outbox .fate', { hasText: 'Not sent?' });
+      await room.daemon.restart();
+      await bothBack([ada, bob]);
+      const fates = fate(ada, 'Not sent?');
       await fates.nth(1).waitFor();
       await ada.$('[role=status]', { hasText: 'may not have been sent' })
         .waitFor({ state: 'attached' });
-      await room.daemon.restart();
-      await bothBack([ada, bob]);
       await bob.say('anybody?');
       await ada.sees('anybody?');
       assert.deepStrictEqual(await bob.texts(), ['anybody?']);
@@ -117,8 +132,13 @@ module.exports = {
     room.daemon.signal('SIGSTOP');
     await ada.say('patience');
     await room.daemon.end('SIGKILL');
+    await room.daemon.restart();
+    await fate(ada, 'Not sent?').waitFor();
+    await ada.connected();
+    await room.daemon.end('SIGKILL');
+    await ada.status('Reconnecting…');
     await ada.$('#outbox').getByText('Retry').click();
-    await ada.$('#outbox .fate', { hasText: /^Waiting for a connection$/ }).waitFor();
+    await fate(ada, /^Waiting for a connection$/).waitFor();
     await room.daemon.restart();
     await ada.sees('patience');
     assert.deepStrictEqual(await ada.texts(), ['patience']);
@@ -218,6 +238,136 @@ module.exports = {
     for (const request of ada.requests)
       assert.match(request, /\/chat(\?asset=[a-z.]+)?$|^data:/);
   }),
+
+  'what was said during a break arrives after it, once and in order': inFake(
+    async (room, fake) => {
+      const ada = await room.member('Ada', {}, 'garden?from=menu');
+      const bob = await room.member('Bob', {}, 'garden');
+      await ada.say('one');
+      await bob.sees('one');
+      await ada.sees('one');
+      fake.holding = true;
+      fake.say('/garden', { type: 'message', username: 'C', message: 'two' });
+      await bob.say('three');
+      await fake.received('three');
+      fake.drop();
+      await fake.greeted(4);
+      fake.release();
+      for (const person of [ada, bob]) {
+        await person.sees('three');
+        assert.deepStrictEqual(await person.texts(), ['one', 'two', 'three']);
+        assert.strictEqual(await person.$('#outbox > *').count(), 0);
+        assert.strictEqual(await person.$('.system').count(), 0);
+      }
+      assert.deepStrictEqual(fake.requests, ['/garden', '/garden',
+        '/garden?epoch=epoch%201&since=1', '/garden?epoch=epoch%201&since=1']);
+    }),
+
+  'what is in flight when the connection breaks is decided by what comes back':
+    inFake(async (room, fake) => {
+      const ada = await room.member('Ada');
+      fake.deaf = true;
+      await ada.say('lost early');
+      await fake.received('lost early');
+      fake.deaf = false;
+      fake.holding = true;
+      await ada.say('relayed');
+      await fake.received('relayed');
+      fake.deaf = true;
+      await ada.say('lost late');
+      await fake.received('lost late');
+      fake.deaf = false;
+      fake.say('/', { type: 'system', message: 'the last' });
+      fake.drop();
+      await fate(ada, 'Perhaps sent').nth(2).waitFor();
+      await fake.greeted(2);
+      await ada.connected();
+      assert.strictEqual(await fate(ada, 'Perhaps sent').count(), 3);
+      fake.release();
+      await ada.sees('relayed');
+      await fate(ada, 'Not sent?').nth(1).waitFor();
+      assert.deepStrictEqual(await ada.texts(),
+        ['relayed', 'lost early', 'lost late']);
+      await ada.$('#outbox').getByText('Retry').first().click();
+      await ada.sees('lost early');
+      await ada.$('#outbox').getByText('Retry').click();
+      await ada.sees('lost late');
+      assert.deepStrictEqual(await ada.texts(),
+        ['relayed', 'lost early', 'lost late']);
+    }),
+
+  'what is in flight is not given up before the last of the missed': inFake(
+    async (room, fake) => {
+      const ada = await room.member('Ada');
+      fake.holding = true;
+      fake.say('/', { type: 'message', username: 'B', message: 'first' });
+      await ada.say('mine');
+      await fake.received('mine');
+      await watchStates(ada);
+      fake.drop();
+      await fake.greeted(2);
+      fake.release();
+      await ada.sees('mine');
+      assert.deepStrictEqual(await ada.texts(), ['first', 'mine']);
+      assert.ok(!(await states(ada)).includes('lost'));
+    }),
+
+  'what is in flight is lost at once if nothing was missed': inFake(
+    async (room, fake) => {
+      const ada = await room.member('Ada');
+      fake.deaf = true;
+      await ada.say('into the void');
+      await fake.received('into the void');
+      fake.drop();
+      await fate(ada, 'Not sent?').waitFor();
+      assert.strictEqual(fake.requests[1], '/?epoch=epoch%201&since=0');
+      assert.strictEqual(await ada.$('.system').count(), 0);
+    }),
+
+  'a server that has forgotten leaves a gap, and what was in flight': inFake(
+    async (room, fake) => {
+      const ada = await room.member('Ada');
+      await ada.say('before');
+      await ada.sees('before');
+      assert.strictEqual(await ada.$('.system').count(), 0);
+      fake.holding = true;
+      await ada.say('in flight');
+      await fake.received('in flight');
+      fake.forget();
+      fake.drop();
+      await ada.$('#messages > .system', { hasText: gap }).waitFor();
+      await fate(ada, 'Not sent?').waitFor();
+      fake.release();
+      await ada.say('after');
+      await ada.sees('after');
+      assert.deepStrictEqual(await ada.$('#messages > li').allTextContents()
+        .then((lines) => lines.map((line) => line.replace(/.*:\d\d/, ''))),
+      ['before', gap, 'after']);
+      assert.ok(!await ada.message('after')
+        .evaluate((item) => item.classList.contains('more')));
+    }),
+
+  'what is in flight is lost when the server wants no retry': inFake(
+    async (room, fake) => {
+      const ada = await room.member('Ada');
+      fake.holding = true;
+      await ada.say('hello');
+      await fake.received('hello');
+      for (const socket of fake.sockets.clients) socket.close(4500, 'banned');
+      await ada.status('Closed by the server: banned');
+      await fate(ada, 'Not sent?').waitFor();
+      // It was relayed, and Ada may come back. Nothing is said against what
+      // she says meanwhile.
+      await ada.say('again');
+      await fate(ada, 'Waiting').waitFor();
+      await watchStates(ada);
+      await ada.$('#reconnect').click();
+      await fake.received('again');
+      fake.release();
+      await ada.sees('again');
+      assert.deepStrictEqual(await ada.texts(), ['hello', 'again']);
+      assert.ok(!(await states(ada)).includes('lost'));
+    }),
 
   'nothing that waits is thrown away without a word': inRoom(async (room) => {
     const ada = await room.member('Ada');

@@ -5,7 +5,7 @@
 const assert = require('assert');
 const fs = require('fs');
 const axe = require('axe-core');
-const { inRoom, unreachable } = require('./people');
+const { inFake, inRoom, unreachable } = require('./people');
 
 const folder = 'build/screenshots';
 const wide = { width: 1280, height: 800 };
@@ -115,6 +115,27 @@ module.exports = {
     await fits(ada);
     await shoot(ada, 'smallest');
   }, ['--relay-system']),
+
+  'the name of a room may be long': inFake(async (room, fake) => {
+    const name = 'the-garden-behind-the-house/and-further-down';
+    for (const [size, viewport] of Object.entries({ wide, narrow })) {
+      const ada = await room.member('Augusta Ada King', { viewport },
+        name + size);
+      await fits(ada);
+      await accessible(ada);
+      const bar = await ada.$('header').boundingBox();
+      assert.ok(bar.height < 80, `${size}: ${bar.height}`);
+      fake.holding = true;
+      await ada.say('Did that arrive?');
+      await fake.received('Did that arrive?');
+      fake.drop();
+      await ada.$('.fate', { hasText: 'Perhaps sent' }).waitFor();
+      await accessible(ada);
+      await fits(ada);
+      await shoot(ada, `${size}-room`);
+      fake.release();
+    }
+  }),
 
   'colours may be forced by the system': inRoom(async (room) => {
     const ada = await scene(room, { forcedColors: 'active', viewport: wide });

@@ -2,7 +2,7 @@
 'use strict';
 
 const assert = require('assert');
-const { inRoom } = require('./people');
+const { inFake, inRoom } = require('./people');
 
 const markup = [
   '<img src=x onerror="hacked = true">',
@@ -170,6 +170,84 @@ module.exports = {
     await ada.status(markup[0]);
     await unharmed(ada);
   }),
+
+  'each path is a room, and its name is shown': inFake(
+    async (room, fake) => {
+      const ada = await room.member('Ada', {}, 'caf%C3%A9/garden%20party');
+      const bob = await room.member('Bob');
+      await ada.page.getByRole('heading', { name: '/café/garden party' })
+        .waitFor();
+      assert.strictEqual(await ada.page.title(), '/café/garden party – wschat');
+      await bob.page.getByRole('heading', { name: /^wschat$/ }).waitFor();
+      assert.strictEqual(await bob.page.title(), 'wschat');
+      assert.deepStrictEqual(fake.requests,
+        ['/caf%C3%A9/garden%20party', '/']);
+      await bob.say('elsewhere');
+      await bob.sees('elsewhere');
+      await ada.hide(true);
+      fake.say('/caf%C3%A9/garden%20party',
+        { type: 'message', username: 'C', message: 'here' });
+      await ada.sees('here');
+      assert.deepStrictEqual(await ada.texts(), ['here']);
+      assert.strictEqual(await ada.page.title(),
+        '(1) /café/garden party – wschat');
+      for (const request of ada.requests)
+        assert.match(request, /garden%20party(\?asset=[a-z.]+)?$|^data:/);
+    }),
+
+  'no name of a room is markup': inFake(async (room) => {
+    for (const text of markup) {
+      const eve = await room.visitor({}, encodeURIComponent(text));
+      await eve.$('h1', { hasText: `/${text}` }).waitFor();
+      await unharmed(eve);
+      assert.strictEqual(await eve.page.title(), `/${text} – wschat`);
+    }
+  }),
+
+  'a room may have any name, or none': inRoom(async (room) => {
+    for (const [said, wanted] of [['/%ff%', '/%ff%'], ['/', 'wschat'],
+      [{ toString: 7 }, 'wschat'], [undefined, 'wschat'], ['', 'wschat'],
+      ['/\u05d0', '/\u05d0']]) {
+      const ada = await room.person();
+      await ada.page.addInitScript((value) => {
+        window.WebSocket = class extends EventTarget {
+          protocol = 'wschat.v1';
+
+          send() {}
+
+          close() {}
+
+          constructor() {
+            super();
+            setTimeout(() => {
+              this.onopen();
+              this.onmessage({ data: JSON.stringify(
+                { type: 'hello', room: value }) });
+            });
+          }
+        };
+      }, said);
+      await ada.page.goto(room.daemon.url);
+      await ada.connected();
+      await ada.$('h1', { hasText: wanted }).waitFor();
+    }
+  }),
+
+  'of how many are online, only the newest count is shown': inRoom(
+    async (room) => {
+      const ada = await room.member('Ada');
+      const online = (n) => ({ type: 'system', message: `${n} online` });
+      const hi = (message) => ({ type: 'message', username: 'B', message });
+      await ada.publish(online(1), hi('one'), online(22), hi('two'), online(3),
+        { type: 'system', message: 'Not 5 online' }, hi('three'), online(4));
+      assert.deepStrictEqual(
+        (await ada.$('#messages > li').allTextContents())
+          .map((line) => line.replace(/.*:\d\d/, '')).slice(0, 5),
+        ['one', 'two', 'Not 5 online', 'three', '4 online']);
+      // It does not come between what one person says in a row.
+      assert.ok(await ada.message('two')
+        .evaluate((item) => item.classList.contains('more')));
+    }, ['--relay-system', '--announce=none']),
 
   'the older family of messages is understood': inRoom(async (room) => {
     const ada = await room.member('Ada');

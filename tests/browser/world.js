@@ -118,7 +118,8 @@ class World {
     const chat = new this.WSChat(url, options);
     chat.events = [];
     for (const type of
-      ['state', 'open', 'message', 'system', 'error', 'sent', 'close'])
+      ['state', 'open', 'hello', 'gap', 'message', 'system', 'error', 'sent',
+        'close'])
       chat.on(type, (detail) => chat.events.push([type, detail]));
     return chat;
   }
