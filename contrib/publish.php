@@ -1,56 +1,98 @@
 <?php
-// Sends a message to everyone in the chat, from a script on the same machine:
+// Publishes to everyone in a room of wschat, from a script anywhere:
 //
 //   require 'publish.php';
-//   wschat_publish(['type' => 'news', 'id' => 17]);
-//   wschat_publish(['type' => 'system', 'message' => 'Back at noon'],
-//                  'unix:///run/wschat/chat.sock');
+//   wschat_publish(['type' => 'news', 'id' => 17], '/', [
+//       'address' => 'unix:///run/wschat/chat.sock',
+//       'key' => trim(file_get_contents('/etc/wschat.key')),
+//   ]);
+//
+// wschat must have been started with --publish-key=FILE, and with --rooms if
+// there is to be any room but /. Environment variables WSCHAT_ADDRESS and
+// WSCHAT_KEY stand in for what is not given.
 
 declare(strict_types=1);
 
 /**
  * @param mixed  $message what json_encode() takes
- * @param string $address tcp://127.0.0.1:9600, tcp://[::1]:9600 or unix:///PATH
- * @param float  $timeout seconds, for each step
+ * @param string $room    '/', or '/news' and the like: not percent-encoded
+ * @param array{address?: string, key?: string, timeout?: float} $options
+ *   address  tcp://127.0.0.1:9600, tls://chat.example.com:9600 or
+ *            unix:///PATH; TLS certificates are verified
+ *   key      one of those in the file of --publish-key
+ *   timeout  seconds for all of it [2]
+ * @return array{room: string, clients: int, number: int} how many clients are
+ *   in the room, and the number of the message there
  * @throws RuntimeException if wschat can't be reached or refuses the message
  * @throws JsonException    if the message can't be encoded
  */
 function wschat_publish(
     mixed $message,
-    string $address = 'tcp://127.0.0.1:9600',
-    float $timeout = 2.0
-): void {
+    string $room = '/',
+    array $options = []
+): array {
+    $address = $options['address'] ?? getenv('WSCHAT_ADDRESS')
+        ?: 'tcp://127.0.0.1:9600';
+    $key = $options['key'] ?? (string) getenv('WSCHAT_KEY');
+    $deadline = microtime(true) + ($options['timeout'] ?? 2.0);
+    $fail = static fn (string $why): RuntimeException =>
+        new RuntimeException("wschat at $address: $why");
+
+    if (preg_match('/[\x00-\x20\x7F]/', $key)) {
+        throw $fail('the key has bytes that no key has');
+    }
     $json = json_encode($message, JSON_THROW_ON_ERROR);
-    // Raw JSON is objects; other values need a WebSocket.
-    if ($json[0] !== '{') {
-        throw new RuntimeException('wschat takes objects, not ' . $json);
+    $path = implode('/', array_map('rawurlencode', explode('/', $room)));
+    $host = parse_url($address, PHP_URL_HOST) ?: 'localhost';
+    $request = "POST $path HTTP/1.1\r\nHost: $host\r\n"
+        . "Authorization: Bearer $key\r\nContent-Type: application/json\r\n"
+        . 'Content-Length: ' . strlen($json) . "\r\n\r\n$json";
+
+    $left = static function () use ($deadline, $fail): float {
+        $seconds = $deadline - microtime(true);
+        if ($seconds <= 0) {
+            throw $fail('no answer in time');
+        }
+        return $seconds;
+    };
+    $stream = @stream_socket_client($address, $code, $error, $left());
+    if ($stream === false) {
+        throw $fail($error !== '' ? $error : 'cannot connect');
     }
-    $chat = @stream_socket_client($address, $code, $error, $timeout);
-    if ($chat === false) {
-        throw new RuntimeException("wschat at $address: $error");
-    }
-    $seconds = (int) $timeout;
-    stream_set_timeout($chat, $seconds, (int) (($timeout - $seconds) * 1e6));
     try {
-        for ($rest = $json; $rest !== ''; $rest = substr($rest, $sent)) {
-            $sent = @fwrite($chat, $rest);
-            if ($sent === false || $sent === 0) {
-                throw new RuntimeException("wschat at $address: cannot write");
+        stream_set_blocking($stream, false);
+        $wait = static function (bool $to_write) use ($stream, $left): void {
+            $read = $to_write ? [] : [$stream];
+            $write = $to_write ? [$stream] : [];
+            $except = [];
+            $seconds = $left();
+            stream_select($read, $write, $except, (int) $seconds,
+                (int) (fmod($seconds, 1) * 1e6));
+        };
+        for ($rest = $request; $rest !== ''; $rest = substr($rest, $sent)) {
+            $wait(true);
+            $sent = @fwrite($stream, $rest);
+            if ($sent === false) {
+                break;  // it may have answered already, and said why
             }
         }
-        // wschat says nothing if all is well, and closes after us.
-        stream_socket_shutdown($chat, STREAM_SHUT_WR);
-        $answer = stream_get_contents($chat);
-        if (stream_get_meta_data($chat)['timed_out']) {
-            throw new RuntimeException("wschat at $address: no answer in time");
-        }
-        if ($answer !== '') {
-            $notice = json_decode($answer, true);
-            throw new RuntimeException(
-                "wschat at $address: " . ($notice['message'] ?? trim($answer))
-            );
+        for ($answer = ''; !feof($stream); $answer .= $bytes) {
+            $wait(false);
+            $bytes = @fread($stream, 65536);
+            if ($bytes === false) {
+                break;
+            }
         }
     } finally {
-        fclose($chat);
+        fclose($stream);
     }
+
+    [$head, $body] = explode("\r\n\r\n", $answer, 2) + ['', ''];
+    if (!preg_match('~^HTTP/1\.1 (\d{3})~', $head, $status)) {
+        throw $fail('no answer');
+    }
+    if ($status[1] !== '200') {
+        throw $fail("$status[1] " . trim($body));
+    }
+    return json_decode($body, true, 8, JSON_THROW_ON_ERROR);
 }
