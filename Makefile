@@ -4,6 +4,8 @@
 # make install    into $(DESTDIR)$(PREFIX); make uninstall takes it out again
 # make echo       build/echo, an echo server for protocol test suites
 # make bench      what relaying costs; tests/bench/run has the choices
+# make microbench how fast the parsers are; needs libbenchmark-dev, and compares
+#                 with simdjson where libsimdjson-dev is
 # make fuzz       each fuzz target for FUZZ_SECONDS, with clang++
 # make format     lays out the sources with clang-format
 # make clean
@@ -22,7 +24,8 @@ goals := $(or $(MAKECMDGOALS),all)
 first := $(filter clean deps,$(goals))
 rest := $(filter-out clean deps,$(goals))
 
-.PHONY: all bench check clean deps echo format fuzz install uninstall FORCE
+.PHONY: all bench check clean deps echo format fuzz install microbench \
+	uninstall FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:
 all:
@@ -79,7 +82,7 @@ build/config.mk: Makefile $(if $(missing),$(if $(MAKE_RESTARTS),,FORCE))
 	@echo missing := $$($(probe)) >$@
 
 # One line that says what to do, before there is a page of compiler errors.
-.PHONY: can-build can-check
+.PHONY: can-build can-check can-microbench
 require = $(if $(filter $1,$(missing)),$(error \
 	not installed: $(filter $1,$(missing)) (make deps)))
 needed := g++ clang libssl-dev zlib1g-dev
@@ -194,6 +197,23 @@ fuzz-%: $(build)/fuzz-%
 
 $(build)/fuzz-%: $(build)/tests/fuzz/fuzz_%.o $(units)
 	$(link) -fsanitize=fuzzer -o $@ $^ $(libs)
+
+# Prints $2 if the header $1 is there. Nothing else needs those that it is
+# asked for, so `missing` does not name them.
+has = echo "\#include <$1>" | \
+	  $(CXX) $(CPPFLAGS) $(CXXFLAGS) -E -x c++ - >/dev/null 2>&1 && echo $2
+
+microbench: $(build)/microbench
+	$<
+
+$(build)/microbench: $(build)/tests/bench/micro.o $(units)
+	$(link) -o $@ $^ $(libs) -lbenchmark \
+	  $(shell $(call has,simdjson.h,-lsimdjson))
+
+$(build)/tests/bench/micro.o: | can-microbench
+can-microbench: can-build
+	$(if $(shell $(call has,benchmark/benchmark.h,1)),,$(error \
+		not installed: libbenchmark-dev))
 
 format:
 	clang-format -i src/*.h src/*.cpp $$(find tests -name '*.h' -o -name '*.cpp')

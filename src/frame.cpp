@@ -57,6 +57,18 @@ const char* error_in_length(const char* bytes, size_t n, size_t extended) {
                               : nullptr;
 }
 
+/// XORs whole blocks with the key, as many as there are. Returns how many
+/// bytes that were. The compiler knows a block's size, and so takes it in
+/// registers as wide as it has.
+template <size_t kBlock>
+size_t xor_blocks(char* data, size_t n, const char* key) {
+    size_t i = 0;
+    for (; n - i >= kBlock; i += kBlock)
+        for (size_t k = 0; k < kBlock; ++k)
+            data[i + k] = static_cast<char>(data[i + k] ^ key[k]);
+    return i;
+}
+
 DecodedHeader refused(const char* error) {
     DecodedHeader result;
     result.error = error;
@@ -102,18 +114,16 @@ DecodedHeader decode_header(std::string_view bytes, bool compression) {
 
 void unmask(char* data, size_t n, const std::array<char, 4>& mask,
             uint64_t phase) {
-    std::array<char, 8> key;
-    for (size_t i = 0; i < key.size(); ++i) key[i] = mask[(phase + i) % 4];
-    uint64_t key8;
-    std::memcpy(&key8, key.data(), sizeof key8);
+    std::array<char, 4> turned;
+    for (size_t i = 0; i < 4; ++i) turned[i] = mask[(phase + i) % 4];
+    uint32_t word;
+    std::memcpy(&word, turned.data(), sizeof word);
+    std::array<uint32_t, 8> words;
+    words.fill(word);
+    const char* key = reinterpret_cast<const char*>(words.data());
 
-    size_t i = 0;
-    for (; i + sizeof key8 <= n; i += sizeof key8) {
-        uint64_t word;
-        std::memcpy(&word, data + i, sizeof word);
-        word ^= key8;
-        std::memcpy(data + i, &word, sizeof word);
-    }
+    size_t i = xor_blocks<32>(data, n, key);
+    i += xor_blocks<8>(data + i, n - i, key);
     for (; i < n; ++i) data[i] = static_cast<char>(data[i] ^ key[i % 4]);
 }
 

@@ -19,8 +19,12 @@ using Reserved = JsonCheck::Reserved;
 using Verdict = JsonCheck::Verdict;
 
 // By Reserved.
-constexpr const char* kReservedNames[] = {"",      "system", "error",
-                                          "hello", "ping",   "pong"};
+constexpr std::string_view kReservedNames[] = {"",      "system", "error",
+                                               "hello", "ping",   "pong"};
+
+std::string_view name_of(Reserved type) {
+    return kReservedNames[static_cast<size_t>(type)];
+}
 
 bool is_space(char c) {
     return c == ' ' || c == '\n' || c == '\r' || c == '\t';
@@ -48,12 +52,12 @@ bool is_special(char c) {
 /// wrongly: a subtraction borrows from them.)
 uint64_t special_bytes(uint64_t word) {
     constexpr uint64_t kOnes = 0x0101010101010101;
-    uint64_t quotes = word ^ (kOnes * '"');
-    uint64_t backslashes = word ^ (kOnes * '\\');
-    return (((quotes - kOnes) & ~quotes) |
-            ((backslashes - kOnes) & ~backslashes) |
-            ((word - kOnes * 0x20) & ~word)) &
-           (kOnes * 0x80);
+    // With this bit flipped the quote is 0x20 and the controls change places,
+    // below it: one subtraction finds both. Bytes from 0x80 on are not special.
+    static_assert(('"' ^ 2) == 0x20);
+    uint64_t low = (word ^ kOnes * 2) - kOnes * 0x21;
+    uint64_t backslashes = (word ^ kOnes * '\\') - kOnes;
+    return (low | backslashes) & ~word & kOnes * 0x80;
 }
 
 /// The first special byte at or after p, or end.
@@ -111,7 +115,7 @@ Reserved find_reserved(std::string_view value) {
     if (value.empty() || value[0] != '"') return Reserved::None;
     for (Reserved type : {Reserved::System, Reserved::Error, Reserved::Hello,
                           Reserved::Ping, Reserved::Pong})
-        if (spells(value.substr(1), reserved_name(type))) return type;
+        if (spells(value.substr(1), name_of(type))) return type;
     return Reserved::None;
 }
 
@@ -317,7 +321,7 @@ JsonCheck check_json(std::string_view text) {
 }
 
 const char* reserved_name(Reserved type) {
-    return kReservedNames[static_cast<size_t>(type)];
+    return name_of(type).data();
 }
 
 std::string quote_json(std::string_view text) {

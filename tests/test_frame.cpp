@@ -285,7 +285,7 @@ TEST_CASE("unmasking agrees with a byte at a time at each phase") {
     for (uint64_t phase : {uint64_t{0}, uint64_t{1}, uint64_t{2}, uint64_t{3},
                            uint64_t{4}, uint64_t{7}, far, far + 1, far + 2})
         for (size_t start = 0; start < 16; ++start)
-            for (size_t n = 0; n <= 40; ++n) {
+            for (size_t n = 0; n <= 80; ++n) {
                 std::string key = kKey.substr(phase % 4) + kKey;
                 std::string expected =
                     data.substr(0, start) +

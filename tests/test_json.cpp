@@ -292,6 +292,46 @@ TEST_CASE("of two bytes that a string may not hold the first is refused") {
         }
 }
 
+TEST_CASE("a special byte is found at each place, whatever is beside it") {
+    const struct {
+        std::string bytes;
+        size_t offset;  // where the text stops being JSON, from the first
+    } specials[] = {
+        {std::string(1, '\0'), 0}, {"\x1F", 0}, {"\"", 1}, {"\\", 1}};
+    // None of them is a letter of an escape. Some differ from a special byte
+    // by their top bit, or by one.
+    int wrong = 0;
+    for (std::string beside : {"a", " ", "!", "#", "[", "]", "\x7F", "\xC2\xA2",
+                               "\xC3\x9C", "\xC2\x80", "\xE2\x80\x9F"})
+        for (const auto& special : specials)
+            for (size_t n = 0; n <= 40; ++n)
+                for (size_t after = 1; after <= 10; ++after) {
+                    std::string text = "\"" + repeated(beside, n);
+                    size_t offset = text.size() + special.offset;
+                    bool blank = special.bytes == "\"" && beside == " ";
+                    if (blank) offset += after;
+                    text += special.bytes + repeated(beside, after) + "\"";
+                    if (check(text).offset != offset) ++wrong;
+                }
+    CHECK(wrong == 0);
+}
+
+TEST_CASE("strings of each length end where they end") {
+    int wrong = 0;
+    for (std::string last :
+         {"", "~", R"(\\)", R"(\")", R"(\u00e9)", "\xC3\xA2"})
+        for (size_t n = 0; n <= 64; ++n) {
+            std::string string = "\"" + std::string(n, 'a') + last + "\"";
+            std::string object = "{" + string + ":" + string + "}";
+            if (!is_json(string) || !is_json(object)) ++wrong;
+            if (is_json(string + "\"") || is_json("{" + string + "}")) ++wrong;
+            for (size_t first = 1; first <= object.size(); ++first)
+                if (end_of_object(object + "}", first, 17) != object.size())
+                    ++wrong;
+        }
+    CHECK(wrong == 0);
+}
+
 TEST_CASE("escapes are the nine of the grammar") {
     for (int c = 0; c < 0x80; ++c) {
         CAPTURE(c);

@@ -138,6 +138,14 @@ bool agrees_with_reference(std::string_view text) {
            checker.complete() == (expected.whole == text.size());
 }
 
+/// The same, but at a distance from where an allocation begins, and ending
+/// where it ends.
+bool agrees_at(size_t distance, const std::string& text) {
+    std::vector<char> copy(distance);
+    copy.insert(copy.end(), text.begin(), text.end());
+    return agrees_with_reference({copy.data() + distance, text.size()});
+}
+
 /// Counts the bytes that, put behind `front`, are not judged as the reference
 /// judges them.
 int disagreements(std::string front) {
@@ -308,5 +316,34 @@ TEST_CASE("sequences of four bytes at all bounds agree with the definition") {
     for (char a : bounds)
         for (char b : bounds)
             for (char c : bounds) wrong += disagreements({a, b, c});
+    CHECK(wrong == 0);
+}
+
+TEST_CASE("one byte is found at each place of a text of each length") {
+    int wrong = 0;
+    for (const char* around : {"a", "\xC3\xA9", "a\xE2\x82\xAC"})
+        for (size_t size = 1; size <= 64; ++size) {
+            std::string text;
+            while (text.size() < size) text += around;
+            text.resize(size);
+            for (size_t place = 0; place < size; ++place)
+                for (char other : {'b', '\x80', '\xC3', '\xFF'}) {
+                    std::string changed = text;
+                    changed[place] = other;
+                    if (!agrees_at(place % 8, changed)) ++wrong;
+                }
+        }
+    CHECK(wrong == 0);
+}
+
+TEST_CASE("a character is taken at each place of a text of each length") {
+    int wrong = 0;
+    for (std::string character : {"\xC3\xA9", "\xE2\x82", "\xF0\x9F\x98\x80"})
+        for (size_t before = 0; before <= 48; ++before)
+            for (size_t after = 0; after <= 40; ++after) {
+                std::string text = std::string(before, 'a') + character +
+                                   std::string(after, 'z');
+                if (!agrees_at(after % 8, text)) ++wrong;
+            }
     CHECK(wrong == 0);
 }
