@@ -22,7 +22,16 @@ function run(command, args, env = {}) {
 const publish = (...args) => run('php', ['-r',
   `require 'contrib/publish.php'; wschat_publish(${args.join(', ')});`]);
 
-const quoted = (text) => `'${text}'`;
+const key = 'a-key-of-sixteen-characters-or-more';
+
+const keyFile = () => {
+  const file = path.join(scratchDirectory(), 'key');
+  fs.writeFileSync(file, `${key}\n`);
+  return file;
+};
+
+const to = (address, shown = key) =>
+  `['address' => '${address}', 'key' => '${shown}']`;
 
 async function hears(url, act) {
   const socket = new WebSocket(url);
@@ -88,27 +97,31 @@ const cases = {
   'publish.php sends over TCP and over a unix socket': async () => {
     const file = path.join(scratchDirectory(), 'chat.sock');
     const daemon = await startDaemon(['--announce=none', '--bind=127.0.0.1',
-      `--bind=unix:${file}`, 'localhost', '0']);
+      `--bind=unix:${file}`, '--rooms', `--publish-key=${keyFile()}`,
+      'localhost', '0']);
     const port = /127\.0\.0\.1:(\d+)/.exec(daemon.log)[1];
     for (const address of [`tcp://127.0.0.1:${port}`, `unix://${file}`])
       assert.deepEqual(
-        await hears(`ws://127.0.0.1:${port}/`,
-          () => publish("['type' => 'news', 'id' => 17]", quoted(address))),
+        await hears(`ws://127.0.0.1:${port}/k%C3%B6ln`,
+          () => publish("['type' => 'news', 'id' => 17]", "'/köln'",
+            to(address))),
         { type: 'news', id: 17 });
     await daemon.end();
   },
 
   'publish.php says what is wrong': async () => {
-    const daemon = await startDaemon(['127.0.0.1', '0']);
-    const address = quoted(`tcp://127.0.0.1:${daemon.port}`);
-    const reserved = await publish("['type' => 'error']", address);
-    assert.match(reserved.output, /not relayed: the type "error" is reserved/);
-    const list = await publish('[1]', address);
-    assert.match(list.output, /wschat takes objects, not \[1\]/);
+    const daemon =
+      await startDaemon([`--publish-key=${keyFile()}`, '127.0.0.1', '0']);
+    const address = `tcp://127.0.0.1:${daemon.port}`;
+    const reserved = await publish("['type' => 'error']", "'/'", to(address));
+    assert.match(reserved.output,
+      /400 not relayed: the type "error" is reserved/);
+    const wrong = await publish('[1]', "'/'", to(address, `${key}x`));
+    assert.match(wrong.output, /401 not a key that may publish/);
     await daemon.end();
-    const gone = await publish("['a' => 1]", address);
+    const gone = await publish("['a' => 1]", "'/'", to(address));
     assert.match(gone.output, /Connection refused/);
-    for (const outcome of [reserved, list, gone])
+    for (const outcome of [reserved, wrong, gone])
       assert.notEqual(outcome.status, 0);
   },
 
