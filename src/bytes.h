@@ -1,5 +1,5 @@
-// Bytes in hand: some to be consumed, some to be written, and buffers to be
-// given back.
+// Bytes in hand: some to be consumed, some to be written, what became of
+// them, and buffers to be given back.
 #pragma once
 
 #include <array>
@@ -45,6 +45,19 @@ struct Pieces {
         piece[count++] = bytes;
         size += bytes.size();
     }
+};
+
+/// What became of a read or a write.
+struct Transfer {
+    enum class State {
+        Done,     // `size` bytes, at least one
+        Blocked,  // nothing now; poll() will tell
+        Eof,      // read only: the peer sends no more
+        Failed    // the connection is gone; see error
+    };
+    State state = State::Failed;
+    size_t size = 0;
+    std::string error{};
 };
 
 /// A string that is empty most of the time, and takes no more than a pointer

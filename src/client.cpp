@@ -151,8 +151,13 @@ Client::Flush Client::begin_flush() {
 }
 
 void Client::find_next(Flush& flush) {
-    flush.next = owed();
-    if (flush.next.count > 0) return;
+    const Pieces pieces = owed();
+    if (pieces.count > 0) {
+        flush.next = stream_.outgoing(pieces);
+        if (flush.next.count == 0)
+            flush.result = {Transfer::State::Failed, 0, "TLS: cannot write"};
+        return;
+    }
     blocked_ = state_ == State::Closing && !finish();
     if (blocked_) flush.result.state = Transfer::State::Blocked;
 }
@@ -164,7 +169,7 @@ void Client::go_on(Flush& flush, const Transfer& written) {
         flush.result = written;
         return;
     }
-    sent(written.size);
+    sent(stream_.sent(written.size));
     flush.result.size += written.size;
     if (written.size == asked && flush.result.size < kMaxFlush)
         return find_next(flush);
@@ -174,22 +179,17 @@ void Client::go_on(Flush& flush, const Transfer& written) {
 
 Transfer Client::flush() {
     Flush flush = begin_flush();
-    while (flush.next.count > 0) go_on(flush, stream_.write(flush.next));
+    while (flush.next.count > 0)
+        go_on(flush, send_pieces(fd(), flush.next));
     return flush.result;
 }
 
 bool Client::waits_for_output() const {
-    return (blocked_ && !stream_.write_waits_to_read()) ||
-           stream_.read_waits_to_write();
+    return blocked_ || stream_.read_waits_to_write();
 }
 
 bool Client::can_read(bool readable, bool writable) const {
     return readable || (writable && stream_.read_waits_to_write());
-}
-
-bool Client::can_flush(bool readable, bool writable) const {
-    return !blocked_ || writable ||
-           (readable && stream_.write_waits_to_read());
 }
 
 /// What goes next, or nothing if that is all for now. Until sent() says

@@ -111,15 +111,13 @@ public:
     void end_of_input();
 
     /// Begins to write what it is owed. Until nothing comes next, the caller
-    /// writes that to the stream and tells go_on() what came of it. Meanwhile
+    /// sends that to the socket and tells go_on() what came of it. Meanwhile
     /// nothing else may be done with the client.
     Flush begin_flush();
     void go_on(Flush& flush, const Transfer& written);
 
     /// All of that at once. Returns the result.
     Transfer flush();
-
-    Stream& stream() { return stream_; }
 
     /// Whether the last flush was Blocked.
     bool blocked() const { return blocked_; }
@@ -129,7 +127,7 @@ public:
     bool waits_for_input() const { return !input_ended_; }
     bool waits_for_output() const;
     bool can_read(bool readable, bool writable) const;
-    bool can_flush(bool readable, bool writable) const;
+    bool can_flush(bool writable) const { return !blocked_ || writable; }
 
     /// The end, at once.
     void drop();
@@ -180,11 +178,11 @@ private:
 
 /// How a client is written what it is owed, step by step.
 struct Client::Flush {
-    Pieces next{};  // to be written; none: it is over
+    Pieces next{};  // to be sent; none: it is over
 
     /// Done: it is owed nothing more. Blocked: the peer takes no more now, or
-    /// others should have their turn. `size` is what was written in either
-    /// case. A client that is Closing and was sent all goes on to Draining, or
+    /// others should have their turn. `size` is what the socket took in
+    /// either case. A client that is Closing and was sent all goes on to Draining, or
     /// Gone if its input has ended.
     Transfer result{Transfer::State::Done};
 

@@ -7,7 +7,7 @@ const std::vector<Flusher::Flushed>& Flusher::write() {
         outgoing_.clear();
         for (Flushed& each : flushed_)
             if (each.flush.next.count > 0)
-                outgoing_.push_back({&each.client->stream(), &each.flush.next});
+                outgoing_.push_back({each.client->fd(), &each.flush.next});
         outflow_.write(outgoing_);
         auto written = outgoing_.begin();
         for (Flushed& each : flushed_)

@@ -51,12 +51,11 @@ private:
     void prepare(const Outgoing& outgoing, size_t i) {
         constexpr int kFlags = MSG_NOSIGNAL | MSG_DONTWAIT;
         io_uring_sqe* entry = io_uring_get_sqe(&ring_);
-        const int fd = outgoing.stream->fd();
         const std::string_view first = outgoing.pieces->piece[0];
         if (outgoing.pieces->count == 1)
-            io_uring_prep_send(entry, fd, first.data(), first.size(), kFlags);
+            io_uring_prep_send(entry, outgoing.fd, first.data(), first.size(), kFlags);
         else
-            io_uring_prep_sendmsg(entry, fd,
+            io_uring_prep_sendmsg(entry, outgoing.fd,
                                   messages_[i].gather(*outgoing.pieces), kFlags);
         io_uring_sqe_set_data64(entry, i);
     }
@@ -111,10 +110,7 @@ Outflow::~Outflow() = default;
 
 void Outflow::write(std::vector<Outgoing>& all) {
     for (Outgoing& outgoing : all) {
-        if (outgoing.stream->is_plain())
-            batch_.push_back(&outgoing);
-        else
-            outgoing.result = outgoing.stream->write(*outgoing.pieces);
+        batch_.push_back(&outgoing);
         if (batch_.size() == kBatch) write_batch();
     }
     write_batch();
@@ -124,7 +120,7 @@ void Outflow::write_batch() {
     if (ring_ && batch_.size() >= kWorthwhile && !ring_->write(batch_))
         ring_.reset();
     for (Outgoing* left : batch_)
-        if (left) left->result = left->stream->write(*left->pieces);
+        if (left) left->result = send_pieces(left->fd, *left->pieces);
     batch_.clear();
 }
 

@@ -11,14 +11,14 @@
 
 namespace wschat {
 
-/// Bytes for one peer, and what became of them.
+/// Bytes for one socket, and what became of them.
 struct Outgoing {
-    Stream* stream = nullptr;
+    int fd = -1;
     const Pieces* pieces = nullptr;  // not empty
     Transfer result{};
 };
 
-/// Everything is over when write() returns: no stream and no byte that it was
+/// Everything is over when write() returns: no socket and no byte that it was
 /// given is touched later.
 class Outflow {
 public:
@@ -34,8 +34,8 @@ public:
     /// In which way it writes, and why: words for the log.
     const std::string& way() const { return way_; }
 
-    /// Writes all as Stream::write() does and sets the result of each.
-    /// REQUIRES: no stream is among them twice.
+    /// Writes all as send_pieces() does and sets the result of each.
+    /// REQUIRES: no socket is among them twice.
     void write(std::vector<Outgoing>& all);
 
 private:

@@ -18,6 +18,7 @@ constexpr size_t kMaxOwn = 64 << 10;   // bytes of its own owed to a client
 constexpr int kMaxAccepts = 128;       // connections that a turn accepts
 constexpr Seconds kMinCheck{0.01};     // between two looks at all deadlines
 constexpr Seconds kAcceptRetry{1};
+constexpr int kSpareMemory = 4 << 20;  // bytes that are free and stay ours
 constexpr std::chrono::seconds kCountInterval(1);
 
 constexpr char kNoRoom[] = "there is no place for another room";
@@ -29,6 +30,13 @@ std::optional<TlsContext> load_tls(const Settings& settings) {
 
 Keys load_keys(const Settings& settings) {
     return settings.publish_key.empty() ? Keys() : Keys(settings.publish_key);
+}
+
+/// What a turn takes and frees, records for a crowd on TLS above all, the next
+/// one takes again: to give it back each time costs more than to fill it.
+void keep_spare_memory() {
+    mallopt(M_TRIM_THRESHOLD, kSpareMemory);
+    mallopt(M_MMAP_THRESHOLD, kSpareMemory);
 }
 
 std::string text_of(Seconds seconds) {
@@ -74,6 +82,7 @@ Server::Server(const Settings& settings, Log& log)
     gate_.keys = load_keys(settings);
     gate_.max_upload = settings.rules.max_message;
     raise_descriptor_limit();
+    keep_spare_memory();
     prepare_handshakes();
     log_.info("listening on " + places + url_to_open(port));
     log_.debug("sends by " + flusher_.way());
@@ -435,9 +444,8 @@ void Server::wrote(Client& client, const Client::Flush& flush) {
 }
 
 bool Server::can_flush(size_t i) const {
-    const short what = happened(i);
     return clients_[i].state() != Client::State::Gone &&
-           clients_[i].can_flush(what & ~POLLOUT, what & POLLOUT);
+           clients_[i].can_flush(happened(i) & POLLOUT);
 }
 
 /// What follows from where its writing has come to.

@@ -2,14 +2,16 @@
 
 #include <cerrno>
 #include <cstring>
-
-#include <openssl/err.h>
+#include <utility>
 
 namespace wschat {
 
 namespace {
 
 constexpr char kTlsHandshake = 0x16;
+
+// Records for so many bytes wait for a socket that takes no more.
+constexpr size_t kMaxSealed = 16 << 10;
 
 }  // namespace
 
@@ -30,8 +32,20 @@ const msghdr* Message::gather(const Pieces& pieces) {
     return &header_;
 }
 
+Transfer send_pieces(int fd, const Pieces& pieces) {
+    ssize_t n;
+    if (pieces.count == 1) {
+        const std::string_view only = pieces.piece[0];
+        n = send(fd, only.data(), only.size(), MSG_NOSIGNAL);
+    } else {
+        Message message;
+        n = sendmsg(fd, message.gather(pieces), MSG_NOSIGNAL);
+    }
+    return transfer(n, errno);
+}
+
 bool Stream::is_ready() const {
-    if (session_) return !SSL_in_init(session_.get());
+    if (session_) return !session_->in_handshake();
     return !offered_ || mode_ == Mode::Plain;
 }
 
@@ -53,84 +67,60 @@ Transfer Stream::find_mode() {
     mode_ = first == kTlsHandshake ? Mode::Tls : Mode::Plain;
     if (mode_ == Mode::Plain) return found;
     session_ = offered_->accept(fd());
-    if (!session_) return {Transfer::State::Failed, 0, tls_error()};
     return found;
 }
 
+/// The session may have something to say for itself: its part of the handshake,
+/// an alert. What waits behind records of somebody else's goes with them.
 Transfer Stream::read_tls(char* data, size_t size) {
-    ERR_clear_error();
-    size_t n = 0;
-    const int result = SSL_read_ex(session_.get(), data, size, &n);
-    read_waits_to_write_ = false;
-    if (result == 1) return {Transfer::State::Done, n};
-    Transfer failed = failed_tls(result);
-    read_waits_to_write_ = SSL_want_write(session_.get());
-    return failed;
+    if (sealed_ == 0 && !send_sealed()) return {Transfer::State::Blocked};
+    const Transfer result = session_->read(data, size);
+    if (sealed_ == 0) send_sealed();
+    return result;
 }
 
-Transfer Stream::failed_tls(int result) {
-    const int error = errno;
-    switch (SSL_get_error(session_.get(), result)) {
-        case SSL_ERROR_WANT_READ:
-        case SSL_ERROR_WANT_WRITE: return {Transfer::State::Blocked};
-        case SSL_ERROR_ZERO_RETURN: return {Transfer::State::Eof};
-        case SSL_ERROR_SYSCALL:
-            return {Transfer::State::Failed, 0, std::strerror(error)};
-        default: break;
-    }
-    const unsigned long code = ERR_peek_error();
-    // Whoever leaves without a close_notify has left all the same: messages
-    // have lengths of their own, so nothing can be cut off unnoticed.
-    if (ERR_GET_REASON(code) == SSL_R_UNEXPECTED_EOF_WHILE_READING) {
-        ERR_clear_error();
-        return {Transfer::State::Eof};
-    }
-    return {Transfer::State::Failed, 0, "TLS: " + tls_error()};
+/// False if the socket takes no more now.
+bool Stream::send_sealed() {
+    std::string& sealed = session_->sealed;
+    if (sealed.empty()) return true;
+    const Transfer result = send_pieces(fd(), Pieces(sealed));
+    if (result.state == Transfer::State::Blocked) return false;
+    // A failure is found by whoever reads next.
+    sealed.erase(0, result.state == Transfer::State::Done ? result.size
+                                                          : sealed.size());
+    if (!sealed.empty()) return false;
+    release(sealed);
+    return true;
 }
 
-Transfer Stream::write(const Pieces& pieces) {
-    if (session_) return write_tls(pieces);
-    ssize_t n;
-    if (pieces.count == 1) {
-        const std::string_view only = pieces.piece[0];
-        n = send(fd(), only.data(), only.size(), MSG_NOSIGNAL);
-    } else {
-        Message message;
-        n = sendmsg(fd(), message.gather(pieces), MSG_NOSIGNAL);
-    }
-    return transfer(n, errno);
+bool Stream::read_waits_to_write() const {
+    return session_ && sealed_ == 0 && !session_->sealed.empty();
 }
 
-Transfer Stream::write_tls(const Pieces& pieces) {
-    size_t written = 0;
-    write_waits_to_read_ = false;
-    for (size_t i = 0; i < pieces.count; ++i) {
-        std::string_view rest = pieces.piece[i];
-        while (!rest.empty()) {
-            ERR_clear_error();
-            size_t n = 0;
-            const int result = SSL_write_ex(session_.get(), rest.data(),
-                                            rest.size(), &n);
-            if (result != 1) {
-                Transfer failed = failed_tls(result);
-                write_waits_to_read_ = SSL_want_read(session_.get());
-                if (written > 0 && failed.state == Transfer::State::Blocked)
-                    return {Transfer::State::Done, written};
-                return failed;
-            }
-            rest.remove_prefix(n);
-            written += n;
-        }
+Pieces Stream::outgoing(const Pieces& pieces) {
+    if (!session_) return pieces;
+    const bool has_some = sealed_ > 0;
+    for (size_t i = 0; !has_some && i < pieces.count; ++i) {
+        const std::string_view part =
+            pieces.piece[i].substr(0, kMaxSealed - sealed_);
+        if (!session_->seal(part)) return {};
+        sealed_ += static_cast<uint32_t>(part.size());
     }
-    return {Transfer::State::Done, written};
+    return Pieces(session_->sealed);
+}
+
+size_t Stream::sent(size_t n) {
+    if (!session_) return n;
+    session_->sealed.erase(0, n);
+    if (!session_->sealed.empty()) return 0;
+    release(session_->sealed);
+    return std::exchange(sealed_, 0);
 }
 
 bool Stream::shut_down_writing() {
-    if (session_ && is_ready()) {
-        ERR_clear_error();
-        const int result = SSL_shutdown(session_.get());
-        if (result < 0 && SSL_want_write(session_.get())) return false;
-        ERR_clear_error();
+    if (session_) {
+        session_->seal_end();
+        if (!send_sealed()) return false;
     }
     shutdown(fd(), SHUT_WR);
     return true;

@@ -7,6 +7,8 @@
 
 #include <array>
 #include <cstddef>
+#include <cstdint>
+#include <memory>
 #include <string>
 
 #include "bytes.h"
@@ -14,19 +16,6 @@
 #include "tls.h"
 
 namespace wschat {
-
-/// What became of a read or a write.
-struct Transfer {
-    enum class State {
-        Done,     // `size` bytes, at least one
-        Blocked,  // nothing now; poll() will tell
-        Eof,      // read only: the peer sends no more
-        Failed    // the connection is gone; see error
-    };
-    State state = State::Failed;
-    size_t size = 0;
-    std::string error{};
-};
 
 /// What a system call that moves bytes came to: it returned n, or a negative
 /// value and this error number.
@@ -43,6 +32,9 @@ private:
     std::array<iovec, Pieces::kMax> parts_{};
 };
 
+/// Sends what the socket takes now.
+Transfer send_pieces(int fd, const Pieces& pieces);
+
 /// One connection. No call blocks, and no peer can raise SIGPIPE.
 class Stream {
 public:
@@ -58,16 +50,18 @@ public:
 
     int fd() const { return socket_.get(); }
 
-    /// Whether its bytes go to the socket as they are.
-    bool is_plain() const { return !session_; }
-
     /// REQUIRES: size >= kMinRead.
     Transfer read(char* data, size_t size);
 
-    /// May take fewer bytes than it is given. After Blocked, or fewer bytes,
-    /// the next call must begin with the same bytes as were left, and have no
-    /// fewer of them. REQUIRES: pieces are not empty.
-    Transfer write(const Pieces& pieces);
+    /// What is to be sent to the socket for these bytes, or for the first of
+    /// them: the same bytes, or records that hold them, until sent() has been
+    /// told that all of it went. None if that fails. REQUIRES: pieces are not
+    /// empty, and begin with those that are not yet sent.
+    Pieces outgoing(const Pieces& pieces);
+
+    /// The socket has taken n of the outgoing bytes. Returns how many bytes of
+    /// the pieces have gone by that, in whole records.
+    size_t sent(size_t n);
 
     /// Tells the peer that no more bytes will come, by a close_notify too.
     /// False if that must be tried again when there is room to write.
@@ -80,25 +74,20 @@ public:
     bool is_ready() const;
 
     /// Whether read() waits until the socket can be written to.
-    bool read_waits_to_write() const { return read_waits_to_write_; }
-
-    /// Whether write() waits until the socket can be read from.
-    bool write_waits_to_read() const { return write_waits_to_read_; }
+    bool read_waits_to_write() const;
 
 private:
     enum class Mode : uint8_t { Unknown, Plain, Tls };
 
     Transfer find_mode();
     Transfer read_tls(char* data, size_t size);
-    Transfer write_tls(const Pieces& pieces);
-    Transfer failed_tls(int result);
+    bool send_sealed();
 
     Fd socket_;
     const TlsContext* offered_;  // null: plain
-    TlsSession session_;
+    std::unique_ptr<TlsSession> session_;
+    uint32_t sealed_ = 0;  // bytes of the pieces that are in its records
     Mode mode_ = Mode::Unknown;
-    bool read_waits_to_write_ = false;
-    bool write_waits_to_read_ = false;
 };
 
 }  // namespace wschat

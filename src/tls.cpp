@@ -3,6 +3,7 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
+#include <new>
 #include <stdexcept>
 
 #include <openssl/err.h>
@@ -11,6 +12,8 @@
 namespace wschat {
 
 namespace {
+
+constexpr size_t kRecord = 16 << 10;  // bytes, at most, that a record holds
 
 /// The one protocol that is spoken here (RFC 7301), as ALPN has it on the wire.
 constexpr unsigned char kAlpn[] = "\x08http/1.1";
@@ -52,6 +55,35 @@ void use_key(SSL_CTX* context, const std::string& path) {
         fail(path, "not the key of the certificate");
 }
 
+/// What OpenSSL has to say about the last failure, in a few words.
+std::string tls_error() {
+    const unsigned long code = ERR_get_error();
+    ERR_clear_error();
+    const char* reason = code ? ERR_reason_error_string(code) : nullptr;
+    return reason ? reason : "unknown TLS error";
+}
+
+// A BIO that takes all that is written to it into a string.
+
+int collect(BIO* bio, const char* bytes, int size) {
+    static_cast<std::string*>(BIO_get_data(bio))
+        ->append(bytes, static_cast<size_t>(size));
+    return size;
+}
+
+long control(BIO*, int command, long, void*) {
+    return command == BIO_CTRL_FLUSH;
+}
+
+BIO_METHOD* make_collector() {
+    BIO_METHOD* method =
+        BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "collector");
+    if (!method) throw std::bad_alloc();
+    BIO_meth_set_write(method, collect);
+    BIO_meth_set_ctrl(method, control);
+    return method;
+}
+
 /// A client that offers other protocols alone gets none: then it is HTTP.
 int choose_protocol(SSL*, const unsigned char** out, unsigned char* size,
                     const unsigned char* offered, unsigned int offered_size,
@@ -68,7 +100,10 @@ int choose_protocol(SSL*, const unsigned char** out, unsigned char* size,
 }  // namespace
 
 TlsContext::TlsContext(const std::string& certificate, const std::string& key)
-    : certificate_(certificate), key_(key), context_(load()) {}
+    : certificate_(certificate),
+      key_(key),
+      collector_(make_collector()),
+      context_(load()) {}
 
 void TlsContext::reload() { context_ = load(); }
 
@@ -80,8 +115,7 @@ TlsContext::Context TlsContext::load() const {
     SSL_CTX_set_options(raw, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION);
     SSL_CTX_set_session_cache_mode(raw, SSL_SESS_CACHE_OFF);
     SSL_CTX_set_mode(raw, SSL_MODE_RELEASE_BUFFERS |
-                              SSL_MODE_ENABLE_PARTIAL_WRITE |
-                              SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+                              SSL_MODE_ENABLE_PARTIAL_WRITE);
     SSL_CTX_set_alpn_select_cb(raw, choose_protocol, nullptr);
     // It only says that something was wrong with a file, not what.
     open_file(certificate_);
@@ -96,18 +130,67 @@ TlsContext::Context TlsContext::load() const {
     return context;
 }
 
-TlsSession TlsContext::accept(int fd) const {
-    TlsSession session(SSL_new(context_.get()));
-    if (!session || SSL_set_fd(session.get(), fd) != 1) return nullptr;
-    SSL_set_accept_state(session.get());
+std::unique_ptr<TlsSession> TlsContext::accept(int fd) const {
+    TlsSession::Session ssl(SSL_new(context_.get()));
+    BIO* socket = BIO_new_socket(fd, BIO_NOCLOSE);
+    BIO* collector = BIO_new(collector_.get());
+    if (!ssl || !socket || !collector) throw std::bad_alloc();
+    SSL_set_bio(ssl.get(), socket, collector);
+    SSL_set_accept_state(ssl.get());
+    auto session = std::make_unique<TlsSession>(std::move(ssl));
+    BIO_set_data(collector, &session->sealed);
+    BIO_set_init(collector, 1);
     return session;
 }
 
-std::string tls_error() {
-    const unsigned long code = ERR_peek_error();
+Transfer TlsSession::read(char* data, size_t size) {
+    Transfer all = read_record(data, size);
+    // What a peer has written in small pieces is served in one turn.
+    while (all.state == Transfer::State::Done && size - all.size >= kRecord) {
+        const Transfer more = read_record(data + all.size, size - all.size);
+        // An end, or a failure, comes again.
+        if (more.state != Transfer::State::Done) break;
+        all.size += more.size;
+    }
+    return all;
+}
+
+Transfer TlsSession::read_record(char* data, size_t size) {
     ERR_clear_error();
-    const char* reason = code ? ERR_reason_error_string(code) : nullptr;
-    return reason ? reason : "unknown TLS error";
+    size_t n = 0;
+    const int result = SSL_read_ex(session_.get(), data, size, &n);
+    if (result == 1) return {Transfer::State::Done, n};
+    const int error = errno;
+    switch (SSL_get_error(session_.get(), result)) {
+        case SSL_ERROR_WANT_READ: return {Transfer::State::Blocked};
+        case SSL_ERROR_ZERO_RETURN: return {Transfer::State::Eof};
+        case SSL_ERROR_SYSCALL:
+            return {Transfer::State::Failed, 0, std::strerror(error)};
+        default: break;
+    }
+    // Whoever leaves without a close_notify has left all the same: messages
+    // have lengths of their own, so nothing can be cut off unnoticed.
+    if (ERR_GET_REASON(ERR_peek_error()) == SSL_R_UNEXPECTED_EOF_WHILE_READING)
+        return {Transfer::State::Eof};
+    return {Transfer::State::Failed, 0, "TLS: " + tls_error()};
+}
+
+bool TlsSession::seal(std::string_view bytes) {
+    while (!bytes.empty()) {
+        ERR_clear_error();
+        size_t n = 0;
+        if (SSL_write_ex(session_.get(), bytes.data(), bytes.size(), &n) != 1)
+            return false;
+        bytes.remove_prefix(n);
+    }
+    return true;
+}
+
+void TlsSession::seal_end() {
+    if (in_handshake() || SSL_get_shutdown(session_.get()) & SSL_SENT_SHUTDOWN)
+        return;
+    ERR_clear_error();
+    SSL_shutdown(session_.get());
 }
 
 }  // namespace wschat

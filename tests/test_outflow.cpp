@@ -1,5 +1,4 @@
 #include <cerrno>
-#include <deque>
 #include <string>
 #include <vector>
 
@@ -16,21 +15,21 @@ using namespace wschat;
 
 namespace {
 
-/// Streams, each with the other end of its connection.
-class Streams {
+/// Sockets, each with the other end of its connection.
+class Sockets {
 public:
-    explicit Streams(size_t count) {
+    explicit Sockets(size_t count) {
         for (size_t i = 0; i < count; ++i) add();
     }
 
     void add() {
         int pair[2];
         REQUIRE(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair) == 0);
-        streams_.emplace_back(Fd(pair[0]), nullptr);
+        sockets_.emplace_back(pair[0]);
         peers_.emplace_back(pair[1]);
     }
 
-    Stream* operator[](size_t i) { return &streams_[i]; }
+    int operator[](size_t i) const { return sockets_[i].get(); }
 
     /// All that has arrived at the other end.
     std::string heard(size_t i) {
@@ -47,12 +46,13 @@ public:
     /// Until the socket takes no more.
     void fill(size_t i) {
         const std::string much(1 << 16, 'x');
-        while (streams_[i].write(Pieces(much)).state == Transfer::State::Done) {
+        while (send_pieces((*this)[i], Pieces(much)).state ==
+               Transfer::State::Done) {
         }
     }
 
 private:
-    std::deque<Stream> streams_;
+    std::vector<Fd> sockets_;
     std::vector<Fd> peers_;
 };
 
@@ -76,7 +76,7 @@ TEST_CASE("everyone gets what is meant for them, however many they are") {
     for (size_t count : {size_t{1}, size_t{2}, size_t{7}, Outflow::kBatch,
                          Outflow::kBatch + 1, 2 * Outflow::kBatch + 5}) {
         CAPTURE(count);
-        Streams streams(count);
+        Sockets sockets(count);
         std::vector<std::string> texts;
         std::vector<Pieces> pieces;
         std::vector<Outgoing> all;
@@ -84,12 +84,12 @@ TEST_CASE("everyone gets what is meant for them, however many they are") {
             texts.push_back("for " + std::to_string(i));
         for (const std::string& text : texts) pieces.emplace_back(text);
         for (size_t i = 0; i < count; ++i)
-            all.push_back({streams[i], &pieces[i]});
+            all.push_back({sockets[i], &pieces[i]});
         outflow.write(all);
         for (size_t i = 0; i < count; ++i) {
             CHECK(all[i].result.state == Transfer::State::Done);
             CHECK(all[i].result.size == texts[i].size());
-            CHECK(streams.heard(i) == texts[i]);
+            CHECK(sockets.heard(i) == texts[i]);
         }
     }
 }
@@ -103,27 +103,27 @@ TEST_CASE("nothing to write is nothing to do") {
 
 TEST_CASE("bytes from several places arrive in their order") {
     IN_EITHER_WAY(outflow);
-    Streams streams(10);
+    Sockets sockets(10);
     const Pieces pieces = pieces_of({"one ", "two ", "three"});
     std::vector<Outgoing> all;
-    for (size_t i = 0; i < 10; ++i) all.push_back({streams[i], &pieces});
+    for (size_t i = 0; i < 10; ++i) all.push_back({sockets[i], &pieces});
     outflow.write(all);
     for (size_t i = 0; i < 10; ++i) {
         CHECK(all[i].result.size == pieces.size);
-        CHECK(streams.heard(i) == "one two three");
+        CHECK(sockets.heard(i) == "one two three");
     }
 }
 
 TEST_CASE("whoever takes only some, or nothing, holds nobody up") {
     IN_EITHER_WAY(outflow);
-    Streams streams(12);
-    streams.fill(3);
+    Sockets sockets(12);
+    sockets.fill(3);
     const std::string much(8 << 20, 'm');
     const Pieces large(much);
     const Pieces small(std::string_view("small"));
     std::vector<Outgoing> all;
     for (size_t i = 0; i < 12; ++i)
-        all.push_back({streams[i], i == 5 ? &large : &small});
+        all.push_back({sockets[i], i == 5 ? &large : &small});
     outflow.write(all);
     for (size_t i = 0; i < 12; ++i) {
         CAPTURE(i);
@@ -133,7 +133,7 @@ TEST_CASE("whoever takes only some, or nothing, holds nobody up") {
             CHECK(result.size == 0);
         } else {
             CHECK(result.state == Transfer::State::Done);
-            const std::string heard = streams.heard(i);
+            const std::string heard = sockets.heard(i);
             CHECK(result.size == heard.size());
             if (i == 5)
                 CHECK((heard.size() > 0 && heard.size() < much.size()));
@@ -145,14 +145,14 @@ TEST_CASE("whoever takes only some, or nothing, holds nobody up") {
 
 TEST_CASE("whoever is gone is told of, and no signal comes") {
     IN_EITHER_WAY(outflow);
-    Streams streams(9);
-    streams.hang_up(2);
-    streams.hang_up(8);
+    Sockets sockets(9);
+    sockets.hang_up(2);
+    sockets.hang_up(8);
     const Pieces one(std::string_view("anybody?"));
     const Pieces three = pieces_of({"any", "body", "?"});
     std::vector<Outgoing> all;
     for (size_t i = 0; i < 9; ++i)
-        all.push_back({streams[i], i == 8 ? &three : &one});
+        all.push_back({sockets[i], i == 8 ? &three : &one});
     outflow.write(all);
     for (size_t i = 0; i < 9; ++i) {
         CAPTURE(i);
@@ -160,7 +160,7 @@ TEST_CASE("whoever is gone is told of, and no signal comes") {
             CHECK(all[i].result.state == Transfer::State::Failed);
             CHECK(all[i].result.error == "Broken pipe");
         } else {
-            CHECK(streams.heard(i) == "anybody?");
+            CHECK(sockets.heard(i) == "anybody?");
         }
     }
 }
