@@ -1,0 +1,131 @@
+// All clients and their rooms: what they say is relayed, what they are owed is
+// written, and their time is kept. Where they come from is not known here.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <deque>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "client.h"
+#include "flusher.h"
+#include "log.h"
+#include "poller.h"
+#include "rooms.h"
+#include "settings.h"
+
+namespace wschat {
+
+/// Driven by the server: begin_turn() when poll has returned, then whatever
+/// has happened, then end_turn().
+class Crowd {
+public:
+    using Time = Client::Time;
+
+    /// A client has the poller's next entry from now on, and keeps what comes
+    /// after `poller.size()` in step. REQUIRES: all of them outlive it.
+    Crowd(const Settings& settings, Log& log, const GateRules& gate,
+          Poller& poller);
+
+    /// How messages are sent: words for the log.
+    const std::string& way() const { return flusher_.way(); }
+
+    void begin_turn(Time now) { now_ = now; }
+
+    /// A connection was accepted. `tls` is null where it is not spoken.
+    void add(Accepted peer, const TlsContext* tls);
+
+    /// Reads from those of whom poll has told.
+    void serve();
+
+    /// Asks everyone to go: clients are closed with 1001.
+    void dismiss();
+
+    /// Does what is due, writes, and destroys who is gone. Returns whether
+    /// anybody was.
+    bool end_turn();
+
+    /// Until when there is nothing to do but what poll tells.
+    Time next_event() const;
+
+    /// How many connections there are.
+    size_t size() const { return clients_.size(); }
+
+    /// For the log: as in " (2 clients)", those that are in rooms.
+    std::string count_members() const;
+
+private:
+    void read(size_t i);
+    void take(size_t i, Bytes input);
+    void shake_hands(size_t i, Bytes& input);
+    void find_room(Client& client, Admission& admission);
+    void answered(Client& client, const Answer& answer);
+    void receive(Client& client, Bytes& input);
+    Answer publish(const Upload& upload);
+    void welcome(size_t i, const Admission& admission);
+    void mention_ignored(const Visitor& visitor);
+    void handle(Client& client, const Event& event);
+    void refuse_input(Client& client, const Event& event);
+    void relay(Client& client, std::string_view text);
+    void limit_object_time(Client& client);
+    void end_of_input(size_t i);
+
+    void flush();
+    void flush(const uint32_t* batch, size_t count);
+    void touch(size_t i);
+    void wrote(Client& client, const Client::Flush& flush);
+    bool can_flush(size_t i) const;
+    void settle(size_t i);
+    void limit_backlog(Client& client);
+    void limit_own(size_t i);
+
+    Time after(Seconds seconds) const;
+    void set_timer(Time& timer, Seconds seconds);
+    void keep_time();
+    void ping();
+    void check_deadlines();
+    void expire(Client& client);
+
+    void closing(Client& client);
+    void lose(Client& client, const std::string& why);
+    void left(Client& client, const std::string& why);
+    void leave_room(Client& client);
+    void announce(const Client& client, const char* what);
+    void announce_counts();
+    std::string where(const Client& client) const;
+    bool sweep();
+    void destroy(uint32_t i);
+
+    short happened(size_t i) const { return poller_.happened(first_ + i); }
+    void await(size_t i);
+
+    const Settings& settings_;
+    Log& log_;
+    const GateRules& gate_;
+    Poller& poller_;
+    const size_t first_;  // entry of the poller that is the first client's
+    std::vector<char> buffer_;
+
+    std::deque<Client> clients_;     // none moves when another comes
+    std::vector<uint32_t> touched_;  // clients to be flushed in this turn
+    std::vector<uint32_t> gone_;     // those that are to be destroyed
+    size_t members_ = 0;             // clients that are Open
+    size_t peak_ = 0;  // connections, since memory was last given back
+
+    Flusher flusher_;
+    Rooms rooms_;
+
+    Time now_{};  // when the turn began
+    Time next_check_ = Time::max();
+    Time next_ping_ = Time::max();
+    Time last_ping_ = Time::min();
+    Time ping_before_last_ = Time::min();  // two may go unanswered
+    Time next_count_ = Time::max();
+    Time last_count_{};
+    bool dismissed_ = false;
+    bool mentioned_ignored_ = false;  // the log names --trust-proxy
+};
+
+}  // namespace wschat
