@@ -1,3 +1,4 @@
+#include <deque>
 #include <map>
 #include <random>
 #include <set>
@@ -6,12 +7,16 @@
 
 #include <doctest/doctest.h>
 
+#include "chat.h"
+#include "client.h"
+#include "client_frames.h"
 #include "heap.h"
+#include "request_head.h"
 #include "rooms.h"
 
 using namespace wschat;
 using namespace std::chrono_literals;
-using wschat::test::heap_in_use;
+using namespace wschat::test;
 
 namespace {
 
@@ -54,7 +59,7 @@ public:
         rooms.release(room);
     }
 
-    void publish(Room& room, const std::string& text = "{}") {
+    void publish(Room& room, std::string_view text = "{}") {
         rooms.publish(room, text, now);
     }
 
@@ -91,6 +96,102 @@ private:
 };
 
 using Names = std::vector<std::string>;
+
+/// A room full of clients, in which each message goes all the way that it goes
+/// in the daemon but for the sockets, which take all that they are given.
+class Relay {
+public:
+    explicit Relay(uint32_t members, const std::string& extension = "X: y") {
+        house.rules.keep.messages = 100;
+        for (uint32_t i = 0; i < members; ++i) enter(i, extension);
+        flush();
+    }
+    ~Relay() {
+        for (Client& client : clients_) client.drop();
+    }
+    Relay(const Relay&) = delete;
+    Relay& operator=(const Relay&) = delete;
+
+    /// Text frames that arrive together.
+    void receive(const std::string& frames) {
+        input_ = frames;
+        Bytes input{input_.data(), input_.size()};
+        for (;;) {
+            const Event event = clients_.front().next(input);
+            if (event.kind == Event::Kind::NeedMore) return;
+            const Ruling ruling = rule_on(event.payload, {});
+            REQUIRE((ruling.verdict == Ruling::Verdict::Relay));
+            house.publish(*room_, event.payload);
+        }
+    }
+
+    void flush() {
+        for (Room* room : house.rooms.take_news()) {
+            for (uint32_t member : room->members()) flush(clients_[member]);
+            room->mark();
+        }
+    }
+
+    House house;
+    uint64_t delivered = 0;  // bytes
+
+private:
+    void enter(uint32_t member, const std::string& extension) {
+        clients_.emplace_back(
+            Accepted{Accepted::State::Peer, Fd(), {"192.0.2.7"}}, reading_,
+            nullptr);
+        Client& client = clients_.back();
+        std::string head = Head().without("Origin").with(extension).text();
+        Bytes input{head.data(), head.size()};
+        const auto admission = client.shake_hands(input, gate_);
+        REQUIRE(admission);
+        client.answer(*admission);
+        REQUIRE((client.state() == Client::State::Open));
+        room_ = &house.enter("/", member);
+        client.join(*room_, 1);
+        flush(client);
+    }
+
+    void flush(Client& client) {
+        Client::Flush flush = client.begin_flush();
+        while (flush.next.count > 0) {
+            delivered += flush.next.size;
+            client.go_on(flush, {Transfer::State::Done, flush.next.size});
+        }
+    }
+
+    std::string input_;
+    ReaderRules reading_;
+    GateRules gate_;
+    std::deque<Client> clients_;
+    Room* room_ = nullptr;
+};
+
+struct Cost {
+    size_t allocations;
+    uint64_t delivered;
+};
+
+/// What so many turns cost in each of which so many messages come.
+Cost cost_of(Relay& relay, int turns, int messages) {
+    const std::string text =
+        R"({"type":"message","name":"somebody","message":")" +
+        std::string(100, 'x') + R"("})";
+    std::string frames;
+    for (int i = 0; i < messages; ++i) frames += text_frame(text);
+    const auto work = [&](int times) {
+        for (int i = 0; i < times; ++i) {
+            relay.receive(frames);
+            relay.flush();
+        }
+    };
+    // Until all buffers are as large as they will be.
+    work(2000);
+    const size_t before = allocations();
+    const uint64_t delivered = relay.delivered;
+    work(turns);
+    return {allocations() - before, relay.delivered - delivered};
+}
 
 }  // namespace
 
@@ -498,4 +599,28 @@ TEST_CASE("a room is recounted if it has another number of members") {
     CHECK(house.recounted() == Names{});
     house.enter("/a");
     CHECK(house.recounted() == Names{"/a"});
+}
+
+// What a message costs
+
+TEST_CASE("a message costs no memory for each who receives it") {
+    constexpr int kTurns = 5000;
+    for (std::string extension :
+         {"X: y", "Sec-WebSocket-Extensions: permessage-deflate"}) {
+        for (int messages : {1, 10}) {
+            CAPTURE(extension);
+            CAPTURE(messages);
+            Relay one(1, extension);
+            Relay hundred(100, extension);
+            const Cost alone = cost_of(one, kTurns, messages);
+            const Cost crowd = cost_of(hundred, kTurns, messages);
+            CHECK(crowd.delivered == 100 * alone.delivered);
+            CHECK(crowd.delivered > 0);
+            CHECK(crowd.allocations == alone.allocations);
+            // The list of rooms with news in each turn, and now and then a
+            // chunk of the run.
+            const auto all = static_cast<size_t>(kTurns * messages);
+            CHECK(crowd.allocations <= kTurns + all / 100);
+        }
+    }
 }
