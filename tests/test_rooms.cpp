@@ -519,6 +519,19 @@ TEST_CASE("news is what was published to rooms with members, told once") {
     CHECK(house.news() == Names{"/a"});
 }
 
+// A client that was lost while the others were written to made all that had
+// come in the same turn their backlog.
+TEST_CASE("what is published while news is written makes no news old") {
+    House house;
+    Room& room = house.enter("/a");
+    house.publish(room);
+    house.rooms.take_news();
+    house.publish(room, "\"somebody is lost\"");
+    CHECK(room.run(false).marked() == 0);
+    CHECK(room.run(true).marked() == 0);
+    CHECK(house.news() == Names{"/a"});
+}
+
 TEST_CASE("a room that is left by all has no news") {
     House house;
     Room& a = house.enter("/a");
