@@ -628,7 +628,7 @@ TEST_CASE("kept messages come in order over as many chunks as they take") {
         expected.push_back(server_frame(0x81, text));
     }
     REQUIRE(lobby.capacity() > 8 * Broadcast::kMaxChunk);
-    for (uint64_t first : {1, 2, 65, 66, 300, 599, 600}) {
+    for (uint64_t first : {1u, 2u, 65u, 66u, 300u, 599u, 600u}) {
         CAPTURE(first);
         Connection late;
         late.shake_hands(kRequest);

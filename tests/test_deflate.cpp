@@ -59,8 +59,8 @@ std::string chat(size_t size) {
 
 TEST_CASE("what is deflated can be inflated by others") {
     Deflater deflater;
-    for (size_t size : {0, 1, 127, 128, 1000, 16 << 10, (16 << 10) + 1, 65536,
-                        1 << 20, 3'000'000}) {
+    for (size_t size : {0u, 1u, 127u, 128u, 1000u, 16u << 10, (16u << 10) + 1u,
+                        65536u, 1u << 20, 3'000'000u}) {
         CAPTURE(size);
         const std::string text = chat(size);
         const std::string out(deflater.deflate(text));
@@ -162,7 +162,7 @@ TEST_CASE("a message may be made of several streams") {
 }
 
 TEST_CASE("a message as long as the limit is inflated, one byte more refused") {
-    for (size_t limit : {1, 100, 16 << 10, 50'000}) {
+    for (size_t limit : {1u, 100u, 16u << 10, 50'000u}) {
         CAPTURE(limit);
         const std::string exact = chat(limit);
         CHECK((inflate_all(deflated(exact), limit) ==

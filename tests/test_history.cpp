@@ -116,7 +116,7 @@ TEST_CASE("who begins with the next message gets none that was before") {
 }
 
 TEST_CASE("no more messages are kept than may be, the oldest go") {
-    for (size_t most : {1, 2, 3, 4}) {
+    for (size_t most : {1u, 2u, 3u, 4u}) {
         CAPTURE(most);
         Store store(keep(most));
         store.publish_all({"a", "b", "c", "d", "e"});
