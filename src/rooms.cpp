@@ -101,9 +101,7 @@ void Rooms::ping(Time now) {
 }
 
 void Rooms::note_news(Room& room) {
-    if (std::exchange(room.has_news_, true)) return;
-    room.mark();
-    news_.push_back(&room);
+    if (!std::exchange(room.has_news_, true)) news_.push_back(&room);
 }
 
 void Rooms::forget_news(Room& room) {

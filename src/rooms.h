@@ -43,7 +43,7 @@ public:
     void ping(Time now);
 
     /// The rooms with members to whom something was published since this was
-    /// last called; what was before that is marked in their runs.
+    /// last called. Whoever has written it to them marks it as old.
     std::vector<Room*> take_news();
     bool has_news() const { return !news_.empty(); }
 

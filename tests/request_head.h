@@ -97,6 +97,8 @@ inline void check_refusal(const Answer& answer) {
     CHECK_FALSE(answer.why.empty());
     CHECK(std::all_of(answer.why.begin(), answer.why.end(),
                       [](char c) { return c >= ' ' && c <= '~'; }));
+    if (answer.status == 401)
+        CHECK(has_line(answer, "WWW-Authenticate: Bearer"));
     if (answer.status == 405) CHECK(has_line(answer, "Allow: GET, HEAD, POST"));
     if (answer.status == 426) {
         CHECK(has_line(answer, "Upgrade: websocket"));

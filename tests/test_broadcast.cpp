@@ -54,6 +54,10 @@ class Member {
 public:
     explicit Member(Broadcast& run) : run_(&run), position_(run.join()) {}
 
+    /// Where another one is, or further on.
+    Member(const Member& other, uint64_t offset)
+        : run_(other.run_), position_(run_->join(other.position_, offset)) {}
+
     /// Takes at most so many of the bytes that are pending, towards a target.
     size_t take(size_t most, uint64_t target) {
         const Pieces pieces = run_->pending(position_, target);
@@ -437,4 +441,90 @@ TEST_CASE("nobody is allocated for") {
     for (int i = 0; i < 1000; ++i) run.join();
     const size_t after = heap_in_use();
     CHECK(after == before);
+}
+
+// Joining further back, and what is old
+
+TEST_CASE("who joins further back gets all from there, where others are") {
+    Broadcast run;
+    Member keeper(run);
+    std::string expected;
+    std::vector<uint64_t> frames{0};
+    for (size_t i = 0; i < 400; ++i) {
+        const std::string text(i * 11 % 3000, static_cast<char>('a' + i % 26));
+        run.publish(text);
+        expected += frame_of(text);
+        frames.push_back(run.end());
+    }
+    CHECK(keeper.pending().count == Pieces::kMax);
+    for (uint64_t offset : frames) {
+        CAPTURE(offset);
+        const size_t capacity = run.capacity();
+        Member member(keeper, offset);
+        CHECK(run.positions() == 2);
+        CHECK(member.offset() == offset);
+        CHECK((member.take_all().got() == expected.substr(offset)));
+        member.leave();
+        CHECK(run.capacity() == capacity);
+    }
+    CHECK(keeper.offset() == 0);
+    CHECK((keeper.take_all().got() == expected));
+}
+
+TEST_CASE("who joins further back holds what is there, as anybody does") {
+    Broadcast run;
+    Member keeper(run);
+    for (int i = 0; i < 10; ++i) run.publish(text_of_frame(kMax));
+    Member middle(keeper, 5 * kMax);
+    Member last(keeper, 10 * kMax);
+    keeper.leave();
+    CHECK(run.capacity() == 5 * kMax);
+    middle.take(2 * kMax);
+    CHECK(run.capacity() == 3 * kMax);
+    middle.leave();
+    CHECK(run.capacity() == kMax);
+    CHECK(last.pending().count == 0);
+    last.leave();
+    CHECK(run.capacity() == 0);
+}
+
+TEST_CASE("joining further back moves nobody else") {
+    Broadcast run;
+    run.publish("before");
+    Member keeper(run);
+    run.publish("one");
+    const uint64_t second = run.end();
+    run.publish("two");
+    Member member(keeper, second);
+    CHECK(member.take_all().got() == "\x81\x03two");
+    CHECK(keeper.take_all().got() == "\x81\x03one\x81\x03two");
+    Member at_end(keeper, run.end());
+    CHECK(at_end.pending().count == 0);
+    run.publish("three");
+    CHECK(at_end.take_all().got() == "\x81\x05three");
+}
+
+TEST_CASE("what was appended before the mark is old") {
+    Broadcast run;
+    CHECK(run.marked() == 0);
+    run.publish("Hello");
+    CHECK(run.marked() == 0);
+    run.mark();
+    CHECK(run.marked() == 7);
+    run.ping();
+    CHECK(run.marked() == 7);
+    run.mark();
+    run.mark();
+    CHECK(run.marked() == 9);
+}
+
+TEST_CASE("a deflated text is one frame with its bit set") {
+    Broadcast run;
+    Member member(run);
+    run.publish_deflated("abc");
+    run.publish("d");
+    CHECK(member.take_all().got() ==
+          "\xC1\x03"
+          "abc\x81\x01"
+          "d");
 }

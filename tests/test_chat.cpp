@@ -1,8 +1,8 @@
-#include "chat.h"
-
 #include <string>
 
 #include <doctest/doctest.h>
+
+#include "chat.h"
 
 using namespace wschat;
 
@@ -11,10 +11,14 @@ namespace {
 /// What the sender is told; "relayed" if it is not its message that stops.
 std::string reply_to(const Ruling& ruling) {
     switch (ruling.verdict) {
-        case Ruling::Verdict::Relay: return "relayed";
-        case Ruling::Verdict::Drop: return "";
-        case Ruling::Verdict::Refuse: return notice(ruling.why);
-        case Ruling::Verdict::Answer: return kPong;
+        case Ruling::Verdict::Relay:
+            return "relayed";
+        case Ruling::Verdict::Drop:
+            return "";
+        case Ruling::Verdict::Refuse:
+            return notice(ruling.why);
+        case Ruling::Verdict::Answer:
+            return kPong;
     }
     return "";
 }
@@ -46,15 +50,14 @@ TEST_CASE("JSON that PHP sees as truthy is relayed") {
 }
 
 TEST_CASE("what is falsy is dropped without a word") {
-    for (std::string text : {"null", "false", "0", "-0.0", "\"\"", "\"0\"",
-                             "[]", " 0e5 "})
+    for (std::string text :
+         {"null", "false", "0", "-0.0", "\"\"", "\"0\"", "[]", " 0e5 "})
         check_answered(text, "");
 }
 
 TEST_CASE("what is not JSON is answered with the byte where it goes wrong") {
-    check_answered("{\"a\":}",
-                   R"({"type":"error","message":"not relayed: )"
-                   R"(unexpected character at byte 5"})");
+    check_answered("{\"a\":}", R"({"type":"error","message":"not relayed: )"
+                               R"(unexpected character at byte 5"})");
     check_answered("", R"({"type":"error","message":"not relayed: )"
                        R"(unexpected end at byte 0"})");
     check_answered("\xFF", R"({"type":"error","message":"not relayed: )"
@@ -87,4 +90,57 @@ TEST_CASE("notices and system messages are JSON, whatever they say") {
           R"({"type":"error","message":"not relayed: a \"b\" \\"})");
     CHECK(system_message("203.0.113.7 connected") ==
           R"({"type":"system","message":"203.0.113.7 connected"})");
+}
+
+TEST_CASE("each ruling has its verdict, and a reason only if it refuses") {
+    using Verdict = Ruling::Verdict;
+    struct {
+        std::string text;
+        Speaker speaker;
+        Verdict verdict;
+    } const rows[] = {
+        {"{}", {}, Verdict::Relay},
+        {"0", {}, Verdict::Drop},
+        {"x", {}, Verdict::Refuse},
+        {R"({"type":"system"})", {}, Verdict::Refuse},
+        {R"({"type":"system"})", {true, false}, Verdict::Relay},
+        {R"({"type":"ping"})", {}, Verdict::Refuse},
+        {R"({"type":"ping"})", {true, false}, Verdict::Refuse},
+        {R"({"type":"ping"})", {false, true}, Verdict::Answer},
+        {R"({"type":"ping"})", {true, true}, Verdict::Answer},
+        // who claims two, claims the worse
+        {R"({"type":"system","type":"ping"})", {true, false}, Verdict::Refuse},
+        {R"([{"type":"ping"}])", {false, true}, Verdict::Relay},
+        {R"({"type":["ping"]})", {false, true}, Verdict::Relay},
+    };
+    for (const auto& row : rows) {
+        CAPTURE(row.text);
+        const Ruling ruling = rule_on(row.text, row.speaker);
+        CHECK((ruling.verdict == row.verdict));
+        CHECK(ruling.why.empty() == (row.verdict != Verdict::Refuse));
+    }
+}
+
+TEST_CASE("a hello says where a client is, and what it is about to get") {
+    CHECK(hello({"/x", "abc", 42, 41, 3, true}) ==
+          R"({"type":"hello","room":"/x","epoch":"abc","first":42,"last":41,)"
+          R"("clients":3,"recovered":true})");
+    CHECK(hello({"/", "0", 1, 0, 1, false}) ==
+          R"({"type":"hello","room":"/","epoch":"0","first":1,"last":0,)"
+          R"("clients":1,"recovered":false})");
+}
+
+TEST_CASE("a receipt says where messages went, to how many, up to which") {
+    CHECK(receipt("/", 57, 42) == R"({"room":"/","clients":57,"number":42})");
+    CHECK(receipt("/x", 0, ~uint64_t{0}) ==
+          R"({"room":"/x","clients":0,"number":18446744073709551615})");
+}
+
+TEST_CASE("the name of a room is quoted, whatever is in it") {
+    const std::string name = "/a\"b\\c<\xC3\xA9>";
+    CHECK(receipt(name, 1, 1) ==
+          "{\"room\":\"/a\\\"b\\\\c<\xC3\xA9>\",\"clients\":1,\"number\":1}");
+    CHECK(hello({name, "e", 1, 0, 1, false})
+              .find(",\"room\":\"/a\\\"b\\\\c<\xC3\xA9>\",") !=
+          std::string::npos);
 }

@@ -10,6 +10,7 @@
 
 #include "client.h"
 #include "client_frames.h"
+#include "deflated.h"
 #include "heap.h"
 #include "lobby.h"
 
@@ -21,8 +22,8 @@ using Kind = Event::Kind;
 
 namespace {
 
-const GateRules kRules{{"localhost", "ws://localhost:9600/websocket.php"},
-                       {"localhost"}, {}};
+const GateRules kRules{
+    {"localhost", "ws://localhost:9600/websocket.php"}, {"localhost"}, {}};
 
 const std::string kRequest =
     "GET /chat HTTP/1.1\r\n"
@@ -32,6 +33,10 @@ const std::string kRequest =
     "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
     "Sec-WebSocket-Version: 13\r\n"
     "\r\n";
+
+const std::string kDeflating =
+    kRequest.substr(0, kRequest.size() - 2) +
+    "Sec-WebSocket-Extensions: permessage-deflate\r\n\r\n";
 
 /// A frame as the server sends it.
 struct ServerFrame {
@@ -84,6 +89,33 @@ public:
         connection.join();
         connection.client.flush();
         connection.hear();
+        return connection;
+    }
+
+    /// One that is Open and in a room that keeps so many messages and has so
+    /// many, named by their numbers, from this one on.
+    static Connection open_at(uint64_t first, size_t keep, int messages,
+                              const std::string& request = kRequest) {
+        Connection connection;
+        connection.room = std::make_unique<Lobby>(keep);
+        for (int i = 1; i <= messages; ++i)
+            connection.room->publish(std::to_string(i));
+        connection.shake_hands(request);
+        connection.client.flush();
+        connection.hear();
+        connection.client.join(connection.room->room, first);
+        return connection;
+    }
+
+    /// One that is Receiving a body of this size.
+    static Connection receiving(uint64_t size, const std::string& bytes = "") {
+        Connection connection;
+        Admission admission;
+        admission.answer = {100, bytes};
+        admission.upload.size = size;
+        admission.upload.lines = true;
+        admission.upload.room = "/x";
+        connection.client.answer(admission);
         return connection;
     }
 
@@ -181,7 +213,8 @@ private:
 
     Connection(Ends ends, bool local, bool raw_json)
         : peer(std::move(ends.peer)),
-          client({Accepted::State::Peer, std::move(ends.server),
+          client({Accepted::State::Peer,
+                  std::move(ends.server),
                   {"192.0.2.7", local}},
                  *rules, nullptr) {
         rules->raw_json = raw_json;
@@ -192,6 +225,9 @@ private:
 class Sequence {
 public:
     explicit Sequence(char name) : name_(name) {}
+
+    /// So many at the front are not to be heard.
+    void skip(uint64_t n) { heard_ = static_cast<int>(n); }
 
     std::string next(size_t size) {
         std::string text = name_ + std::to_string(sent_++) + ":";
@@ -566,6 +602,281 @@ TEST_CASE("a client that closes keeps nothing of what it was sent") {
         // But for its last words.
         CHECK(after - before < 200);
     }
+}
+
+// A room's history
+
+TEST_CASE("a client gets the kept messages from where it begins") {
+    for (uint64_t first = 1; first <= 6; ++first) {
+        CAPTURE(first);
+        Connection connection = Connection::open_at(first, 10, 5);
+        connection.room->publish("6");
+        std::vector<std::string> expected;
+        for (uint64_t i = first; i <= 6; ++i)
+            expected.push_back(server_frame(0x81, std::to_string(i)));
+        CHECK(connection.hear_all() == joined(expected));
+        CHECK(connection.room->room.history().size() == 6);
+    }
+}
+
+TEST_CASE("kept messages come in order over as many chunks as they take") {
+    Lobby lobby(1000);
+    std::vector<std::string> expected;
+    for (int i = 0; i < 600; ++i) {
+        const std::string text = std::to_string(i) + std::string(1000, 'x');
+        lobby.publish(text);
+        expected.push_back(server_frame(0x81, text));
+    }
+    REQUIRE(lobby.capacity() > 8 * Broadcast::kMaxChunk);
+    for (uint64_t first : {1u, 2u, 65u, 66u, 300u, 599u, 600u}) {
+        CAPTURE(first);
+        Connection late;
+        late.shake_hands(kRequest);
+        late.narrow();
+        late.client.join(lobby.room, first);
+        const auto begin =
+            expected.begin() + static_cast<std::ptrdiff_t>(first - 1);
+        CHECK((late.hear_all() ==
+               late.answer->bytes + joined({begin, expected.end()})));
+        late.client.drop();
+        CHECK(lobby.room.run(false).positions() == 1);
+    }
+}
+
+TEST_CASE("what a client has still to get stays when the history forgets it") {
+    Connection connection = Connection::open_at(1, 3, 3);
+    for (int i = 4; i <= 9; ++i) connection.room->publish(std::to_string(i));
+    CHECK(connection.room->room.history().first() == 7);
+    std::string heard;
+    for (const ServerFrame& frame : frames_in(connection.hear_all()))
+        heard += frame.payload;
+    CHECK(heard == "123456789");
+}
+
+TEST_CASE("the answer to a handshake and a hello come before the history") {
+    Connection connection;
+    connection.room = std::make_unique<Lobby>(10);
+    connection.room->publish("kept");
+    connection.shake_hands(kRequest);
+    connection.client.tell("hello");
+    connection.client.join(connection.room->room, 1);
+    connection.room->publish("new");
+    CHECK(connection.hear_all() ==
+          connection.answer->bytes + server_frame(0x81, "hello") +
+              server_frame(0x81, "kept") + server_frame(0x81, "new"));
+}
+
+TEST_CASE("what was there when a client joined is no backlog") {
+    for (const std::string& request : {kRequest, kDeflating}) {
+        Connection connection;
+        connection.room = std::make_unique<Lobby>(1000);
+        for (int i = 0; i < 500; ++i)
+            connection.room->publish(std::string(1000, 'x'));
+        connection.room->mark();
+        connection.shake_hands(request);
+        connection.client.flush();
+        connection.hear();
+        connection.narrow();
+        connection.client.join(connection.room->room, 1);
+        CHECK(connection.client.backlog() == 0);
+        connection.client.flush();
+        CHECK(connection.client.blocked());
+        connection.room->mark();
+        CHECK(connection.client.backlog() == 0);
+        connection.room->publish("12345678");
+        CHECK(connection.client.backlog() == 0);
+        connection.room->mark();
+        CHECK(connection.client.backlog() == 10);
+        connection.hear_all();
+        CHECK(connection.client.backlog() == 0);
+    }
+}
+
+TEST_CASE("a client that deflates begins where everyone is, unless told else") {
+    const std::string text(1000, 'a');
+    Connection connection = Connection::open_at(3, 10, 2, kDeflating);
+    connection.room->publish(text);
+    const std::vector<ServerFrame> frames = frames_in(connection.hear_all());
+    REQUIRE(frames.size() == 1);
+    CHECK(frames[0].first == 0xC1);
+    CHECK(inflated(frames[0].payload) == text);
+}
+
+TEST_CASE("a client that deflates moves over when it was sent what was kept") {
+    const std::string text(1000, 'a');
+    Connection connection = Connection::open_at(2, 10, 2, kDeflating);
+    Broadcast& plain = connection.room->room.run(false);
+    Broadcast& deflated = connection.room->room.run(true);
+    CHECK(plain.positions() == 2);
+    CHECK(deflated.positions() == 0);
+    connection.room->publish(text);
+    CHECK((connection.hear_all() ==
+           server_frame(0x81, "2") + server_frame(0x81, text)));
+    CHECK(plain.positions() == 1);
+    CHECK(deflated.positions() == 1);
+    connection.room->publish(text);
+    connection.room->publish("short");
+    const std::vector<ServerFrame> frames = frames_in(connection.hear_all());
+    REQUIRE(frames.size() == 2);
+    CHECK(frames[0].first == 0xC1);
+    CHECK(inflated(frames[0].payload) == text);
+    CHECK(frames[1].first == 0x81);
+    CHECK(frames[1].payload == "short");
+    connection.client.drop();
+    CHECK(deflated.positions() == 0);
+    CHECK(plain.positions() == 1);
+}
+
+TEST_CASE("who closes before it has moved over gets what was before") {
+    Connection connection = Connection::open_at(1, 10, 3, kDeflating);
+    connection.client.close(server_frame(0x88, "\x03\xE9"));
+    connection.room->publish("after");
+    CHECK(connection.hear_all() ==
+          server_frame(0x81, "1") + server_frame(0x81, "2") +
+              server_frame(0x81, "3") + server_frame(0x88, "\x03\xE9"));
+    CHECK(connection.room->room.run(true).positions() == 0);
+    CHECK(connection.room->room.run(false).positions() == 1);
+}
+
+TEST_CASE("no message is lost or doubled by moving over to the deflated run") {
+    int moved = 0;
+    for (unsigned seed = 1; seed <= 30; ++seed) {
+        CAPTURE(seed);
+        std::mt19937 random(seed);
+        Connection connection;
+        connection.room = std::make_unique<Lobby>(random() % 60 + 1);
+        Lobby& lobby = *connection.room;
+        Sequence run('r');
+        Sequence own('o');
+        const auto publish = [&] {
+            const bool large = random() % 20 == 0;
+            lobby.publish(run.next(random() % (large ? 20'000 : 400)));
+        };
+        connection.shake_hands(kDeflating);
+        connection.client.flush();
+        connection.hear();
+        connection.narrow();
+        for (auto i = random() % 100; i > 0; --i) publish();
+        const History& history = lobby.room.history();
+        const uint64_t first =
+            history.first() + random() % (history.size() + 1);
+        run.skip(first - 1);
+        connection.client.join(lobby.room, first);
+
+        std::string heard;
+        for (int step = 0; step < 2000; ++step) {
+            const auto dice = random() % 20;
+            if (dice < 2)
+                publish();
+            else if (dice == 2)
+                connection.receive(ping_frame(own.next(random() % 100)));
+            else if (dice == 3)
+                lobby.ping();
+            else if (dice < 10)
+                connection.client.flush();
+            else
+                heard += connection.hear(random() % 3000);
+        }
+        run.mark();
+        own.mark();
+        connection.client.close(server_frame(0x88, "\x03\xE9"));
+        heard += connection.hear_all();
+
+        std::vector<ServerFrame> frames = frames_in(heard);
+        CHECK(frames.back().first == 0x88);
+        frames.pop_back();
+        bool is_deflated = false;
+        for (const ServerFrame& frame : frames) {
+            const std::string text =
+                frame.first == 0xC1 ? inflated(frame.payload) : frame.payload;
+            if (frame.first == 0xC1) is_deflated = true;
+            if (frame.first == 0x89) continue;
+            (run.is_mine(text) ? run : own).heard(text);
+        }
+        if (is_deflated) ++moved;
+        CHECK(run.complete());
+        CHECK(own.complete());
+        CHECK(lobby.room.run(true).positions() == 0);
+    }
+    CHECK(moved > 20);
+}
+
+// A request with a body
+
+TEST_CASE("a client receives a body in one piece or byte by byte") {
+    const std::string body = "{\"a\":1}\n[2]";
+    for (size_t size = 1; size <= body.size(); ++size) {
+        CAPTURE(size);
+        Connection connection = Connection::receiving(body.size());
+        CHECK((connection.client.state() == State::Receiving));
+        CHECK(connection.client.listens());
+        std::optional<Upload> upload;
+        for (size_t taken = 0; taken < body.size(); taken += size) {
+            CHECK_FALSE(upload);
+            std::string piece = body.substr(taken, size);
+            Bytes input{piece.data(), piece.size()};
+            upload = connection.client.receive(input);
+            CHECK(input.size == 0);
+        }
+        REQUIRE(upload);
+        CHECK(upload->body == body);
+        CHECK(upload->lines);
+        CHECK(upload->room == "/x");
+    }
+}
+
+TEST_CASE("what follows a body is left") {
+    Connection connection = Connection::receiving(2);
+    std::string bytes = "{}GET / HTTP/1.1\r\n";
+    Bytes input{bytes.data(), bytes.size()};
+    const auto upload = connection.client.receive(input);
+    REQUIRE(upload);
+    CHECK(upload->body == "{}");
+    CHECK(input.view() == "GET / HTTP/1.1\r\n");
+}
+
+TEST_CASE("a body of no bytes is whole at once") {
+    Connection connection = Connection::receiving(0);
+    Bytes nothing;
+    const auto upload = connection.client.receive(nothing);
+    REQUIRE(upload);
+    CHECK(upload->body == "");
+}
+
+TEST_CASE("a body is believed when it is there, not when it is announced") {
+    const size_t before = heap_in_use();
+    Connection connection = Connection::receiving(uint64_t{1} << 40);
+    std::string piece(1000, 'x');
+    Bytes input{piece.data(), piece.size()};
+    CHECK_FALSE(connection.client.receive(input));
+    CHECK(heap_in_use() - before < 20'000);
+    connection.client.close("");
+    CHECK(heap_in_use() - before < 18'000);
+}
+
+TEST_CASE("a client that waits for it is told to send its body") {
+    const std::string go_on = "HTTP/1.1 100 Continue\r\n\r\n";
+    Connection connection = Connection::receiving(2, go_on);
+    CHECK(connection.hear_all() == go_on);
+    CHECK_FALSE(connection.at_end);
+    CHECK((connection.client.state() == State::Receiving));
+    std::string body = "{}";
+    Bytes input{body.data(), body.size()};
+    REQUIRE(connection.client.receive(input));
+    connection.client.close("HTTP/1.1 200 OK\r\n\r\n");
+    CHECK(connection.hear_all() == "HTTP/1.1 200 OK\r\n\r\n");
+    CHECK(connection.at_end);
+    CHECK((connection.client.state() == State::Draining));
+}
+
+TEST_CASE("an input that ends in a body ends the client") {
+    Connection connection = Connection::receiving(2);
+    std::string half = "{";
+    Bytes input{half.data(), half.size()};
+    CHECK_FALSE(connection.client.receive(input));
+    CHECK(connection.client.backlog() == 0);
+    connection.client.end_of_input();
+    CHECK((connection.client.state() == State::Gone));
 }
 
 // Closing

@@ -59,8 +59,8 @@ std::string chat(size_t size) {
 
 TEST_CASE("what is deflated can be inflated by others") {
     Deflater deflater;
-    for (size_t size : {0, 1, 127, 128, 1000, 16 << 10, (16 << 10) + 1, 65536,
-                        1 << 20, 3'000'000}) {
+    for (size_t size : {0u, 1u, 127u, 128u, 1000u, 16u << 10, (16u << 10) + 1u,
+                        65536u, 1u << 20, 3'000'000u}) {
         CAPTURE(size);
         const std::string text = chat(size);
         const std::string out(deflater.deflate(text));
@@ -98,6 +98,23 @@ TEST_CASE("a deflater gives its memory back when it is told to") {
     CHECK((inflated(deflater.deflate(chat(500))) == chat(500)));
 }
 
+TEST_CASE("a deflater that was in use since the last time keeps its memory") {
+    Deflater deflater;
+    const size_t before = heap_in_use();
+    deflater.rest();
+    deflater.deflate(chat(500));
+    const size_t in_use = heap_in_use();
+    deflater.rest();
+    CHECK(heap_in_use() == in_use);
+    deflater.deflate(chat(500));
+    deflater.rest();
+    CHECK(heap_in_use() == in_use);
+    deflater.rest();
+    CHECK(heap_in_use() == before);
+    deflater.rest();
+    CHECK((inflated(deflater.deflate(chat(500))) == chat(500)));
+}
+
 TEST_CASE("a large message's buffer is not kept beyond the next one") {
     Deflater deflater;
     deflater.deflate(chat(100));
@@ -112,13 +129,13 @@ TEST_CASE("the examples of RFC 7692, section 7.2.3, are inflated") {
     const std::vector<std::string> examples{
         bytes({0xF2, 0x48, 0xCD, 0xC9, 0xC9, 0x07, 0x00}),
         // A stored block.
-        bytes({0x00, 0x05, 0x00, 0xFA, 0xFF, 0x48, 0x65, 0x6C, 0x6C, 0x6F,
-               0x00}),
+        bytes(
+            {0x00, 0x05, 0x00, 0xFA, 0xFF, 0x48, 0x65, 0x6C, 0x6C, 0x6F, 0x00}),
         // A block that ends the stream.
         bytes({0xF3, 0x48, 0xCD, 0xC9, 0xC9, 0x07, 0x00, 0x00}),
         // Two blocks.
-        bytes({0xF2, 0x48, 0x05, 0x00, 0x00, 0x00, 0xFF, 0xFF, 0xCA, 0xC9,
-               0xC9, 0x07, 0x00})};
+        bytes({0xF2, 0x48, 0x05, 0x00, 0x00, 0x00, 0xFF, 0xFF, 0xCA, 0xC9, 0xC9,
+               0x07, 0x00})};
     for (const std::string& example : examples)
         for (size_t size = 1; size <= example.size(); ++size)
             CHECK(inflate_in_pieces(example, size) ==
@@ -137,15 +154,15 @@ TEST_CASE("messages are inflated whatever their window and however cut") {
 }
 
 TEST_CASE("a message may be made of several streams") {
-    const std::string twice = deflated("one", 15, Z_FINISH) +
-                              deflated(" and two", 15, Z_FINISH);
+    const std::string twice =
+        deflated("one", 15, Z_FINISH) + deflated(" and two", 15, Z_FINISH);
     for (size_t size = 1; size <= twice.size(); ++size)
         CHECK(inflate_in_pieces(twice, size).text.substr(0, 3) == "one");
     CHECK(inflate_all("").result == Result::Good);
 }
 
 TEST_CASE("a message as long as the limit is inflated, one byte more refused") {
-    for (size_t limit : {1, 100, 16 << 10, 50'000}) {
+    for (size_t limit : {1u, 100u, 16u << 10, 50'000u}) {
         CAPTURE(limit);
         const std::string exact = chat(limit);
         CHECK((inflate_all(deflated(exact), limit) ==

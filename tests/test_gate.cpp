@@ -1,10 +1,10 @@
-#include "gate.h"
-
 #include <string>
 #include <vector>
 
 #include <doctest/doctest.h>
 
+#include "gate.h"
+#include "key_file.h"
 #include "request_head.h"
 
 using namespace wschat;
@@ -32,9 +32,13 @@ Admission admit(const Head& head, const GateRules& gate = rules(),
     return admit_bytes(head.text(), gate, peer);
 }
 
-Answer answer_to(const Head& head) { return admit(head).answer; }
+Answer answer_to(const Head& head) {
+    return admit(head).answer;
+}
 
-int status_of(const Head& head) { return answer_to(head).status; }
+int status_of(const Head& head) {
+    return answer_to(head).status;
+}
 
 int status_of_line(const std::string& line) {
     return status_of(Head().request_line(line));
@@ -234,8 +238,7 @@ TEST_CASE("methods other than GET are refused") {
     for (std::string method :
          {"POST", "PUT", "DELETE", "OPTIONS", "CONNECT", "get", "X"}) {
         CAPTURE(method);
-        if (method != "POST")
-            check_refused(plain(method + " / HTTP/1.1"), 405);
+        if (method != "POST") check_refused(plain(method + " / HTTP/1.1"), 405);
         check_refused(Head().request_line(method + " / HTTP/1.1"), 405);
     }
 }
@@ -399,8 +402,7 @@ TEST_CASE("the visitor of a trusted proxy is whom it names") {
     CHECK(admit(head, gate, proxy).visitor.address == "203.0.113.9");
     CHECK(admit(head, rules(), proxy).visitor.address == "127.0.0.1");
     CHECK(admit(head, rules(), proxy).visitor.ignored);
-    const Admission bad =
-        admit(Head().with("X-Forwarded-For: x"), gate, proxy);
+    const Admission bad = admit(Head().with("X-Forwarded-For: x"), gate, proxy);
     CHECK(bad.answer.status == 400);
     CHECK(bad.visitor.address == "127.0.0.1");
 }
@@ -423,8 +425,8 @@ TEST_CASE("compression is agreed on if it is offered and allowed") {
 }
 
 TEST_CASE("the subprotocol wschat.v1 is agreed on if it is asked for") {
-    const Admission with = admit(
-        Head().instead("Sec-WebSocket-Protocol: chat, wschat.v1, x"));
+    const Admission with =
+        admit(Head().instead("Sec-WebSocket-Protocol: chat, wschat.v1, x"));
     CHECK(with.agreement.v1);
     CHECK(has_line(with.answer, "Sec-WebSocket-Protocol: wschat.v1"));
     CHECK_FALSE(admit(Head()).agreement.v1);
@@ -443,4 +445,128 @@ TEST_CASE("a head that is too large or has a bad byte is refused") {
     CHECK(status(std::string(kMaxHead, 'x')) == 431);
     CHECK(status("{\"a\":1}") == 400);
     CHECK(status(std::string("GET\0", 4)) == 400);
+}
+
+// Rooms
+
+namespace {
+
+GateRules with_rooms() {
+    GateRules gate = rules();
+    gate.rooms = true;
+    gate.keys = some_keys();
+    gate.max_upload = 100;
+    return gate;
+}
+
+Head post_to(const std::string& target) {
+    return plain("POST " + target + " HTTP/1.1")
+        .with("Authorization: " + std::string(kBearer))
+        .with("Content-Length: 2");
+}
+
+/// A request of each kind for this target.
+std::vector<Head> requests_for(const std::string& target) {
+    return {Head().request_line("GET " + target + " HTTP/1.1"), post_to(target),
+            plain("GET " + target + " HTTP/1.1")};
+}
+
+}  // namespace
+
+TEST_CASE("the path names the room, if there are rooms") {
+    const int statuses[] = {101, 100, 200};
+    for (size_t i = 0; i < 3; ++i) {
+        CAPTURE(i);
+        const Admission with =
+            admit(requests_for("/caf%C3%A9/b?x=/y")[i], with_rooms());
+        CHECK(with.answer.status == statuses[i]);
+        CHECK(with.room == "/caf\xC3\xA9/b");
+        CHECK(admit(requests_for("/")[i], with_rooms()).room == "/");
+        CHECK(admit(requests_for("/a/../b")[i], rules()).room == "/");
+    }
+}
+
+TEST_CASE("a path that names no room is refused, whatever is wanted there") {
+    for (std::string target :
+         {"/..", "/a/%2e%2E/b", "//", "/a/", "/%2F", "/%", "/%00", "/%FF", "*",
+          "?a=b", "http://example.com/a"}) {
+        for (const Head& head : requests_for(target)) {
+            CAPTURE(head.text());
+            const Admission refused = admit(head, with_rooms());
+            CHECK(refused.answer.status == 400);
+            check_refusal(refused.answer);
+            CHECK_FALSE(refused.page);
+            CHECK(refused.upload.size == 0);
+        }
+    }
+    const std::string longest = "/" + std::string(127, 'a');
+    for (const Head& head : requests_for(longest))
+        CHECK(admit(head, with_rooms()).answer.status <= 200);
+    for (const Head& head : requests_for(longest + "a"))
+        CHECK(admit(head, with_rooms()).answer.status == 400);
+}
+
+TEST_CASE("a client of wschat.v1 may say that it comes back") {
+    const Head head = Head()
+                          .request_line("GET /a?epoch=abc&since=7 HTTP/1.1")
+                          .instead("Sec-WebSocket-Protocol: wschat.v1");
+    for (const GateRules& gate : {rules(), with_rooms()}) {
+        const Admission back = admit(head, gate);
+        CHECK(back.resume.epoch == "abc");
+        CHECK(back.resume.since == 7);
+        CHECK(admit(Head(head).without("Sec-WebSocket-Protocol"), gate)
+                  .resume.epoch == "");
+        const Admission refused =
+            admit(Head(head).without("Sec-WebSocket-Key"), gate);
+        CHECK(refused.answer.status == 400);
+        CHECK(refused.resume.epoch == "");
+    }
+}
+
+// Publishing
+
+TEST_CASE("a POST with a key is to be followed by its body, in any room") {
+    GateRules gate = with_rooms();
+    const Admission in_room = admit(post_to("/a"), gate);
+    CHECK(in_room.answer.status == 100);
+    CHECK(in_room.upload.room == "/a");
+    CHECK(in_room.upload.size == 2);
+    CHECK_FALSE(in_room.page);
+    gate.rooms = false;
+    CHECK(admit(post_to("/a"), gate).upload.room == "/");
+    gate.page = false;
+    CHECK(admit(post_to("/a"), gate).answer.status == 100);
+}
+
+TEST_CASE("a POST is refused as publication has it") {
+    const GateRules gate = with_rooms();
+    const auto status = [&gate](const Head& head) {
+        const Answer answer = admit(head, gate).answer;
+        check_refusal(answer);
+        return answer.status;
+    };
+    CHECK(status(post_to("/").with("Content-Length: 2")) == 400);
+    CHECK(status(post_to("/").without("Authorization")) == 401);
+    CHECK(status(post_to("/").without("Content-Length")) == 411);
+    CHECK(status(post_to("/").instead("Content-Length: 101")) == 413);
+    CHECK(status(post_to("/").without("Host")) == 400);
+    CHECK(admit(post_to("/"), rules()).answer.status == 403);
+}
+
+TEST_CASE("a POST that wants a WebSocket is no publication") {
+    const Head head = Head()
+                          .request_line("POST / HTTP/1.1")
+                          .with("Authorization: " + std::string(kBearer))
+                          .with("Content-Length: 2");
+    CHECK(admit(head, with_rooms()).answer.status == 405);
+}
+
+TEST_CASE("keys are neither in an answer nor in the log") {
+    const std::string secret = "0123456789abcdeX";
+    const Answer answer =
+        admit(post_to("/").instead("Authorization: Bearer " + secret),
+              with_rooms())
+            .answer;
+    CHECK(answer.status == 401);
+    CHECK((answer.bytes + answer.why).find(secret) == std::string::npos);
 }

@@ -10,15 +10,18 @@
 
 #include "heap.h"
 
+using wschat::test::allocations;
 using wschat::test::heap_in_use;
 
 namespace {
 
 size_t in_use = 0;
+size_t taken = 0;
 
 void* take(size_t size) {
     void* memory = std::malloc(size ? size : 1);
     if (memory) in_use += malloc_usable_size(memory);
+    ++taken;
     return memory;
 }
 
@@ -36,6 +39,9 @@ void give_back(void* memory) {
 
 size_t wschat::test::heap_in_use() {
     return in_use;
+}
+size_t wschat::test::allocations() {
+    return taken;
 }
 
 void* operator new(size_t size) {
@@ -76,4 +82,16 @@ TEST_CASE("memory is counted from new to delete") {
     CHECK(with_buffer >= before + 1000);
     CHECK(with_both >= with_buffer + 5000);
     CHECK(after == before);
+}
+
+TEST_CASE("each allocation is counted, whatever becomes of it") {
+    const size_t before = allocations();
+    auto buffer = std::make_unique<char[]>(1000);
+    buffer.reset();
+    const size_t with_buffer = allocations();
+    std::string text(5000, 'x');
+    const size_t with_both = allocations();
+
+    CHECK(with_buffer == before + 1);
+    CHECK(with_both == before + 2);
 }

@@ -1,10 +1,9 @@
-#include "http.h"
-
 #include <string>
 #include <vector>
 
 #include <doctest/doctest.h>
 
+#include "http.h"
 #include "request_head.h"
 
 using namespace wschat;
@@ -169,12 +168,16 @@ TEST_CASE("each status has its reason phrase and its headers") {
         std::string line;
     } const statuses[] = {
         {400, "HTTP/1.1 400 Bad Request\r\n"},
+        {401, "HTTP/1.1 401 Unauthorized\r\n"},
         {403, "HTTP/1.1 403 Forbidden\r\n"},
         {404, "HTTP/1.1 404 Not Found\r\n"},
         {405, "HTTP/1.1 405 Method Not Allowed\r\n"},
         {408, "HTTP/1.1 408 Request Timeout\r\n"},
+        {411, "HTTP/1.1 411 Length Required\r\n"},
+        {413, "HTTP/1.1 413 Content Too Large\r\n"},
         {426, "HTTP/1.1 426 Upgrade Required\r\n"},
         {431, "HTTP/1.1 431 Request Header Fields Too Large\r\n"},
+        {503, "HTTP/1.1 503 Service Unavailable\r\n"},
     };
     for (const auto& row : statuses) {
         const Answer answer = refuse(row.status, "because of something");
@@ -184,7 +187,6 @@ TEST_CASE("each status has its reason phrase and its headers") {
         check_refusal(answer);
     }
 }
-
 
 TEST_CASE("an answer has its headers, its length and its body") {
     Answer answer = answer_with(200, "X: y\r\n", "body");
@@ -212,9 +214,8 @@ TEST_CASE("a target is a path and a query") {
         std::string path;
         std::string query;
     } const targets[] = {
-        {"/", "/", ""},           {"/a/b?c=d&e", "/a/b", "c=d&e"},
-        {"/?", "/", ""},          {"?x", "", "x"},
-        {"/a?b?c", "/a", "b?c"},  {"*", "*", ""},
+        {"/", "/", ""},  {"/a/b?c=d&e", "/a/b", "c=d&e"}, {"/?", "/", ""},
+        {"?x", "", "x"}, {"/a?b?c", "/a", "b?c"},         {"*", "*", ""},
     };
     for (const auto& row : targets) {
         const std::string head =
@@ -242,4 +243,53 @@ TEST_CASE("lists are searched over all lines of a name") {
     CHECK(request.count("X") == 3);
     CHECK(request.value("X") == "a, b ,,C");
     CHECK(request.value("Z") == "");
+}
+
+TEST_CASE("a body is as long as one Content-Length says, or not known") {
+    using Kind = BodyLength::Kind;
+    struct {
+        std::vector<std::string> lines;
+        Kind kind;
+        uint64_t bytes;
+    } const requests[] = {
+        {{}, Kind::None, 0},
+        {{"Content-Length: 0"}, Kind::Known, 0},
+        {{"Content-Length: 42"}, Kind::Known, 42},
+        {{"content-LENGTH:\t42 "}, Kind::Known, 42},
+        {{"Content-Length: 007"}, Kind::Known, 7},
+        {{"Content-Length: 18446744073709551614"}, Kind::Known, UINT64_MAX - 1},
+        {{"Content-Length: 18446744073709551615"}, Kind::Known, UINT64_MAX},
+        {{"Content-Length: 18446744073709551616"}, Kind::Known, UINT64_MAX},
+        {{"Content-Length: 99999999999999999999999"}, Kind::Known, UINT64_MAX},
+        {{"Transfer-Encoding: chunked"}, Kind::Chunked, 0},
+        {{"transfer-encoding: gzip"}, Kind::Chunked, 0},
+        {{"Transfer-Encoding:"}, Kind::Chunked, 0},
+        {{"Transfer-Encoding: a", "Transfer-Encoding: b"}, Kind::Chunked, 0},
+        {{"Content-Length:"}, Kind::Malformed, 0},
+        {{"Content-Length: x"}, Kind::Malformed, 0},
+        {{"Content-Length: 1x"}, Kind::Malformed, 0},
+        {{"Content-Length: -1"}, Kind::Malformed, 0},
+        {{"Content-Length: +1"}, Kind::Malformed, 0},
+        {{"Content-Length: 1.0"}, Kind::Malformed, 0},
+        {{"Content-Length: 1 1"}, Kind::Malformed, 0},
+        {{"Content-Length: 1,1"}, Kind::Malformed, 0},
+        {{"Content-Length: 0x1"}, Kind::Malformed, 0},
+        {{"Content-Length: 1", "Content-Length: 1"}, Kind::Malformed, 0},
+        {{"Content-Length: 1", "content-length: 2"}, Kind::Malformed, 0},
+        {{"Content-Length: 0", "Transfer-Encoding: chunked"},
+         Kind::Malformed,
+         0},
+    };
+    for (const auto& row : requests) {
+        Head head = plain("POST / HTTP/1.1");
+        for (const std::string& line : row.lines) head.with(line);
+        const std::string text = head.text();
+        CAPTURE(text);
+        const BodyLength length = body_length(parse_request(text));
+        CHECK((length.kind == row.kind));
+        CHECK(length.bytes == row.bytes);
+        const bool zero = (row.kind == Kind::None || row.kind == Kind::Known) &&
+                          row.bytes == 0;
+        CHECK(length.is_zero() == zero);
+    }
 }

@@ -77,12 +77,15 @@ const std::string kLocal = "127.0.0.1:9600 [::1]:9600 ";
 const std::string kEverywhere = "0.0.0.0:9600 [::]:9600 ";
 
 // As --help has them.
-const char* const kFlags[] = {"--relay-system", "--no-raw", "--quiet",
-                              "--verbose"};
+const char* const kFlags[] = {"--relay-system", "--no-raw",   "--no-deflate",
+                              "--no-page",      "--no-uring", "--rooms",
+                              "--quiet",        "--verbose"};
 const char* const kWithValue[] = {
     "--announce=none",   "--bind=127.0.0.1",  "--max-message=1K",
     "--max-backlog=8M",  "--stall-timeout=1", "--handshake-timeout=1",
-    "--close-timeout=1", "--ping-interval=1",
+    "--close-timeout=1", "--ping-interval=1", "--max-rooms=1",
+    "--keep=1,2",        "--keep-total=1M",   "--history=1",
+    "--publish-key=f",
 };
 
 }  // namespace
@@ -106,6 +109,17 @@ TEST_CASE("the defaults are those of the manual") {
     CHECK(settings.stall_timeout.count() == 30);
     CHECK(settings.close_timeout.count() == 5);
     CHECK(settings.ping_interval.count() == 25);
+    CHECK_FALSE(settings.rooms);
+    CHECK(settings.room_rules.most == 10'000);
+    CHECK(settings.room_rules.keep.messages == 1000);
+    CHECK(settings.room_rules.keep.time == std::chrono::minutes(10));
+    CHECK(settings.room_rules.keep.bytes == 1 << 20);
+    CHECK(settings.room_rules.keep_total == 64 << 20);
+    CHECK(settings.room_rules.history == 0);
+    CHECK(settings.publish_key == "");
+    CHECK(settings.deflate);
+    CHECK(settings.page);
+    CHECK(settings.uring);
 }
 
 // Host and port
@@ -282,7 +296,8 @@ TEST_CASE("options that need a value do not go without") {
 }
 
 TEST_CASE("options that take no value get none") {
-    for (std::string option : {"--relay-system", "--no-raw", "--quiet",
+    for (std::string option : {"--relay-system", "--no-raw", "--no-deflate",
+                               "--no-page", "--no-uring", "--rooms", "--quiet",
                                "--verbose", "--help", "--version"})
         check_option_refused(option + "=yes",
                              "option " + option + "=yes takes no value");
@@ -333,6 +348,10 @@ TEST_CASE("help begins with the usage line and fits a terminal") {
 TEST_CASE("flags are off until they are given") {
     CHECK(settings_with("--relay-system").relay_system);
     CHECK_FALSE(settings_with("--no-raw").rules.raw_json);
+    CHECK_FALSE(settings_with("--no-deflate").deflate);
+    CHECK_FALSE(settings_with("--no-page").page);
+    CHECK_FALSE(settings_with("--no-uring").uring);
+    CHECK(settings_with("--rooms").rooms);
     CHECK((settings_with("--announce=none").announce == Announce::None));
     CHECK((settings_with("--announce=count").announce == Announce::Count));
     CHECK((settings_with("--announce=address").announce == Announce::Address));
@@ -421,6 +440,66 @@ TEST_CASE("times that are none are refused") {
         if (name != "--ping-interval")
             check_option_refused(name + "=0.0", name);
     }
+}
+
+// Rooms
+
+TEST_CASE("there may be as many rooms as one says, but not none") {
+    CHECK(settings_with("--max-rooms=1").room_rules.most == 1);
+    CHECK(settings_with("--max-rooms=1000000000").room_rules.most ==
+          1'000'000'000);
+    for (std::string number :
+         {"", "0", "-1", "+1", "1K", "1.5", "1e3", " 1", "0x10", "many",
+          "1000000001", "18446744073709551617"})
+        check_option_refused("--max-rooms=" + number,
+                             "--max-rooms \"" + number + "\"");
+}
+
+TEST_CASE("so many messages are kept, and for so long") {
+    using namespace std::chrono_literals;
+    const auto keep = [](const std::string& value) {
+        return settings_with("--keep=" + value).room_rules.keep;
+    };
+    CHECK(keep("5").messages == 5);
+    CHECK(keep("5").time == 600s);
+    CHECK(keep("0").messages == 0);
+    CHECK(keep("5,60").messages == 5);
+    CHECK(keep("5,60").time == 60s);
+    CHECK(keep("5,0.25").time == 250ms);
+    CHECK(keep("5,1000000").time == 1'000'000s);
+    for (std::string value :
+         {"",     ",",      ",60",  "5,",         "5,0",       "5,-1", "5,x",
+          "5,1s", "5,60,7", "5;60", "-1",         "1K",        "1.5",  " 5",
+          "5 ",   "5, 60",  "x",    "1000000001", "5,1000001", "5,inf"}) {
+        CAPTURE(value);
+        check_option_refused("--keep=" + value, "--keep");
+    }
+}
+
+TEST_CASE("all rooms together keep so many bytes") {
+    const auto total = [](const std::string& value) {
+        return settings_with("--keep-total=" + value).room_rules.keep_total;
+    };
+    CHECK(total("1") == 1);
+    CHECK(total("64K") == 64 << 10);
+    CHECK(total("2G") == uint64_t{2} << 30);
+    for (std::string bytes : {"", "0", "-1", "1k", "x", "1.5M", "1025G"})
+        check_option_refused("--keep-total=" + bytes,
+                             "--keep-total \"" + bytes + "\"");
+}
+
+TEST_CASE("newcomers get so many kept messages") {
+    CHECK(settings_with("--history=0").room_rules.history == 0);
+    CHECK(settings_with("--history=50").room_rules.history == 50);
+    for (std::string number : {"", "-1", "x", "1K", "50,60", "1000000001"})
+        check_option_refused("--history=" + number,
+                             "--history \"" + number + "\"");
+}
+
+TEST_CASE("keys of publishers are in a file") {
+    CHECK(settings_with("--publish-key=/etc/keys").publish_key == "/etc/keys");
+    CHECK(parse_with({"--publish-key", "keys"}).settings.publish_key == "keys");
+    check_option_refused("--publish-key=", "--publish-key");
 }
 
 TEST_CASE("the version is a number of three parts") {

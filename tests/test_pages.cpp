@@ -1,11 +1,10 @@
-#include "pages.h"
-
 #include <fstream>
 #include <sstream>
 #include <string>
 
 #include <doctest/doctest.h>
 
+#include "pages.h"
 #include "request_head.h"
 
 using namespace wschat;
@@ -27,10 +26,15 @@ std::string file(const std::string& name) {
     return content.str();
 }
 
-Answer get(const std::string& target, const std::string& line = "X: y") {
+Answer get(const std::string& target, const std::string& line = "X: y",
+           bool rooms = false) {
     const std::string head =
         plain("GET " + target + " HTTP/1.1").with(line).text();
-    return answer_page(parse_request(head), false);
+    return answer_page(parse_request(head), rooms);
+}
+
+Answer get_in_room(const std::string& target) {
+    return get(target, "X: y", true);
 }
 
 std::string body(const Answer& answer) {
@@ -65,15 +69,15 @@ TEST_CASE("answers are checked anew, not guessed at, and run no foreign code") {
     CHECK(has_line(page, "Cache-Control: no-cache"));
     CHECK(has_line(page, "X-Content-Type-Options: nosniff"));
     CHECK(has_line(page, "Connection: close"));
-    CHECK(has_line(page, "Content-Length: " +
-                             std::to_string(file("index.html").size())));
+    CHECK(has_line(
+        page, "Content-Length: " + std::to_string(file("index.html").size())));
     CHECK(page.bytes.find("Content-Security-Policy: default-src 'none'; "
                           "script-src 'self'; style-src 'self'") !=
           std::string::npos);
     CHECK(page.bytes.find("unsafe") == std::string::npos);
 }
 
-TEST_CASE("the page has no script or style of its own, nor any from elsewhere") {
+TEST_CASE("the page has no script or style of its own, or from elsewhere") {
     const std::string page = file("index.html");
     CHECK(page.find("<style") == std::string::npos);
     CHECK(page.find("style=") == std::string::npos);
@@ -86,8 +90,8 @@ TEST_CASE("the page has no script or style of its own, nor any from elsewhere") 
 TEST_CASE("what a browser has already is not sent again") {
     const std::string own = tag(get("/chat.js"));
     CHECK(own.size() > 8);
-    for (std::string value : {own, "W/" + own, "\"x\", " + own, own + ",\"y\"",
-                              std::string("*")}) {
+    for (std::string value :
+         {own, "W/" + own, "\"x\", " + own, own + ",\"y\"", std::string("*")}) {
         CAPTURE(value);
         const Answer answer = get("/chat.js", "If-None-Match: " + value);
         CHECK(answer.status == 304);
@@ -96,8 +100,8 @@ TEST_CASE("what a browser has already is not sent again") {
         CHECK(answer.bytes.find("Content-Length") == std::string::npos);
         CHECK(has_line(answer, "Cache-Control: no-cache"));
     }
-    for (std::string value : {std::string("\"x\""), own.substr(1), std::string(),
-                              "w/" + own})
+    for (std::string value :
+         {std::string("\"x\""), own.substr(1), std::string(), "w/" + own})
         CHECK(get("/chat.js", "If-None-Match: " + value).status == 200);
     CHECK(tag(get("/wschat.js")) != own);
 }
@@ -120,4 +124,26 @@ TEST_CASE("no other method is answered") {
         CHECK(answer.status == 405);
         check_refusal(answer);
     }
+}
+
+TEST_CASE("with rooms any path is the page, and its parts are there too") {
+    const std::string page = file("index.html");
+    for (std::string path : {"/", "/a", "/a/b", "/index.html", "/%2e"}) {
+        CAPTURE(path);
+        CHECK(body(get_in_room(path)) == page);
+        CHECK(body(get_in_room(path + "?x=y")) == page);
+        for (std::string name : {"style.css", "chat.js", "wschat.js"})
+            CHECK(body(get_in_room(path + "?asset=" + name)) == file(name));
+        CHECK(get_in_room(path + "?asset=x").status == 404);
+        CHECK(body(get_in_room(path + "?asset=")) == page);
+    }
+    for (std::string name : {"style.css", "chat.js", "wschat.js"})
+        CHECK(body(get_in_room("/" + name)) == file(name));
+    CHECK(body(get_in_room("/style.css?asset=chat.js")) == file("chat.js"));
+    CHECK(get_in_room("*").status == 404);
+}
+
+TEST_CASE("without rooms the parts are on the page's own path alone") {
+    CHECK(get("/a?asset=chat.js").status == 404);
+    CHECK(body(get("/style.css?asset=chat.js")) == file("style.css"));
 }

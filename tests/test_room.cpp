@@ -96,3 +96,105 @@ TEST_CASE("a room that nobody is in holds nothing") {
     room.rest();
     CHECK(heap_in_use() == before);
 }
+
+TEST_CASE("a client begins where it left off, or as a newcomer") {
+    Lobby lobby(3);
+    for (int i = 0; i < 5; ++i) lobby.publish("{}");
+    REQUIRE(lobby.room.history().first() == 3);
+    struct {
+        Resume resume;
+        size_t newcomers_get;
+        uint64_t first;
+        bool recovered;
+    } const clients[] = {
+        // newcomers
+        {{}, 0, 6, false},
+        {{}, 1, 5, false},
+        {{}, 3, 3, false},
+        {{}, 4, 3, false},
+        {{}, ~size_t{0}, 3, false},
+        // those who miss nothing that is not kept
+        {{"epoch", 2}, 0, 3, true},
+        {{"epoch", 3}, 0, 4, true},
+        {{"epoch", 4}, 3, 5, true},
+        {{"epoch", 5}, 0, 6, true},
+        {{"epoch", 5}, 3, 6, true},
+        // those who miss more, or were never here
+        {{"epoch", 1}, 0, 6, false},
+        {{"epoch", 0}, 2, 4, false},
+        {{"epoch", 6}, 0, 6, false},
+        {{"epoch", 999'999'999'999'999'999}, 1, 5, false},
+        {{"epoch", ~uint64_t{0}}, 1, 5, false},
+        {{"another", 5}, 0, 6, false},
+        {{"epochs", 4}, 2, 4, false},
+        {{"", 4}, 0, 6, false},
+    };
+    for (const auto& row : clients) {
+        CAPTURE(row.resume.epoch);
+        CAPTURE(row.resume.since);
+        const Room::Start start =
+            lobby.room.start_for(row.resume, row.newcomers_get);
+        CHECK(start.first == row.first);
+        CHECK(start.recovered == row.recovered);
+    }
+}
+
+TEST_CASE(
+    "where nothing is kept, who misses nothing has recovered all the same") {
+    Lobby lobby(0);
+    CHECK(lobby.room.start_for({"epoch", 0}, 10).recovered);
+    CHECK(lobby.room.start_for({"epoch", 0}, 10).first == 1);
+    CHECK_FALSE(lobby.room.start_for({"epoch", 1}, 10).recovered);
+    lobby.publish("{}");
+    CHECK_FALSE(lobby.room.start_for({"epoch", 0}, 10).recovered);
+    CHECK(lobby.room.start_for({"epoch", 1}, 10).recovered);
+    CHECK(lobby.room.start_for({}, 10).first == 2);
+}
+
+TEST_CASE("members have seats, and the last one takes that of who leaves") {
+    Lobby lobby;
+    Room& room = lobby.room;
+    CHECK(room.enter(10) == 0);
+    CHECK(room.enter(11) == 1);
+    CHECK(room.enter(12) == 2);
+    CHECK(room.enter(13) == 3);
+    room.leave(1);
+    CHECK(room.members() == std::vector<uint32_t>{10, 13, 12});
+    room.leave(2);
+    CHECK(room.members() == std::vector<uint32_t>{10, 13});
+    room.rename(1, 7);
+    CHECK(room.members() == std::vector<uint32_t>{10, 7});
+    CHECK(room.enter(14) == 2);
+    room.leave(0);
+    CHECK(room.members() == std::vector<uint32_t>{14, 7});
+    room.leave(0);
+    room.leave(0);
+    CHECK(room.members().empty());
+}
+
+TEST_CASE("seats that nobody takes any more are given back") {
+    const size_t before = heap_in_use();
+    Lobby lobby;
+    for (uint32_t i = 0; i < 1000; ++i) lobby.room.enter(i);
+    const size_t full = heap_in_use();
+    while (lobby.room.members().size() > 10) lobby.room.leave(0);
+    CHECK(heap_in_use() - before < (full - before) / 10);
+    while (!lobby.room.members().empty()) lobby.room.leave(0);
+    CHECK(heap_in_use() - before < 100);
+}
+
+TEST_CASE("what was published until then is old, in both runs") {
+    Lobby lobby;
+    Member plain(lobby, false);
+    Member deflating(lobby, true);
+    lobby.publish("Hello");
+    lobby.publish(kLong);
+    CHECK(lobby.room.run(false).marked() == 0);
+    CHECK(lobby.room.run(true).marked() == 0);
+    lobby.mark();
+    for (bool deflated : {false, true}) {
+        CHECK(lobby.room.run(deflated).marked() ==
+              lobby.room.run(deflated).end());
+    }
+    CHECK(lobby.room.run(true).end() < lobby.room.run(false).end());
+}

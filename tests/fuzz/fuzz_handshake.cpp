@@ -1,14 +1,19 @@
 // The input is a stream for HeadReader, which its own bytes cut into pieces, a
-// head for admit(), and the value of a header in a good handshake. Its first
-// byte chooses the header.
+// head for admit(), the value of a header in a good handshake or publication,
+// the body of one, a path and a query. Its first byte chooses the header.
 #include <algorithm>
 #include <array>
 #include <cstdlib>
 #include <initializer_list>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "../key_file.h"
+#include "chat.h"
+#include "client.h"
 #include "gate.h"
+#include "utf8.h"
 
 using namespace wschat;
 
@@ -26,6 +31,11 @@ enum Header : size_t {
     kOrigin,
     kForwardedFor,
     kNoneMatch,
+    kProtocol,
+    kExtensions,
+    kAuthorization,
+    kType,
+    kExpect,
     kHeaders
 };
 
@@ -39,7 +49,18 @@ GateRules make_rules() {
     return rules;
 }
 
+/// The path names the room, and a publisher may publish.
+GateRules make_open_rules() {
+    GateRules rules = make_rules();
+    rules.rooms = true;
+    rules.keys = test::some_keys();
+    rules.max_upload = 1000;
+    return rules;
+}
+
+const ReaderRules kReading;
 const GateRules kRules = make_rules();
+const GateRules kOpenRules = make_open_rules();
 
 // Not assert(), which a build may leave out.
 void require(bool condition) {
@@ -72,18 +93,35 @@ void require_whole_line(std::string_view head) {
     require(head.find('\0') == head.npos);
 }
 
-void test_answer(const HeadReader& head) {
-    const Admission admission = admit(head, kPeer, kRules);
+void test_accepted(const Admission& admission) {
     const Answer& answer = admission.answer;
-    const std::initializer_list<int> statuses = {101, 200, 304, 400, 403,
-                                                 404, 405, 426, 431};
+    const Agreement& agreement = admission.agreement;
+    require(answer.why.empty());
+    if (answer.status == 100) {
+        require(admission.upload.size <= kOpenRules.max_upload);
+        require(admission.upload.room == admission.room);
+        return;
+    }
+    const bool extended =
+        answer.bytes.find("-Extensions: permessage-") != std::string::npos;
+    require(extended == agreement.compression.takes);
+    require(agreement.compression.takes || !agreement.compression.gives);
+    require(agreement.v1 || admission.resume.epoch.empty());
+}
+
+void test_answer(const HeadReader& head, const GateRules& rules) {
+    const Admission admission = admit(head, kPeer, rules);
+    const Answer& answer = admission.answer;
+    const std::initializer_list<int> statuses = {
+        100, 101, 200, 304, 400, 401, 403, 404, 405, 411, 413, 426, 431};
     require(std::count(statuses.begin(), statuses.end(), answer.status) == 1);
+    if (answer.status <= 101) test_accepted(admission);
+    if (answer.status == 100 && answer.bytes.empty()) return;
     const std::string start = "HTTP/1.1 " + std::to_string(answer.status);
     require(answer.bytes.compare(0, start.size(), start) == 0);
     require(answer.bytes.find("\r\n\r\n") != std::string::npos);
     require(canonical_address(admission.visitor.address) ==
             admission.visitor.address);
-    if (answer.status == 101) require(answer.why.empty());
     require(admission.page == (answer.status == 200 || answer.status == 304));
     if (admission.page) return;
     // Nothing that the peer wrote gets to it, nor into the log, but for the
@@ -91,6 +129,11 @@ void test_answer(const HeadReader& head) {
     require(answer.bytes.size() < 512);
     for (char c : answer.bytes + (answer.status == 403 ? "" : answer.why))
         require((c >= ' ' && c <= '~') || c == '\r' || c == '\n');
+}
+
+void test_answer(const HeadReader& head) {
+    test_answer(head, kRules);
+    test_answer(head, kOpenRules);
 }
 
 void test_reader(std::string_view stream) {
@@ -111,8 +154,8 @@ void test_reader(std::string_view stream) {
     test_answer(whole);
 }
 
-/// A good handshake, but with this value in one of its headers.
-std::string handshake_with(size_t header, std::string_view value) {
+/// A good handshake, or publication, but with this value in one of its headers.
+std::string request_with(size_t header, std::string_view value) {
     std::array<std::string, kHeaders> lines = {
         "Host: example.com",
         "Upgrade: websocket",
@@ -124,11 +167,19 @@ std::string handshake_with(size_t header, std::string_view value) {
         "Origin: https://example.com",
         "X-Forwarded-For: 203.0.113.7",
         "If-None-Match: *",
+        "Sec-WebSocket-Protocol: wschat.v1",
+        "Sec-WebSocket-Extensions: permessage-deflate",
+        "Authorization: " + std::string(test::kBearer),
+        "Content-Type: application/x-ndjson",
+        "Expect: 100-continue",
     };
     std::string& line = lines[header];
     line = line.substr(0, line.find(' ') + 1).append(value);
-    std::string head = "GET /chat HTTP/1.1\r\n";
-    for (const std::string& each : lines) head += each + "\r\n";
+    const bool post = header >= kAuthorization;
+    std::string head = post ? "POST /chat HTTP/1.1\r\n"
+                            : "GET /chat?epoch=a&since=1 HTTP/1.1\r\n";
+    for (size_t i = 0; i < kHeaders; ++i)
+        if (!post || (i != kUpgrade && i != kKey)) head += lines[i] + "\r\n";
     return head + "\r\n";
 }
 
@@ -146,8 +197,12 @@ bool is_key(std::string_view key) {
            });
 }
 
+bool is_zero(std::string_view number) {
+    return !number.empty() && number.find_first_not_of('0') == number.npos;
+}
+
 void test_header(size_t header, std::string_view value) {
-    const std::string head = handshake_with(header, value);
+    const std::string head = request_with(header, value);
     HeadReader reader;
     const size_t taken = feed(reader, head);
     const bool one_line = reader.state() == HeadReader::State::Complete &&
@@ -155,11 +210,75 @@ void test_header(size_t header, std::string_view value) {
                           value.find('\r') == value.npos;
     if (!one_line) return;
     test_answer(reader);
-    const bool accepted = admit(reader, kPeer, kRules).answer.status == 101;
+    const int status = admit(reader, kPeer, kOpenRules).answer.status;
+    const bool accepted = status <= 101;
     if (header == kVersion) require(accepted == (trim(value) == "13"));
     if (header == kKey) require(accepted == is_key(trim(value)));
-    if (header == kLength) require(accepted == (trim(value) == "0"));
-    if (header == kUnknown) require(accepted);
+    if (header == kLength) require(accepted == is_zero(trim(value)));
+    if (header == kUnknown || header == kProtocol || header == kExtensions ||
+        header == kType || header == kExpect)
+        require(accepted);
+    if (header == kAuthorization) require(accepted || status == 401);
+}
+
+/// All of a body is fit to be relayed, or none.
+void test_messages(const Upload& upload) {
+    const Messages messages = messages_in(upload);
+    require(messages.error.empty() != messages.texts.empty());
+    for (char c : messages.error) require(c >= ' ' && c <= '~');
+    for (std::string_view text : messages.texts) {
+        require(rule_on(text, {true, false}).verdict == Ruling::Verdict::Relay);
+        require(!upload.lines || text.find('\n') == text.npos);
+        require(upload.lines || text == upload.body);
+    }
+}
+
+/// A body that its own bytes cut into pieces is whole when all of it is there,
+/// and not before.
+void test_body(std::string_view body, bool lines) {
+    Client client({Accepted::State::Peer, Fd(), kPeer}, kReading, nullptr);
+    Admission admission;
+    admission.answer.status = 100;
+    admission.upload.size = body.size();
+    admission.upload.lines = lines;
+    client.answer(admission);
+    std::optional<Upload> upload;
+    std::string rest(body);
+    Bytes input{rest.data(), rest.size()};
+    do {
+        require(!upload);
+        const uint64_t size = input.size ? *input.data & 31 : 0;
+        Bytes piece = input.take(size + 1);
+        upload = client.receive(piece);
+        require(piece.size == 0);
+    } while (input.size > 0);
+    require(upload && upload->body == body);
+    test_messages(*upload);
+}
+
+/// A path that names a room names it however it is escaped.
+void test_room(std::string_view path) {
+    const auto name = room_name(path);
+    if (!name) return;
+    require(name->size() <= kMaxRoomName && (*name)[0] == '/');
+    require(valid_utf8_prefix(*name) == name->size());
+    require(name->find("//") == name->npos && name->find('\0') == name->npos);
+    require(("/" + *name + "/").find("/../") == name->npos);
+    std::string escaped;
+    for (char c : *name) {
+        const auto byte = static_cast<unsigned char>(c);
+        constexpr char kHex[] = "0123456789ABCDEF";
+        const char escape[] = {'%', kHex[byte >> 4], kHex[byte & 15]};
+        escaped.append(c == '/' ? "/" : escape, c == '/' ? 1 : 3);
+    }
+    require(room_name(escaped) == name);
+}
+
+void test_query(std::string_view query) {
+    const Resume resume = parse_resume(query);
+    require(resume.since < 1'000'000'000'000'000'000);
+    if (resume.epoch.empty()) return;
+    require(parameter(query, "epoch") == resume.epoch);
 }
 
 /// Over and over again, until it is over every limit.
@@ -178,6 +297,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     if (input.empty()) return 0;
     const auto choice = static_cast<unsigned char>(input[0]);
     test_header(choice % kHeaders, input.substr(1));
+    test_body(input.substr(1), choice & 1);
+    test_room(input);
+    test_query(input);
     if (choice >= 0xF0) test_repeated(input.substr(input.size() > 1));
     return 0;
 }

@@ -1,0 +1,130 @@
+#include <stdexcept>
+#include <string>
+
+#include <doctest/doctest.h>
+
+#include "key_file.h"
+#include "keys.h"
+
+using namespace wschat;
+using namespace wschat::test;
+
+namespace {
+
+const std::string kOther = "QUJDREVGR0hJSktMTU5P==";
+
+Keys keys_in(const std::string& content) {
+    const KeyFile file(content);
+    return Keys(file.path());
+}
+
+/// What is said of a bad file, or nothing if it is good.
+std::string complaint_of(const std::string& path) {
+    try {
+        Keys keys(path);
+    } catch (const std::runtime_error& error) {
+        return error.what();
+    }
+    return "";
+}
+
+/// One line, which names the file and none of its keys.
+void check_refused(const std::string& content, const std::string& why) {
+    CAPTURE(content);
+    const KeyFile file(content);
+    CHECK(complaint_of(file.path()) ==
+          "cannot use " + file.path() + ": " + why);
+}
+
+}  // namespace
+
+TEST_CASE("without a file nobody is admitted") {
+    const Keys keys;
+    CHECK(keys.empty());
+    for (std::string shown : {"", "Bearer", "Bearer ", kBearer})
+        CHECK_FALSE(keys.admit(shown));
+}
+
+TEST_CASE("a file has one key or two, and both are admitted") {
+    const Keys one = keys_in(kKey);
+    CHECK_FALSE(one.empty());
+    CHECK(one.admit(kBearer));
+    CHECK_FALSE(one.admit("Bearer " + kOther));
+    const Keys two = keys_in(kKey + ("\n" + kOther) + "\n");
+    CHECK(two.admit(kBearer));
+    CHECK(two.admit("Bearer " + kOther));
+    CHECK_FALSE(two.admit("Bearer 0123456789abcdeF"));
+}
+
+TEST_CASE("blanks around keys and empty lines mean nothing") {
+    const Keys keys =
+        keys_in("\n \t" + std::string(kKey) + " \t\n\n  \n" + kOther + "\n\n");
+    CHECK(keys.admit(kBearer));
+    CHECK(keys.admit("Bearer " + kOther));
+    CHECK_FALSE(keys.admit("Bearer "));
+}
+
+TEST_CASE("a key is made of what RFC 6750 allows") {
+    const std::string all =
+        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~+/"
+        "==";
+    CHECK(keys_in(all).admit("Bearer " + all));
+    const std::string why = "a key has bytes that are not allowed";
+    for (std::string bytes : {"a b", "a\tb", "#", "\"", "a:b", "\x7F", "\r",
+                              "caf\xC3\xA9", "\xEF\xBB\xBF"})
+        check_refused(kKey + bytes + "x\n", why);
+    check_refused(std::string("0123456789abcdef\0x", 18), why);
+    check_refused("# my key\n" + std::string(kKey), why);
+}
+
+TEST_CASE("a key has 16 characters at least") {
+    CHECK(keys_in("0123456789abcdef").admit(kBearer));
+    const std::string why = "a key is shorter than 16 characters";
+    check_refused("0123456789abcde", why);
+    check_refused("x", why);
+    check_refused(kKey + std::string("\n0123456789abcde\n"), why);
+}
+
+TEST_CASE("a file has a key, and no more than two") {
+    check_refused("", "there is no key in it");
+    check_refused("\n \n\t\n", "there is no key in it");
+    check_refused(kKey + std::string("1\n") + kKey + "2\n" + kKey + "3\n",
+                  "there are more than two keys");
+}
+
+TEST_CASE("a file that is none is named") {
+    CHECK(complaint_of("/nonexistent/keys") ==
+          "cannot use /nonexistent/keys: No such file or directory");
+    CHECK(complaint_of("/") == "cannot use /: it cannot be read");
+}
+
+TEST_CASE("the scheme is Bearer in any case, with one key behind it") {
+    const Keys keys = keys_in(kKey);
+    const std::string key = kKey;
+    for (std::string shown :
+         {"Bearer " + key, "bearer " + key, "BEARER " + key, "Bearer   " + key})
+        CHECK(keys.admit(shown));
+    for (std::string shown :
+         {key, "Bearer" + key, "Bearer:" + key, "Basic " + key,
+          "Bearers " + key, "Bearer " + key + " x", "Bearer x " + key,
+          "Bearer \"" + key + "\"", "Bearer " + key + "," + key,
+          " Bearer " + key, std::string("Bearer"), std::string("Bearer "),
+          std::string()}) {
+        CAPTURE(shown);
+        CHECK_FALSE(keys.admit(shown));
+    }
+}
+
+TEST_CASE("no part of a key is a key, nor what begins with one") {
+    const Keys keys = keys_in(kKey);
+    const std::string key = kKey;
+    for (size_t n = 0; n < key.size(); ++n) {
+        CHECK_FALSE(keys.admit("Bearer " + key.substr(0, n)));
+        std::string changed = key;
+        changed[n] ^= 1;
+        CHECK_FALSE(keys.admit("Bearer " + changed));
+    }
+    CHECK_FALSE(keys.admit("Bearer " + key + "0"));
+    CHECK_FALSE(keys.admit("Bearer " + key + std::string(1, '\0')));
+    CHECK_FALSE(keys.admit("Bearer 0123456789ABCDEF"));
+}

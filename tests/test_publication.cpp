@@ -1,0 +1,247 @@
+#include <string>
+#include <vector>
+
+#include <doctest/doctest.h>
+
+#include "key_file.h"
+#include "publication.h"
+#include "request_head.h"
+
+using namespace wschat;
+using namespace wschat::test;
+
+namespace {
+
+constexpr uint64_t kMost = 100;
+
+const std::string kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
+
+Head post() {
+    return plain("POST / HTTP/1.1");
+}
+
+/// With a key and a length, both good.
+Head good_post() {
+    return post()
+        .with("Authorization: " + std::string(kBearer))
+        .with("Content-Length: 2");
+}
+
+Publication judge(const Head& head, const Keys& keys = some_keys()) {
+    const std::string text = head.text();
+    return judge_publication(parse_request(text), keys, kMost);
+}
+
+/// The messages of a body, which is kept until the next call.
+Messages messages(const std::string& body, bool in_lines = false) {
+    static Upload upload;
+    upload.body = body;
+    upload.lines = in_lines;
+    return messages_in(upload);
+}
+
+/// The texts in a body of lines, each in brackets, or the error.
+std::string lines(const std::string& body) {
+    const Messages found = messages(body, true);
+    std::string all;
+    for (std::string_view text : found.texts)
+        all += "[" + std::string(text) + "]";
+    CHECK(found.error.empty() == !found.texts.empty());
+    return found.error.empty() ? all : found.error;
+}
+
+std::string error_in_text(const std::string& body) {
+    const Messages found = messages(body);
+    CHECK(found.error.empty() == !found.texts.empty());
+    return found.error;
+}
+
+}  // namespace
+
+TEST_CASE("a publication with a key and a length may come") {
+    const Publication good = judge(good_post());
+    CHECK(good.answer.status == 100);
+    CHECK(good.answer.bytes == "");
+    CHECK(good.answer.why == "");
+    CHECK(good.upload.size == 2);
+    CHECK_FALSE(good.upload.lines);
+    CHECK(good.upload.body == "");
+}
+
+TEST_CASE("each head gets its status") {
+    const std::string bearer = kBearer;
+    struct {
+        Head head;
+        int status;
+    } const heads[] = {
+        {good_post(), 100},
+        {good_post().instead("Content-Length: 0"), 100},
+        {good_post().instead("Content-Length: 100"), 100},
+        {good_post()
+             .without("Authorization")
+             .with("authorization: bearer 0123456789abcdef"),
+         100},
+        // lengths that contradict each other, or are none
+        {good_post().with("Content-Length: 2"), 400},
+        {good_post().with("content-length: 3"), 400},
+        {good_post().with("Transfer-Encoding: chunked"), 400},
+        {good_post().instead("Content-Length:"), 400},
+        {good_post().instead("Content-Length: x"), 400},
+        {good_post().instead("Content-Length: -1"), 400},
+        {good_post().instead("Content-Length: +2"), 400},
+        {good_post().instead("Content-Length: 2, 2"), 400},
+        {good_post().instead("Content-Length: 0x2"), 400},
+        {good_post().instead("Content-Length: 2 2"), 400},
+        // no key, more than one, or one that is none
+        {good_post().without("Authorization"), 401},
+        {good_post().with("Authorization: " + bearer), 401},
+        {good_post().instead("Authorization: Bearer 0123456789abcdeg"), 401},
+        {good_post().instead("Authorization: Basic 0123456789abcdef"), 401},
+        {good_post().instead("Authorization: 0123456789abcdef"), 401},
+        {good_post().instead("Authorization:"), 401},
+        // no length
+        {good_post().without("Content-Length"), 411},
+        {good_post()
+             .without("Content-Length")
+             .with("Transfer-Encoding: chunked"),
+         411},
+        {good_post()
+             .without("Content-Length")
+             .with("Transfer-Encoding: identity"),
+         411},
+        // too much
+        {good_post().instead("Content-Length: 101"), 413},
+        {good_post().instead("Content-Length: 18446744073709551615"), 413},
+        {good_post().instead("Content-Length: 18446744073709551618"), 413},
+        {good_post().instead("Content-Length: " + std::string(400, '9')), 413},
+    };
+    for (const auto& row : heads) {
+        CAPTURE(row.head.text());
+        const Publication found = judge(row.head);
+        CHECK(found.answer.status == row.status);
+        if (row.status == 100) continue;
+        check_refusal(found.answer);
+        CHECK(found.upload.size == 0);
+    }
+}
+
+TEST_CASE("without keys nobody publishes, whatever is shown") {
+    for (const Head& head : {good_post(), good_post().without("Authorization"),
+                             good_post().without("Content-Length"),
+                             good_post().instead("Content-Length: 101")}) {
+        const Answer answer = judge(head, Keys()).answer;
+        CHECK(answer.status == 403);
+        check_refusal(answer);
+        CHECK(answer.why.find("--publish-key") != std::string::npos);
+    }
+    CHECK(
+        judge(good_post().instead("Content-Length: x"), Keys()).answer.status ==
+        400);
+}
+
+TEST_CASE("who shows no good key learns of lengths only that they are bad") {
+    const Head stranger = good_post().without("Authorization");
+    CHECK(judge(Head(stranger).instead("Content-Length: 101")).answer.status ==
+          401);
+    CHECK(judge(Head(stranger).without("Content-Length")).answer.status == 401);
+    CHECK(judge(Head(stranger).instead("Content-Length: x")).answer.status ==
+          400);
+}
+
+TEST_CASE("a 401 says how to show a key") {
+    const Answer answer = judge(good_post().without("Authorization")).answer;
+    CHECK(has_line(answer, "WWW-Authenticate: Bearer"));
+}
+
+TEST_CASE("who waits for it is told to go on, and nobody else") {
+    for (std::string value :
+         {"100-continue", "100-Continue", "x, 100-continue"})
+        CHECK(judge(good_post().with("Expect: " + value)).answer.bytes ==
+              kContinue);
+    for (std::string value : {"", "100", "100-continued", "x"})
+        CHECK(judge(good_post().with("Expect: " + value)).answer.bytes == "");
+    const Answer refused =
+        judge(good_post().with("Expect: 100-continue").without("Authorization"))
+            .answer;
+    CHECK(refused.bytes.find(" 100 ") == std::string::npos);
+}
+
+TEST_CASE("a body has lines if its type says so") {
+    for (std::string type :
+         {"application/x-ndjson", "Application/X-NDJSON",
+          "application/x-ndjson; charset=utf-8", "application/x-ndjson ;a=b",
+          "application/x-ndjson;"})
+        CHECK(judge(good_post().with("Content-Type: " + type)).upload.lines);
+    for (std::string type : {"", "application/json", "application/x-ndjsonx",
+                             "x-ndjson", "text/plain; application/x-ndjson",
+                             "application/x-www-form-urlencoded"})
+        CHECK_FALSE(
+            judge(good_post().with("Content-Type: " + type)).upload.lines);
+}
+
+// Bodies
+
+TEST_CASE("a body is one message, with its own bytes") {
+    for (std::string body :
+         {"{}", "{\"a\":1}", " {\"a\":\n1} \r\n", "[0]", "1", "\"x\"", "true",
+          R"({"type":"system","message":"hi"})", "\"caf\xC3\xA9\""}) {
+        CAPTURE(body);
+        const Messages found = messages(body);
+        CHECK(found.error == "");
+        REQUIRE(found.texts.size() == 1);
+        CHECK(found.texts[0] == body);
+    }
+}
+
+TEST_CASE("a body that is not relayed says why") {
+    struct {
+        std::string body;
+        std::string error;
+    } const bodies[] = {
+        {"", "there is no message"},
+        {"x", "unexpected character at byte 0"},
+        {"{\"a\":}", "unexpected character at byte 5"},
+        {" ", "unexpected end at byte 1"},
+        {"{}\n{}", "trailing characters at byte 3"},
+        {"\"\xFF\"", "malformed UTF-8"},
+        {"\"\xC3\"", "malformed UTF-8"},
+        {"\"\xED\xA0\x80\"", "malformed UTF-8"},
+        {"null", "what PHP takes for false is not relayed"},
+        {"0", "what PHP takes for false is not relayed"},
+        {"\"\"", "what PHP takes for false is not relayed"},
+        {"[]", "what PHP takes for false is not relayed"},
+        {R"({"type":"error"})", "the type \"error\" is reserved"},
+        {R"({"type":"hello"})", "the type \"hello\" is reserved"},
+        {R"({"type":"ping"})", "the type \"ping\" is reserved"},
+        {R"({"type":"po\u006eg"})", "the type \"pong\" is reserved"},
+    };
+    for (const auto& row : bodies) {
+        CAPTURE(row.body);
+        CHECK(error_in_text(row.body) == row.error);
+    }
+}
+
+TEST_CASE("each line is a message, blank ones are none") {
+    CHECK(lines("{}") == "[{}]");
+    CHECK(lines("{}\n") == "[{}]");
+    CHECK(lines("{}\r\n") == "[{}]");
+    CHECK(lines("1\n2\n3") == "[1][2][3]");
+    CHECK(lines("1\r\n2\r\n3\r\n") == "[1][2][3]");
+    CHECK(lines("\n\n1\n \t\n\r\n2\n\n") == "[1][2]");
+    CHECK(lines(" 1\t\n\t2 ") == "[1][2]");
+    CHECK(lines("{\"a\": 1}\n[2, 3]\n") == "[{\"a\": 1}][[2, 3]]");
+    CHECK(lines(R"({"type":"system","message":"a\nb"})") ==
+          R"([{"type":"system","message":"a\nb"}])");
+}
+
+TEST_CASE("one bad line is told, and none of the others is a message") {
+    CHECK(lines("") == "there is no message");
+    CHECK(lines("\n\r\n \t\n") == "there is no message");
+    CHECK(lines("x") == "line 1: unexpected character at byte 0");
+    CHECK(lines("1\n2\nx\n4") == "line 3: unexpected character at byte 0");
+    CHECK(lines("1\n\n\n{\n}\n") == "line 4: unexpected end at byte 1");
+    CHECK(lines("1\n0\n") == "line 2: what PHP takes for false is not relayed");
+    CHECK(lines("1\n\"\xFF\"") == "line 2: malformed UTF-8");
+    CHECK(lines("1\n{\"type\":\"ping\"}\n2") ==
+          "line 2: the type \"ping\" is reserved");
+}
