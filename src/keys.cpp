@@ -32,6 +32,8 @@ Keys::Keys(const std::string& file) {
     std::ifstream lines(file);
     if (!lines) fail(file, std::strerror(errno));
     for (std::string line; std::getline(lines, line);) {
+        // The file may come from a system where lines end with CR LF.
+        if (!line.empty() && line.back() == '\r') line.pop_back();
         const std::string_view key = trim(line);
         if (key.empty()) continue;
         if (!is_key(key)) fail(file, "a key has bytes that are not allowed");

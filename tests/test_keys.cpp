@@ -64,6 +64,12 @@ TEST_CASE("blanks around keys and empty lines mean nothing") {
     CHECK_FALSE(keys.admit("Bearer "));
 }
 
+TEST_CASE("lines may end with CR LF") {
+    const Keys keys = keys_in(kKey + ("\r\n" + kOther) + "\r\n\r\n");
+    CHECK(keys.admit(kBearer));
+    CHECK(keys.admit("Bearer " + kOther));
+}
+
 TEST_CASE("a key is made of what RFC 6750 allows") {
     const std::string all =
         "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~+/"
