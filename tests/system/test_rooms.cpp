@@ -7,6 +7,7 @@
 
 #include "daemon.h"
 #include "peer.h"
+#include "proc.h"
 #include "room.h"
 
 using namespace wschat::test;
@@ -111,6 +112,19 @@ TEST_CASE("a room's name is the path, percent-decoded once") {
     std::string escaped = "/", name = "/";
     for (int i = 0; i < 127; ++i) escaped += "%78", name += 'x';
     is(escaped, name);
+}
+
+TEST_CASE("a room's name is quoted wherever it is told") {
+    KeyFile keys;
+    Daemon daemon({"--rooms", keys.option()});
+    Peer ann(daemon);
+    ann.shake_hands("/%22%5C", kV1, {});
+    const std::string quoted = R"("room":"/\"\\",)";
+    CHECK(count(ann.next_text(), quoted) == 1);
+    Peer publisher(daemon);
+    publisher.send(post("[1]", "/%22%5C"));
+    CHECK(count(publisher.answer().body, quoted) == 1);
+    ann.hears("[1]");
 }
 
 TEST_CASE("who writes a name otherwise is in the same room") {
@@ -314,6 +328,20 @@ TEST_CASE("who joins a room that is ending finds that one or a new one") {
         CHECK(member.hello.first == said + 1);
         last = std::move(member);
     }
+}
+
+TEST_CASE("rooms that nobody is in wake nobody") {
+    KeyFile keys;
+    Clock clock;
+    Daemon daemon({"--rooms", timed("--ping-interval", 0.1), keys.option()});
+    for (const char* room : {"/a", "/b", "/c"})
+        publish(Peer(daemon), post("[1]", room));
+    Peer ann = join_room(daemon, "/a");
+    leave(daemon, ann);
+    clock.tick();
+    const long before = sleeps(daemon.pid());
+    clock.tick();
+    CHECK(sleeps(daemon.pid()) == before);
 }
 
 TEST_CASE("the log names rooms, and never queries or keys") {
