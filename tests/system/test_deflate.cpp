@@ -133,7 +133,7 @@ TEST_CASE("messages of 128 bytes and more go out deflated, shorter ones not") {
     Daemon daemon;
     Peer ann = join_deflating(daemon);
     Peer bob = join_deflating(daemon);
-    for (size_t size : {3, 127, 128, 129, 70'000, 1 << 20, 127}) {
+    for (size_t size : {3U, 127U, 128U, 129U, 70'000U, 1U << 20, 127U}) {
         bob.say(text_of(size));
         hears(ann, text_of(size), size >= 128);
         hears(bob, text_of(size), size >= 128);

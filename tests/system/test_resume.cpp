@@ -22,8 +22,13 @@ void chat(Peer& peer, uint64_t first, uint64_t last, Where at = {}) {
     hears_numbered(peer, first, last, at);
 }
 
-// Comes back, and looks at all that is heard until another message comes, of
-// which it must be the next number.
+// The peer was owed nothing more: the answer to a ping comes next.
+void hears_nothing(Peer& peer, Where at = {}) {
+    peer.send(ping_frame("?"), at);
+    peer.hears_pong("?", at);
+}
+
+// Comes back, and hears what was missed and nothing more.
 void check_recovers(const Daemon& daemon, const Hello& hello, uint64_t number,
                     uint64_t last, std::string_view more = {}, Where at = {}) {
     Member back = join_v1(daemon, since(hello, number), more, at);
@@ -33,7 +38,7 @@ void check_recovers(const Daemon& daemon, const Hello& hello, uint64_t number,
     CHECK(back.hello.first == number + 1);
     CHECK(back.hello.last == last);
     hears_numbered(back.peer, number + 1, last, at);
-    back.peer.sync(at);
+    hears_nothing(back.peer, at);
 }
 
 // Starts like any newcomer, without a history.
@@ -44,7 +49,6 @@ void check_starts_anew(const Daemon& daemon, const std::string& target,
     CHECK_FALSE(back.hello.recovered);
     CHECK(back.hello.first == last + 1);
     CHECK(back.hello.last == last);
-    back.peer.sync(at);
     back.peer.say("\"next\"", at);
     back.peer.hears("\"next\"", at);
 }
@@ -131,7 +135,7 @@ TEST_CASE("it comes back to any message, in whichever chunk it lies") {
         CHECK(back.hello.recovered);
         for (size_t i = start; i < messages.size(); ++i)
             back.peer.hears(messages[i]);
-        back.peer.sync();
+        hears_nothing(back.peer);
     }
 }
 
@@ -146,14 +150,14 @@ TEST_CASE("it comes back to where a chunk is full to its last byte") {
         ann.peer.say(message);
         ann.peer.hears(message);
     }
-    for (size_t start :
-         {3, 4, 5, 11, 12, 13, 27, 28, 29, 59, 60, 61, 124, 251, 252}) {
+    for (size_t start : std::vector<size_t>{3, 4, 5, 11, 12, 13, 27, 28, 29, 59,
+                                            60, 61, 124, 251, 252}) {
         CAPTURE(start);
         Member back = join_v1(daemon, since(ann.hello, start));
         CHECK(back.hello.recovered);
         for (size_t i = start; i < messages.size(); ++i)
             back.peer.hears(messages[i]);
-        back.peer.sync();
+        hears_nothing(back.peer);
     }
 }
 
@@ -166,9 +170,9 @@ TEST_CASE("what is kept no longer can't be recovered, nor what is to come") {
     check_recovers(daemon, ann.hello, 7, 8);
     check_recovers(daemon, ann.hello, 8, 8);
     uint64_t last = 8;
-    for (uint64_t number : {2, 1, 0})
+    for (uint64_t number : {2U, 1U, 0U})
         check_starts_anew(daemon, since(ann.hello, number), last++);
-    for (uint64_t number : {12, 13, 1'000'000})
+    for (uint64_t number : {12U, 13U, 1'000'000U})
         check_starts_anew(daemon, since(ann.hello, number), last++);
 }
 
@@ -214,7 +218,7 @@ TEST_CASE("where it was stands anywhere in the query") {
         Member back = join_v1(daemon, "/?" + query);
         CHECK(back.hello.recovered);
         hears_numbered(back.peer, 3, 3);
-        back.peer.sync();
+        hears_nothing(back.peer);
     }
 }
 
@@ -347,7 +351,7 @@ TEST_CASE("the history and what was missed come to who takes deflated") {
     Member carl = join_v1(daemon, since(ann.hello, 5), kDeflate);
     CHECK(carl.hello.recovered);
     for (uint64_t i = 6; i <= 10; ++i) carl.peer.hears(said(i));
-    for (Peer* peer : {&ann.peer, &bob, &carl.peer}) peer->sync();
+    for (Peer* peer : {&ann.peer, &bob, &carl.peer}) hears_nothing(*peer);
     ann.peer.say(said(11));
     for (Peer* peer : {&ann.peer, &bob, &carl.peer}) {
         const Frame frame = peer->next();
@@ -388,7 +392,7 @@ TEST_CASE("who joins in the middle of a burst misses nothing from there") {
         for (Member& member : members) {
             CHECK(member.hello.first <= member.hello.last + 1);
             hears_numbered(member.peer, member.hello.first, 1000);
-            member.peer.sync();
+            hears_nothing(member.peer);
         }
     }
 }
