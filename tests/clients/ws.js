@@ -9,12 +9,17 @@ const [port, pid] = process.argv.slice(2).map(Number);
 const timeout = 30000;  // far beyond what any case takes
 
 // Resolves with a client that keeps what happens to it, in order: next() waits
-// for the next event that passes, and forgets those before it.
-function join() {
-  const socket = new WebSocket(`ws://127.0.0.1:${port}/chat?x=1`);
+// for the next event that passes, and forgets those before it. Of
+// permessage-deflate it offers what ws does, unless told otherwise.
+function join(perMessageDeflate = true) {
+  const socket = new WebSocket(`ws://127.0.0.1:${port}/chat?x=1`,
+    { perMessageDeflate });
   const events = [];
   let wake = () => {};
   const keep = (event) => { events.push(event); wake(); };
+  socket.on('upgrade', (answer) => {
+    socket.agreed = answer.headers['sec-websocket-extensions'];
+  });
   socket.on('message', (data, binary) =>
     keep({ text: data.toString(), binary }));
   socket.on('pong', (data) => keep({ pong: data.toString() }));
@@ -40,6 +45,29 @@ const ofType = (type) => (event) =>
 const closed = (event) => event.code !== undefined;
 const chat = (message) =>
   JSON.stringify({ type: 'message', username: 'ws', message });
+
+// Long enough for both sides to deflate it.
+const long = (message) => chat(message + ' and so on'.repeat(1000));
+
+// A client with this offer and one without any hear what each of them says.
+async function talk(offer, agreed) {
+  const [a, b] = [await join({ threshold: 0, ...offer }), await join(false)];
+  assert.match(a.agreed, agreed);
+  assert.strictEqual(b.agreed, undefined);
+  for (let i = 0; i < 3; i++) {
+    for (const sender of [a, b]) {
+      for (const text of [long(i), chat(i)]) {
+        sender.send(text);
+        for (const client of [a, b]) {
+          const event = await client.next(ofType('message'));
+          assert.strictEqual(event.text, text);
+        }
+      }
+    }
+  }
+  a.terminate();
+  b.terminate();
+}
 
 const cases = {
   async 'a client hears that it joined'() {
@@ -134,6 +162,37 @@ const cases = {
     await b.next((e) =>
       e.text === '{"type":"system","message":"127.0.0.1 disconnected"}');
     b.terminate();
+  },
+
+  async 'a client that deflates talks to one that does not'() {
+    await talk({}, /^permessage-deflate; /);
+  },
+
+  async 'a client may deflate with any window'() {
+    for (let bits = 8; bits <= 15; bits++)
+      await talk({ clientMaxWindowBits: bits }, /^permessage-deflate; /);
+  },
+
+  async 'a client gets no larger window than it wants'() {
+    for (let bits = 8; bits <= 15; bits++)
+      await talk({ serverMaxWindowBits: bits, clientMaxWindowBits: bits },
+        new RegExp(`; server_max_window_bits=${bits}$`));
+  },
+
+  async 'a client may ask for no context on either side'() {
+    await talk({ serverNoContextTakeover: true, clientNoContextTakeover: true },
+      /^permessage-deflate; /);
+  },
+
+  async 'fragments that are deflated arrive as one message'() {
+    const [a, b] = [await join({ threshold: 0 }), await join(false)];
+    const text = long('pieces');
+    for (let i = 0; i < text.length; i += 1000)
+      a.send(text.slice(i, i + 1000), { fin: i + 1000 >= text.length });
+    for (const client of [a, b]) {
+      assert.strictEqual((await client.next(ofType('message'))).text, text);
+      client.terminate();
+    }
   },
 
   async 'a server that is stopped says 1001 to everyone'() {

@@ -13,6 +13,8 @@
 #include <strings.h>
 #include <sys/un.h>
 
+#include "../deflated.h"
+
 namespace wschat::test {
 
 namespace {
@@ -45,10 +47,11 @@ struct Layout {
 
 // REQUIRES: at least 2 bytes. The payload's length is known if the header is
 // all there.
-Layout layout_of(std::string_view bytes, Where at) {
+Layout layout_of(std::string_view bytes, bool takes_deflated, Where at) {
     const auto first = static_cast<unsigned char>(bytes[0]);
     const auto second = static_cast<unsigned char>(bytes[1]);
-    if ((first & 0xF0) != 0x80)
+    const bool deflated = takes_deflated && first == 0xC1;
+    if ((first & 0xF0) != 0x80 && !deflated)
         fail(at, "a frame in fragments or with reserved bits: " + shown(bytes));
     if (second & 0x80) fail(at, "a masked frame: " + shown(bytes));
     const size_t extra = second == 127 ? 8 : second == 126 ? 2 : 0;
@@ -180,12 +183,14 @@ std::string Peer::cut(size_t size) {
 bool Peer::cut_frame(Frame& frame, Where at) {
     const std::string_view in = unread();
     if (in.size() < 2) return false;
-    const Layout layout = layout_of(in, at);
+    const Layout layout = layout_of(in, takes_deflated_, at);
     if (in.size() < layout.header || in.size() - layout.header < layout.payload)
         return false;
     frame.opcode = in[0] & 15;
+    frame.deflated = in[0] & kRsv1;
     cut(layout.header);
     frame.payload = cut(layout.payload);
+    if (frame.deflated) frame.payload = inflated(frame.payload);
     return true;
 }
 
@@ -331,8 +336,9 @@ void Peer::take(size_t size, Where at) {
     read_ += size;
 }
 
-void Peer::shake_hands(Where at) {
-    send(handshake(), at);
+void Peer::shake_hands(std::string_view target, std::string_view more,
+                       Where at) {
+    send(handshake(target, more), at);
     const Response response = answer(at);
     if (response.status != 101 ||
         response.header("Sec-WebSocket-Accept") != kAccept)

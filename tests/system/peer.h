@@ -38,7 +38,8 @@ private:
 /// Peer::next() has made sure of.
 struct Frame {
     int opcode = 0;
-    std::string payload;
+    std::string payload;    // inflated
+    bool deflated = false;  // it came so
 };
 
 /// An answer in HTTP.
@@ -114,8 +115,14 @@ public:
     /// Whether there is something to read within this time.
     bool has_input(int milliseconds);
 
-    /// Shakes hands and checks the answer.
-    void shake_hands(Where at = {});
+    /// Shakes hands and checks the answer; `target` and `more` are as
+    /// handshake() has them.
+    void shake_hands(Where at = {}) { shake_hands("/", {}, at); }
+    void shake_hands(std::string_view target, std::string_view more,
+                     Where at = {});
+
+    /// From now on messages may come deflated.
+    void take_deflated() { takes_deflated_ = true; }
 
     int fd() const { return fd_.get(); }
 
@@ -129,6 +136,7 @@ private:
     std::string in_;
     size_t read_ = 0;     // bytes of in_ that have been dealt with
     bool reset_ = false;  // the end was a reset
+    bool takes_deflated_ = false;
     std::deque<Frame> kept_;
     int syncs_ = 0;
 };

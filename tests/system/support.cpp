@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdlib>
 #include <filesystem>
+#include <fstream>
 #include <sstream>
 #include <stdexcept>
 
@@ -56,6 +57,10 @@ int Deadline::left() const {
     const auto left = std::chrono::duration_cast<milliseconds>(
         end_ - std::chrono::steady_clock::now());
     return static_cast<int>(std::max<int64_t>(0, left.count()));
+}
+
+void write_file(const std::string& path, const std::string& content) {
+    std::ofstream(path) << content;
 }
 
 ScratchDirectory::ScratchDirectory() {

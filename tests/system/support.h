@@ -50,6 +50,9 @@ private:
     std::chrono::steady_clock::time_point end_;
 };
 
+/// Writes a whole file.
+void write_file(const std::string& path, const std::string& content);
+
 /// A directory that is removed with what is in it.
 class ScratchDirectory {
 public:

@@ -1,10 +1,12 @@
 // System messages: who is told of joins and leaves, and when nobody is.
 #include <string>
+#include <vector>
 
 #include <doctest/doctest.h>
 
 #include "daemon.h"
 #include "peer.h"
+#include "room.h"
 
 using namespace wschat::test;
 
@@ -19,6 +21,25 @@ Peer join_announced(const Daemon& daemon, Where at = {}) {
     Peer peer = join(daemon, at);
     peer.hears(kConnected, at);
     return peer;
+}
+
+std::string online(int clients) {
+    return R"({"type":"system","message":")" + std::to_string(clients) +
+           " online\"}";
+}
+
+// Hears counts, each another than the one before, until this one comes.
+// Returns how many they were.
+int hears_counts_until(Peer& peer, int clients, Where at = {}) {
+    std::string heard;
+    for (int counts = 1;; ++counts) {
+        const std::string count = peer.next_text(at);
+        if (count == heard) fail(at, shown(count) + " twice");
+        if (count.find(" online\"") == std::string::npos)
+            fail(at, shown(count) + " in place of a count");
+        heard = count;
+        if (heard == online(clients)) return counts;
+    }
 }
 
 }  // namespace
@@ -115,4 +136,43 @@ TEST_CASE("--announce=none tells nobody of joins and leaves") {
     daemon.wait_log("left");
     ann.say("[1]");
     ann.hears("[1]");
+}
+
+TEST_CASE("--announce=count tells how many there are, seldom in a storm") {
+    Daemon daemon({"--announce=count"});
+    Peer ann = join(daemon);
+    ann.hears(online(1));
+    std::vector<Peer> peers = join(daemon, 300);
+    CHECK(hears_counts_until(ann, 301) < 100);
+    while (peers.size() > 100) peers.pop_back();
+    CHECK(hears_counts_until(ann, 101) < 100);
+    hears_no_more(ann);
+}
+
+TEST_CASE("each room is told of its own number alone") {
+    Daemon daemon({"--announce=count", "--rooms"});
+    Peer ann = join_room(daemon, "/a");
+    ann.hears(online(1));
+    Peer bob = join_room(daemon, "/b");
+    Peer carl = join_room(daemon, "/b");
+    hears_counts_until(bob, 2);
+    hears_counts_until(carl, 2);
+    bob.hang_up();
+    hears_counts_until(carl, 1);
+    hears_no_more(carl);
+    hears_no_more(ann);
+}
+
+TEST_CASE("a count is a message of the room, with a number") {
+    Daemon daemon({"--announce=count"});
+    Member ann = join_v1(daemon);
+    CHECK(ann.hello.first == 1);
+    ann.peer.hears(online(1));
+    Member bob = join_v1(daemon);
+    CHECK(bob.hello.last == 1);
+    ann.peer.hears(online(2));
+    Member back = join_v1(daemon, since(ann.hello, 0));
+    CHECK(back.hello.last == 2);
+    back.peer.hears(online(1));
+    back.peer.hears(online(2));
 }

@@ -1,7 +1,6 @@
 #include "tls_tunnel.h"
 
 #include <array>
-#include <fstream>
 #include <utility>
 
 #include <openssl/err.h>
@@ -92,10 +91,6 @@ Certificate::Certificate(const std::string& name) {
     BIO_free(bio);
     X509_free(x509);
     EVP_PKEY_free(pair);
-}
-
-void write_file(const std::string& path, const std::string& content) {
-    std::ofstream(path) << content;
 }
 
 Options CertificateFiles::options(const Options& more) const {

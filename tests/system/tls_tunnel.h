@@ -30,9 +30,6 @@ struct Certificate {
     std::string encrypted_key;
 };
 
-/// Writes a whole file.
-void write_file(const std::string& path, const std::string& content);
-
 /// A certificate in files of a directory of its own.
 class CertificateFiles {
 public:

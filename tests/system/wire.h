@@ -19,6 +19,7 @@ enum Opcode : uint8_t {
 };
 
 constexpr uint8_t kFin = 0x80;
+constexpr uint8_t kRsv1 = 0x40;  // begins a deflated message
 
 /// Bytes given as numbers.
 std::string bytes(std::initializer_list<int> values);
