@@ -48,10 +48,23 @@ std::string_view take_line(std::string_view& head) {
     return line;
 }
 
+/// A target's path and query: all of it, but for the form that names the host
+/// too, as clients use it with proxies (RFC 9112, section 3.2.2).
+std::string_view without_host(std::string_view target) {
+    const size_t scheme = target.find_first_of("/?");
+    if (scheme == target.npos || scheme == 0 || target[scheme - 1] != ':' ||
+        target.substr(scheme, 2) != "//")
+        return target;
+    target.remove_prefix(scheme + 2);
+    const size_t host = target.find_first_of("/?");
+    return host == target.npos ? "/" : target.substr(host);
+}
+
 const char* parse_request_line(std::string_view line, Request& request) {
     request.method = take_until(line, ' ');
     std::string_view target = take_until(line, ' ');
     const bool target_is_good = is_target(target);
+    target = without_host(target);
     request.path = take_until(target, '?');
     request.query = target;
     const std::string_view protocol = take_until(line, '/');

@@ -216,6 +216,16 @@ TEST_CASE("a target is a path and a query") {
     } const targets[] = {
         {"/", "/", ""},  {"/a/b?c=d&e", "/a/b", "c=d&e"}, {"/?", "/", ""},
         {"?x", "", "x"}, {"/a?b?c", "/a", "b?c"},         {"*", "*", ""},
+        // With the host, as to a proxy (RFC 9112, section 3.2.2).
+        {"http://a.example/b/c?d", "/b/c", "d"},
+        {"HTTPS://a.example:1/", "/", ""},
+        {"http://a.example", "/", ""},
+        {"http://a.example?b", "", "b"},
+        {"/a?http://b/c", "/a", "http://b/c"},
+        {"?a=b://c/d", "", "a=b://c/d"},
+        {"a:b", "a:b", ""},
+        {"a:/b", "a:/b", ""},
+        {"//a/b", "//a/b", ""},
     };
     for (const auto& row : targets) {
         const std::string head =
