@@ -369,6 +369,24 @@ module.exports = {
       assert.ok(!(await states(ada)).includes('lost'));
     }),
 
+  'what is long is compressed, both ways': inRoom(async (room) => {
+    const relay = await room.relay();
+    const ada = await room.memberAt(relay.url, 'Ada');
+    const words = 'né 🙂 '.repeat(100);
+    await ada.say(`${words}end`);
+    await ada.sees(`${words}end`);
+    const [{ asked, answered }] = relay.sockets;
+    for (const head of [asked.head, answered.head])
+      assert.match(head, /^Sec-WebSocket-Extensions: permessage-deflate/im);
+    for (const { frames } of [asked, answered]) {
+      const [{ length }] = frames.filter(({ deflated }) => deflated);
+      assert.ok(length < words.length / 4, `${length} bytes`);
+    }
+    await ada.say('short');
+    await ada.sees('short');
+    assert.deepStrictEqual(await ada.texts(), [`${words}end`, 'short']);
+  }, ['--announce=none']),
+
   'nothing that waits is thrown away without a word': inRoom(async (room) => {
     const ada = await room.member('Ada');
     ada.expected = unreachable;
