@@ -177,6 +177,7 @@ module.exports = {
     async (room) => {
       const ada = await room.person();
       ada.expected = unreachable;
+      await ada.page.clock.install();
       // The page has come, and the server goes before the page connects.
       await ada.page.route(/asset=chat\.js/, async (route) => {
         const script = await route.fetch();
@@ -189,6 +190,8 @@ module.exports = {
       await ada.$('#name').press('Enter');
       await ada.say('patience');
       await ada.$('#outbox .fate', { hasText: 'Waiting' }).waitFor();
+      // No retry comes before the click.
+      await ada.page.clock.pauseAt(await ada.evaluate(() => Date.now() + 1000));
       await room.daemon.restart();
       await ada.$('#reconnect').click();
       await ada.sees('patience');
