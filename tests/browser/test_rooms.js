@@ -44,6 +44,13 @@ module.exports = {
     }
   }, rooms),
 
+  'a name that looks escaped is no other name': inRoom(async (room) => {
+    for (const [name, path] of [['/a%41', 'a%2541'], ['/50%', '50%25']]) {
+      const ada = await room.visitor({}, path);
+      await heading(ada, name);
+    }
+  }, rooms),
+
   'without rooms every path leads to the same one': inRoom(async (room) => {
     const ada = await room.member('Ada');
     const voice = await Voice.join(`${room.daemon.url}garden`);
