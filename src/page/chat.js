@@ -86,11 +86,10 @@
 
   let room = '';  // its name; that of a site's only room says nothing
 
-  // The path, as people write it.
-  const nameOf = (path) => {
-    if (typeof path !== 'string' || path === '/') return '';
-    try { return decodeURIComponent(path); } catch { return path; }
-  };
+  // The server has undone the escapes of the path: what looks like one now is
+  // part of the name.
+  const nameOf = (path) =>
+    typeof path === 'string' && path !== '/' ? path : '';
 
   chat.on('hello', ({ room: path }) => {
     room = nameOf(path);

@@ -32,7 +32,8 @@
 //                 rather than waiting for the next retry.
 // close(code, reason)  Ends the connection for good; what is queued stays.
 // state           'connecting', 'open', 'waiting' (for a retry) or 'closed'.
-// room, clients   As in the newest hello: the path, and how many were there.
+// room, clients   As in the newest hello: the path, with its escapes undone, and
+//                 how many were there.
 // number          Of the newest message received, as the server counts them;
 //                 null if it does not.
 // on(event, f)    Calls f with the event's detail, and returns the WSChat. It

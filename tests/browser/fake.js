@@ -104,9 +104,10 @@ class Fake {
     socket.on('close', () => room.clients.delete(client));
     socket.on('message', (data) => this.#hear(pathname, `${data}`));
     if (socket.protocol === kProtocol)
-      socket.send(JSON.stringify({ type: 'hello', room: pathname,
-        epoch: room.epoch, first: client.position + 1, last,
-        clients: room.clients.size, recovered }));
+      socket.send(JSON.stringify({ type: 'hello',
+        room: decodeURIComponent(pathname), epoch: room.epoch,
+        first: client.position + 1, last, clients: room.clients.size,
+        recovered }));
     this.requests.push(url);
     this.#events.emit('hello');
     this.#flush();

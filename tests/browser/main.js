@@ -6,7 +6,8 @@ const fs = require('fs');
 const { check } = require('./check');
 
 const alone = ['client'];
-const inBrowser = ['page', 'connection', 'look', 'tutorial', 'contrib'];
+const inBrowser = ['page', 'connection', 'resume', 'rooms', 'publish', 'look',
+  'tutorial', 'contrib'];
 
 // Why there is no browser to test in; nothing if there is one.
 function lacking() {

@@ -7,6 +7,7 @@ const assert = require('assert');
 const playwright = require('playwright-core');
 const { Daemon } = require('./daemon');
 const { Fake } = require('./fake');
+const { Relay } = require('./relay');
 
 const chromium = process.env.CHROMIUM ?? '/usr/bin/chromium';
 const kPatience = 20000;  // ms, never reached when all is well
@@ -185,6 +186,20 @@ class Room {
     const person = await this.visitor(settings, path);
     await person.join(name);
     return person;
+  }
+
+  // The same, by another way than straight to the server.
+  async memberAt(url, name) {
+    const person = await this.person({}, url);
+    await person.join(name);
+    return person;
+  }
+
+  // Such a way.
+  async relay() {
+    const relay = await Relay.before(this.daemon);
+    this.servers.push(relay);
+    return relay;
   }
 
   async close() {

@@ -177,6 +177,7 @@ module.exports = {
     async (room) => {
       const ada = await room.person();
       ada.expected = unreachable;
+      await ada.page.clock.install();
       // The page has come, and the server goes before the page connects.
       await ada.page.route(/asset=chat\.js/, async (route) => {
         const script = await route.fetch();
@@ -189,6 +190,8 @@ module.exports = {
       await ada.$('#name').press('Enter');
       await ada.say('patience');
       await ada.$('#outbox .fate', { hasText: 'Waiting' }).waitFor();
+      // No retry comes before the click.
+      await ada.page.clock.pauseAt(await ada.evaluate(() => Date.now() + 1000));
       await room.daemon.restart();
       await ada.$('#reconnect').click();
       await ada.sees('patience');
@@ -368,6 +371,24 @@ module.exports = {
       assert.deepStrictEqual(await ada.texts(), ['hello', 'again']);
       assert.ok(!(await states(ada)).includes('lost'));
     }),
+
+  'what is long is compressed, both ways': inRoom(async (room) => {
+    const relay = await room.relay();
+    const ada = await room.memberAt(relay.url, 'Ada');
+    const words = 'né 🙂 '.repeat(100);
+    await ada.say(`${words}end`);
+    await ada.sees(`${words}end`);
+    const [{ asked, answered }] = relay.sockets;
+    for (const head of [asked.head, answered.head])
+      assert.match(head, /^Sec-WebSocket-Extensions: permessage-deflate/im);
+    for (const { frames } of [asked, answered]) {
+      const [{ length }] = frames.filter(({ deflated }) => deflated);
+      assert.ok(length < words.length / 4, `${length} bytes`);
+    }
+    await ada.say('short');
+    await ada.sees('short');
+    assert.deepStrictEqual(await ada.texts(), [`${words}end`, 'short']);
+  }, ['--announce=none']),
 
   'nothing that waits is thrown away without a word': inRoom(async (room) => {
     const ada = await room.member('Ada');
