@@ -47,8 +47,8 @@ Fd connect_to(int port) {
     return fd;
 }
 
-TlsSession shake_hands(SSL_CTX* context, int fd) {
-    TlsSession session(SSL_new(context));
+TlsSession::Session shake_hands(SSL_CTX* context, int fd) {
+    TlsSession::Session session(SSL_new(context));
     SSL_set_fd(session.get(), fd);
     require(SSL_connect(session.get()) == 1, "the TLS handshake failed");
     return session;

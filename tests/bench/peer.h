@@ -41,7 +41,7 @@ private:
     ssize_t send(std::string_view bytes);
 
     Fd socket_;
-    TlsSession session_;
+    TlsSession::Session session_;
     bool deflate_;
 };
 
