@@ -125,7 +125,7 @@ void Crowd::shake_hands(size_t i, Bytes& input) {
     Client& client = clients_[i];
     auto admission = client.shake_hands(input, gate_);
     if (client.state() == Client::State::Raw) {
-        client.deadline = Time::max();
+        clear_timer(client.deadline);
         log_.debug(client.address() + " sends raw JSON");
     }
     if (!admission) return;
@@ -195,7 +195,7 @@ void Crowd::mention_ignored(const Visitor& visitor) {
 void Crowd::welcome(size_t i, const Admission& admission) {
     Client& client = clients_[i];
     Room& room = *client.room;
-    client.deadline = Time::max();
+    clear_timer(client.deadline);
     client.seat = room.enter(static_cast<uint32_t>(i));
     const Room::Start start =
         room.start_for(admission.resume, settings_.room_rules.history);
@@ -212,7 +212,7 @@ void Crowd::welcome(size_t i, const Admission& admission) {
 
 void Crowd::handle(Client& client, const Event& event) {
     switch (event.kind) {
-        case Event::Kind::Raw: client.deadline = Time::max(); [[fallthrough]];
+        case Event::Kind::Raw: clear_timer(client.deadline); [[fallthrough]];
         case Event::Kind::Text:
         case Event::Kind::Binary: return relay(client, event.payload);
         case Event::Kind::Close:
@@ -250,7 +250,7 @@ void Crowd::relay(Client& client, std::string_view text) {
 /// A raw peer has the handshake's time for each object from its first byte.
 void Crowd::limit_object_time(Client& client) {
     if (!client.reader().inside_raw())
-        client.deadline = Time::max();
+        clear_timer(client.deadline);
     else if (client.deadline == Time::max())
         set_timer(client.deadline, settings_.handshake_timeout);
 }
@@ -300,7 +300,7 @@ void Crowd::wrote(Client& client, const Client::Flush& flush) {
     // Only a socket that was full tells that the peer takes bytes.
     if (flush.was_blocked && result.size > 0) client.heard = now_;
     if (result.state == Transfer::State::Done)
-        client.stalled = Time::max();
+        clear_timer(client.stalled);
     else if (!flush.was_blocked || result.size > 0)
         set_timer(client.stalled, settings_.stall_timeout);
     if (client.state() != flush.before) closing(client);
@@ -351,8 +351,14 @@ Crowd::Time Crowd::after(Seconds seconds) const {
 }
 
 void Crowd::set_timer(Time& timer, Seconds seconds) {
+    if (timer == Time::max()) ++timers_;
     timer = after(seconds);
     next_check_ = std::min(next_check_, timer);
+}
+
+void Crowd::clear_timer(Time& timer) {
+    if (std::exchange(timer, Time::max()) == Time::max()) return;
+    if (--timers_ == 0) next_check_ = Time::max();
 }
 
 void Crowd::keep_time() {
@@ -415,14 +421,15 @@ void Crowd::expire(Client& client) {
 /// The client is Closing or Draining from now on.
 void Crowd::closing(Client& client) {
     set_timer(client.deadline, settings_.close_timeout);
-    client.stalled = Time::max();
+    clear_timer(client.stalled);
 }
 
 /// The client is gone without a goodbye.
 void Crowd::lose(Client& client, const std::string& why) {
     const bool was_open = client.state() == Client::State::Open;
     client.drop();
-    client.deadline = client.stalled = Time::max();
+    clear_timer(client.deadline);
+    clear_timer(client.stalled);
     if (was_open)
         left(client, why);
     else
@@ -492,6 +499,8 @@ bool Crowd::sweep() {
 }
 
 void Crowd::destroy(uint32_t i) {
+    clear_timer(clients_[i].deadline);
+    clear_timer(clients_[i].stalled);
     if (clients_[i].room) rooms_.release(*clients_[i].room);
     std::swap(clients_[i], clients_.back());
     clients_.pop_back();

@@ -83,6 +83,7 @@ private:
 
     Time after(Seconds seconds) const;
     void set_timer(Time& timer, Seconds seconds);
+    void clear_timer(Time& timer);
     void keep_time();
     void ping();
     void check_deadlines();
@@ -118,7 +119,8 @@ private:
     Rooms rooms_;
 
     Time now_{};  // when the turn began
-    Time next_check_ = Time::max();
+    size_t timers_ = 0;  // that are set, of all clients
+    Time next_check_ = Time::max();  // none before this
     Time next_ping_ = Time::max();
     Time last_ping_ = Time::min();
     Time ping_before_last_ = Time::min();  // two may go unanswered

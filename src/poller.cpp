@@ -6,8 +6,8 @@ namespace wschat {
 
 namespace {
 
-/// How much of its time it may spend on asking all: a quarter.
-constexpr int kPause = 3;
+/// How much of its time it may spend on asking all: a fifth.
+constexpr int kPause = 4;
 
 int poll_until(std::vector<pollfd>& polls, Poller::Time until,
                const sigset_t& mask) {

@@ -103,6 +103,18 @@ TEST_CASE("the soft limit of descriptors is raised to the hard one") {
     CHECK(descriptor_limit(daemon.pid()) == 200);
 }
 
+TEST_CASE("a handshake in time leaves nothing to wake up for") {
+    Clock clock;
+    Daemon daemon({timed("--handshake-timeout", 0.4), "--ping-interval=0"});
+    Peer ann = join(daemon);
+    ann.say("[1]");
+    ann.hears("[1]");
+    ann.sync();
+    const long before = sleeps(daemon.pid());
+    clock.tick();
+    CHECK(sleeps(daemon.pid()) == before);
+}
+
 TEST_CASE("an idle daemon does not wake up") {
     Clock clock;
     Daemon daemon({timed("--ping-interval", 0.1)});
