@@ -206,6 +206,7 @@ void Crowd::welcome(size_t i, const Admission& admission) {
     client.join(room, start.first);
     if (++members_ == 1 && settings_.ping_interval.count() > 0)
         next_ping_ = after(settings_.ping_interval);
+    poller_.rest(first_ + i);
     log_.info(client.address() + " joined" + where(client));
     announce(client, "connected");
 }

@@ -60,8 +60,10 @@ void Poller::watch(size_t i, short events) {
     if (slot_[i] != kNotBusy) busy_polls_[slot_[i]].events = events;
 }
 
+void Poller::rest(size_t i) { drop_slot(slot_[i]); }
+
 void Poller::mute(size_t i) {
-    drop_slot(slot_[i]);
+    rest(i);
     all_[i].fd = -1;
 }
 

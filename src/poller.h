@@ -38,6 +38,10 @@ public:
     /// What to wait for from now on. REQUIRES: i < size().
     void watch(size_t i, short events);
 
+    /// It will be silent for a while, most likely: it is not busy any more.
+    /// REQUIRES: i < size().
+    void rest(size_t i);
+
     /// Not to look at the descriptor again; the entry stays.
     void mute(size_t i);
 

@@ -156,6 +156,25 @@ TEST_CASE("what to wait for can be changed, for busy ones as for others") {
     }
 }
 
+TEST_CASE("who is at rest is found all the same") {
+    for (size_t size : kSizes) {
+        CAPTURE(size);
+        Crowd crowd(size);
+        crowd.pairs[0].wake();
+        crowd.wait();
+        crowd.poller.rest(0);         // it was busy
+        crowd.poller.rest(size - 1);  // it was not
+        CHECK(crowd.poller.happened(0) == POLLIN);
+        CHECK(crowd.wait() == std::vector<size_t>{0});
+        crowd.pairs[0].calm();
+        crowd.pairs[size - 1].wake();
+        CHECK(crowd.wait() == std::vector<size_t>{size - 1});
+        crowd.poller.rest(size - 1);
+        crowd.poller.remove(size - 1);
+        crowd.settle();
+    }
+}
+
 TEST_CASE("a muted entry is silent") {
     for (size_t size : kSizes) {
         Crowd crowd(size);
