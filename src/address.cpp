@@ -79,7 +79,8 @@ std::optional<std::string> host_before_port(std::string_view text) {
         host.erase(0, 1);
         rest.remove_prefix(1);
     }
-    const bool good = rest.empty() || (rest[0] == ':' && is_port(rest.substr(1)));
+    const bool good =
+        rest.empty() || (rest[0] == ':' && is_port(rest.substr(1)));
     if (host.empty() || !good) return std::nullopt;
     return host;
 }

@@ -182,8 +182,8 @@ struct Client::Flush {
 
     /// Done: it is owed nothing more. Blocked: the peer takes no more now, or
     /// others should have their turn. `size` is what the socket took in
-    /// either case. A client that is Closing and was sent all goes on to Draining, or
-    /// Gone if its input has ended.
+    /// either case. A client that is Closing and was sent all goes on to
+    /// Draining, or Gone if its input has ended.
     Transfer result{Transfer::State::Done};
 
     State before;      // of the client, when it began

@@ -316,8 +316,10 @@ bool Crowd::can_flush(size_t i) const {
 void Crowd::settle(size_t i) {
     Client& client = clients_[i];
     limit_backlog(client);
-    if (client.state() == Client::State::Gone) return gone_.push_back(static_cast<uint32_t>(i));
-    await(i);
+    if (client.state() == Client::State::Gone)
+        gone_.push_back(static_cast<uint32_t>(i));
+    else
+        await(i);
 }
 
 void Crowd::await(size_t i) {

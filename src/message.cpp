@@ -24,7 +24,8 @@ Event close_event(std::string_view payload) {
     const uint16_t code = close_code_of(payload);
     if (!payload.empty() && !is_valid_close_code(code))
         return failure(kCloseProtocolError, "invalid close code");
-    std::string_view reason = payload.substr(std::min<size_t>(2, payload.size()));
+    const std::string_view reason =
+        payload.substr(std::min<size_t>(2, payload.size()));
     if (valid_utf8_prefix(reason) < reason.size())
         return failure(kCloseInvalidData, "malformed UTF-8 in a close frame");
     return {Event::Kind::Close, payload, code, ""};

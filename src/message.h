@@ -42,9 +42,10 @@ struct ReaderRules {
 };
 
 /// Reads one connection (RFC 6455, sections 5 and 8.1; RFC 7692, section 6.2).
-/// Holds no memory between messages. A message in the making takes what has arrived of it:
-/// no length that a peer announces is believed, and over max_message the
-/// header is refused. A deflated one is inflated as it arrives, up to that.
+/// Holds no memory between messages. A message in the making takes what has
+/// arrived of it: no length that a peer announces is believed, and over
+/// max_message the header is refused. A deflated one is inflated as it arrives,
+/// up to that.
 class MessageReader {
 public:
     /// How many fragments of one message may be empty: nothing else bounds

@@ -1,12 +1,7 @@
 #include "options.h"
 
-#include <cerrno>
-#include <cmath>
-#include <cstdlib>
+#include <algorithm>
 #include <cstring>
-#include <limits>
-#include <optional>
-#include <string_view>
 
 #include <getopt.h>
 
@@ -121,110 +116,6 @@ const option kLongOptions[] = {
     {"version", no_argument, nullptr, kShowVersion},
     {nullptr, 0, nullptr, 0}};
 
-[[noreturn]] void bad(const std::string& what, const std::string& value,
-                      const std::string& wanted) {
-    throw UsageError("bad " + what + " \"" + value + "\": " + wanted);
-}
-
-/// A whole decimal number up to `max`, nothing around it.
-std::optional<uint64_t> parse_number(const std::string& text, uint64_t max) {
-    if (text.empty() || text.find_first_not_of("0123456789") != text.npos)
-        return std::nullopt;
-    errno = 0;
-    const unsigned long long number = std::strtoull(text.c_str(), nullptr, 10);
-    if (errno || number > max) return std::nullopt;
-    return number;
-}
-
-int parse_port(const std::string& text) {
-    const auto port = parse_number(text, 65535);
-    if (!port) bad("port", text, "a number from 0 to 65535 is needed");
-    return static_cast<int>(*port);
-}
-
-uint64_t parse_bytes(const std::string& what, const std::string& text) {
-    constexpr uint64_t kMax = uint64_t{1} << 40;
-    constexpr std::string_view kSuffixes = "KMG";
-    const size_t suffix =
-        text.empty() ? kSuffixes.npos : kSuffixes.find(text.back());
-    const bool plain = suffix == kSuffixes.npos;
-    const auto number =
-        parse_number(plain ? text : text.substr(0, text.size() - 1), kMax);
-    const unsigned shift = plain ? 0 : 10 * static_cast<unsigned>(suffix + 1);
-    if (!number || *number == 0 || *number > kMax >> shift)
-        bad(what, text, "bytes are needed, as in 65536, 64K or 1M");
-    return *number << shift;
-}
-
-Seconds parse_seconds(const std::string& what, const std::string& text,
-                      bool zero_allowed) {
-    constexpr double kMax = 1e6;
-    char* end = nullptr;
-    const double number = std::strtod(text.c_str(), &end);
-    // strtod also takes "inf", "nan", hexadecimal and leading space.
-    const bool decimal = text.find_first_not_of("0123456789.") == text.npos;
-    if (text.empty() || *end || !decimal || number > kMax ||
-        (number <= 0 && !zero_allowed))
-        bad(what, text, "seconds are needed, as in 10 or 0.5");
-    return Seconds(number);
-}
-
-std::string without_brackets(const std::string& text) {
-    const bool bracketed =
-        text.size() > 2 && text.front() == '[' && text.back() == ']';
-    return bracketed ? text.substr(1, text.size() - 2) : text;
-}
-
-/// Whether a text can be a host name, perhaps with the root's dot. One whose
-/// last label is a number is a mistyped address (RFC 1123, section 2.1): it
-/// must not bind them all.
-bool is_host_name(std::string text) {
-    if (!text.empty() && text.back() == '.') text.pop_back();
-    const std::string label = text.substr(text.rfind('.') + 1);
-    return text.find_first_not_of("abcdefghijklmnopqrstuvwxyz"
-                                  "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._") ==
-               text.npos &&
-           label.find_first_not_of("0123456789") != label.npos;
-}
-
-/// A host goes into headers and URLs, so nothing else may be in it.
-std::string parse_host(const std::string& text) {
-    const std::string host = without_brackets(text);
-    if (!is_host_name(host) && !is_ip_address(host))
-        bad("host", text, "a name or an IP address is needed");
-    return host;
-}
-
-mode_t parse_mode(const std::string& text) {
-    const bool octal = text.find_first_not_of("01234567") == text.npos;
-    const unsigned long mode = std::strtoul(text.c_str(), nullptr, 8);
-    if (text.empty() || !octal || mode > 0777)
-        bad("mode", text, "octal digits are needed, as in 0660");
-    return static_cast<mode_t>(mode);
-}
-
-/// PATH[,mode=0660][,group=NAME]
-Endpoint parse_unix(const std::string& text) {
-    Endpoint endpoint;
-    endpoint.is_unix = true;
-    size_t comma = text.find(',');
-    endpoint.address = text.substr(0, comma);
-    while (comma != text.npos) {
-        const size_t start = comma + 1;
-        comma = text.find(',', start);
-        const std::string part = text.substr(start, comma - start);
-        if (part.rfind("mode=", 0) == 0)
-            endpoint.mode = parse_mode(part.substr(5));
-        else if (part.rfind("group=", 0) == 0 && part.size() > 6)
-            endpoint.group = part.substr(6);
-        else
-            bad("--bind", "unix:" + text, "mode=0660 or group=NAME is needed after ,");
-    }
-    if (endpoint.address.empty())
-        bad("--bind", "unix:" + text, "a path is needed");
-    return endpoint;
-}
-
 void add_tcp(Settings& settings, const std::string& address, bool optional) {
     Endpoint endpoint;
     endpoint.address = address;
@@ -247,7 +138,8 @@ void add_endpoints(Settings& settings, const std::string& text, bool is_host) {
         add_tcp(settings, "0.0.0.0", true);
         add_tcp(settings, "::", true);
     } else {
-        bad("--bind", text, "an IP address, localhost or unix:PATH is needed");
+        bad_value("--bind", text,
+                  "an IP address, localhost or unix:PATH is needed");
     }
 }
 
@@ -255,13 +147,7 @@ Announce parse_announce(const std::string& text) {
     if (text == "address") return Announce::Address;
     if (text == "count") return Announce::Count;
     if (text == "none") return Announce::None;
-    bad("--announce", text, "address, count or none is needed");
-}
-
-uint64_t parse_count(const std::string& what, const std::string& text) {
-    const auto count = parse_number(text, 1'000'000'000);
-    if (!count) bad(what, text, "a number is needed");
-    return *count;
+    bad_value("--announce", text, "address, count or none is needed");
 }
 
 /// NUMBER[,SECONDS]
@@ -278,20 +164,16 @@ void parse_keep(KeepRules& keep, const std::string& text) {
 std::string parse_admitted(const std::string& text) {
     const auto origin = parse_origin(text);
     if (!origin)
-        bad("--origin", text, "scheme://host[:port], null or * is needed");
+        bad_value("--origin", text,
+                  "scheme://host[:port], null or * is needed");
     return *origin;
 }
 
 void trust(AddressSet& proxies, const std::string& text) {
     if (!proxies.add(text))
-        bad("--trust-proxy", text,
-            "an address, a network such as 10.0.0.0/8, loopback or unix is "
-            "needed");
-}
-
-std::string parse_file(const std::string& what, const std::string& text) {
-    if (text.empty()) bad(what, text, "a file is needed");
-    return text;
+        bad_value("--trust-proxy", text,
+                  "an address, a network such as 10.0.0.0/8, loopback or unix "
+                  "is needed");
 }
 
 [[noreturn]] void refuse_option(int argc, char** argv, int found) {
@@ -314,7 +196,7 @@ bool take_room_option(int found, const std::string& value,
         case kMaxRooms:
             rules.most = parse_count("--max-rooms", value);
             if (rules.most == 0)
-                bad("--max-rooms", value, "at least one is needed");
+                bad_value("--max-rooms", value, "at least one is needed");
             return true;
         case kKeep: parse_keep(rules.keep, value); return true;
         case kKeepTotal:

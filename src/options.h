@@ -2,18 +2,13 @@
 // outside.
 #pragma once
 
-#include <stdexcept>
 #include <string>
 
 #include "log.h"
 #include "settings.h"
+#include "values.h"
 
 namespace wschat {
-
-/// Bad arguments. what() is one line.
-struct UsageError : std::runtime_error {
-    using std::runtime_error::runtime_error;
-};
 
 struct Options {
     enum class Action { Serve, ShowHelp, ShowVersion };

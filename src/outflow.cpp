@@ -53,10 +53,12 @@ private:
         io_uring_sqe* entry = io_uring_get_sqe(&ring_);
         const std::string_view first = outgoing.pieces->piece[0];
         if (outgoing.pieces->count == 1)
-            io_uring_prep_send(entry, outgoing.fd, first.data(), first.size(), kFlags);
+            io_uring_prep_send(entry, outgoing.fd, first.data(), first.size(),
+                               kFlags);
         else
             io_uring_prep_sendmsg(entry, outgoing.fd,
-                                  messages_[i].gather(*outgoing.pieces), kFlags);
+                                  messages_[i].gather(*outgoing.pieces),
+                                  kFlags);
         io_uring_sqe_set_data64(entry, i);
     }
 

@@ -46,9 +46,9 @@ public:
     /// Makes what was published until now old, in both runs.
     void mark();
 
-    /// The first message for a client: if it comes back, and all is kept that it
-    /// misses, the one after the last that it has (then it has recovered); else
-    /// the oldest of so many that newcomers get.
+    /// The first message for a client: if it comes back, and all is kept that
+    /// it misses, the one after the last that it has (then it has recovered);
+    /// else the oldest of so many that newcomers get.
     struct Start {
         uint64_t first = 0;
         bool recovered = false;

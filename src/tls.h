@@ -63,8 +63,8 @@ public:
     /// does, and then all stays as it was.
     void reload();
 
-    /// A session on a socket that it doesn't own. Throws std::bad_alloc if there
-    /// is no memory. REQUIRES: the context outlives it.
+    /// A session on a socket that it doesn't own. Throws std::bad_alloc if
+    /// there is no memory. REQUIRES: the context outlives it.
     std::unique_ptr<TlsSession> accept(int fd) const;
 
 private:
