@@ -1,5 +1,5 @@
 <?php
-// Publishes to everyone in a room of wschat, from a script anywhere:
+// Publishes to everyone in a room of wschat, from a script anywhere, in PHP 8:
 //
 //   require 'publish.php';
 //   wschat_publish(['type' => 'news', 'id' => 17], '/', [

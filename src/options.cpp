@@ -41,11 +41,11 @@ wschat listens there, otherwise on all addresses. Port 0 takes a free one.
   --relay-system              let clients send messages of type "system"
   --no-raw                    take no raw JSON, only WebSocket frames
   --no-deflate                compress nothing, neither way
-  --no-page                   serve no chat page, only WebSockets
+  --no-page                   serve neither the chat page nor wschat.js
   --no-uring                  send by a system call each, not by io_uring
   --max-message=BYTES         largest message; suffix K, M or G [1M]
   --max-backlog=BYTES         drop a client that is further behind [4M]
-  --handshake-timeout=SECONDS [10]
+  --handshake-timeout=SECONDS for a request to be complete [10]
   --stall-timeout=SECONDS     drop a client that takes nothing for so long [30]
   --close-timeout=SECONDS     for a connection to end properly [5]
   --ping-interval=SECONDS     0 is off [25]

@@ -83,7 +83,9 @@ Seconds parse_seconds(const std::string& what, const std::string& text,
     const bool decimal = text.find_first_not_of("0123456789.") == text.npos;
     if (text.empty() || *end || !decimal || number > kMax ||
         (number <= 0 && !zero_allowed))
-        bad_value(what, text, "seconds are needed, as in 10 or 0.5");
+        bad_value(what, text,
+                  zero_allowed ? "seconds are needed, as in 10 or 0.5"
+                               : "seconds above 0 are needed, as in 10 or 0.5");
     return Seconds(number);
 }
 

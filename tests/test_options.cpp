@@ -436,10 +436,16 @@ TEST_CASE("times that are none are refused") {
               "1.2.3", " 1", "1 ", "1000001", "99999999999999999999"})
             check_option_refused(name + "=" + seconds,
                                  name + " \"" + seconds + "\"");
-        if (name != "--ping-interval") check_option_refused(name + "=0", name);
-        if (name != "--ping-interval")
-            check_option_refused(name + "=0.0", name);
     }
+}
+
+// 0 is a number of seconds: so what is wrong with it must be said.
+TEST_CASE("no time is over at once") {
+    for (std::string option : {"--handshake-timeout=", "--stall-timeout=",
+                               "--close-timeout=", "--keep=10,"})
+        for (std::string zero : {"0", "0.0"})
+            check_option_refused(option + zero,
+                                 "\"" + zero + "\": seconds above 0");
 }
 
 // Rooms

@@ -58,6 +58,7 @@ const haproxy = {
         'server chat unix@/run/wschat/chat.sock');
     fs.writeFileSync(site.file('haproxy.cfg'), replaced(text, [
       ['bind :443', `bind 127.0.0.1:${site.port}`],
+      ['bind [::]:443 v6only ssl crt /etc/haproxy/example.com.pem', ''],
       ['/etc/haproxy/example.com.pem', site.file('both.pem')],
       ...site.backend(),
       ['maxconn 20000', 'maxconn 200'],  // fewer descriptors
