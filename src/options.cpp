@@ -301,7 +301,9 @@ Options parse_options(int argc, char** argv) {
     for (const std::string& bind : binds) add_endpoints(settings, bind, false);
     if (binds.empty()) add_endpoints(settings, settings.host, true);
     if (settings.max_backlog < settings.rules.max_message)
-        throw UsageError("--max-backlog must not be less than --max-message");
+        throw UsageError("--max-backlog, " +
+                         std::to_string(settings.max_backlog) +
+                         ", must not be less than --max-message");
     if (settings.tls_certificate.empty() != settings.tls_key.empty())
         throw UsageError("--tls-cert and --tls-key go together");
     return options;
