@@ -183,10 +183,7 @@ Answer Crowd::publish(const Upload& upload) {
 /// A proxy on this machine whose word does not count is a mistake in the
 /// options, most likely.
 void Crowd::mention_ignored(const Visitor& visitor) {
-    const bool by_proxy = visitor.ignored &&
-                          (visitor.address == kUnixAddress ||
-                           is_loopback_host(visitor.address));
-    if (!by_proxy || std::exchange(mentioned_ignored_, true)) return;
+    if (!visitor.ignored || std::exchange(mentioned_ignored_, true)) return;
     const bool is_unix = visitor.address == kUnixAddress;
     log_.warning(visitor.address + " sends X-Forwarded-For, which is ignored"
                  " without --trust-proxy=" + (is_unix ? "unix" : "loopback"));
