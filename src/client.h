@@ -52,9 +52,6 @@ public:
     /// Whether the subprotocol wschat.v1 was agreed on.
     bool speaks_v1() const { return v1_; }
 
-    /// Whether it takes deflated messages.
-    bool takes_deflated() const { return takes_deflated_; }
-
     const MessageReader& reader() const { return reader_; }
 
     /// Whether its input still means something.

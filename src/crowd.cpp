@@ -145,7 +145,7 @@ void Crowd::find_room(Client& client, Admission& admission) {
         admission.answer = refuse(503, kNoRoom);
 }
 
-/// A request was answered with what is not to be gone on with.
+/// A request was answered, and nothing more comes of its connection.
 void Crowd::answered(Client& client, const Answer& answer) {
     closing(client);
     const std::string status = std::to_string(answer.status);
@@ -183,10 +183,7 @@ Answer Crowd::publish(const Upload& upload) {
 /// A proxy on this machine whose word does not count is a mistake in the
 /// options, most likely.
 void Crowd::mention_ignored(const Visitor& visitor) {
-    const bool by_proxy = visitor.ignored &&
-                          (visitor.address == kUnixAddress ||
-                           is_loopback_host(visitor.address));
-    if (!by_proxy || std::exchange(mentioned_ignored_, true)) return;
+    if (!visitor.ignored || std::exchange(mentioned_ignored_, true)) return;
     const bool is_unix = visitor.address == kUnixAddress;
     log_.warning(visitor.address + " sends X-Forwarded-For, which is ignored"
                  " without --trust-proxy=" + (is_unix ? "unix" : "loopback"));
@@ -288,7 +285,7 @@ void Crowd::flush(const uint32_t* batch, size_t count) {
     for (size_t n = 0; n < count; ++n) settle(batch[n]);
 }
 
-/// The client is to be flushed in this turn, and what follows from that.
+/// The client is to be flushed and settled in this turn.
 void Crowd::touch(size_t i) {
     if (!std::exchange(clients_[i].touched, true))
         touched_.push_back(static_cast<uint32_t>(i));
@@ -312,7 +309,7 @@ bool Crowd::can_flush(size_t i) const {
            clients_[i].can_flush(happened(i) & POLLOUT);
 }
 
-/// What follows from where its writing has come to.
+/// After its writing: it is too far behind, gone, or waits for something.
 void Crowd::settle(size_t i) {
     Client& client = clients_[i];
     limit_backlog(client);

@@ -24,8 +24,9 @@ class Crowd {
 public:
     using Time = Client::Time;
 
-    /// A client has the poller's next entry from now on, and keeps what comes
-    /// after `poller.size()` in step. REQUIRES: all of them outlive it.
+    /// From now on the poller's next entries are the clients', in the same
+    /// order, and nobody else adds or removes any. REQUIRES: all of these
+    /// outlive it.
     Crowd(const Settings& settings, Log& log, const GateRules& gate,
           Poller& poller);
 

@@ -58,22 +58,21 @@ std::string_view Deflater::deflate(std::string_view text) {
     if (!stream_) stream_ = std::make_unique<Stream>();
     rested_ = false;
     deflateReset(stream_.get());
-    if (output_.capacity() > kKeep) release(output_);
-    output_.clear();
+    if (output_.size() > kKeep) release(output_);
+    size_t size = 0;
     do {
         give_input(*stream_, text);
         do {
-            const size_t had = output_.size();
-            output_.resize(std::max(output_.capacity(), had + kStep));
-            const size_t room = output_.size() - had;
-            stream_->next_out = bytes_of(output_) + had;
+            if (output_.size() == size) output_.resize(size + kStep);
+            const size_t room = output_.size() - size;
+            stream_->next_out = bytes_of(output_) + size;
             stream_->avail_out = static_cast<uInt>(room);
             ::deflate(stream_.get(),
                       text.empty() ? Z_SYNC_FLUSH : Z_NO_FLUSH);
-            output_.resize(had + room - stream_->avail_out);
+            size += room - stream_->avail_out;
         } while (stream_->avail_out == 0);
     } while (!text.empty());
-    return std::string_view(output_).substr(0, output_.size() - kTail.size());
+    return std::string_view(output_).substr(0, size - kTail.size());
 }
 
 void Deflater::rest() {

@@ -48,12 +48,9 @@ void take_publication(Admission& result, const Request& request,
     result.upload.room = result.room;
 }
 
-void give_page(Admission& result, const Request& request,
-               const GateRules& rules) {
-    result.answer = rules.page
-                        ? answer_page(request, rules.rooms)
-                        : refuse(404, "nothing but WebSockets is here");
-    result.page = result.answer.status < 400;
+Answer give_page(const Request& request, const GateRules& rules) {
+    if (!rules.page) return refuse(404, "nothing but WebSockets is here");
+    return answer_page(request, rules.rooms);
 }
 
 void judge(Admission& result, const Request& request, const GateRules& rules) {
@@ -71,7 +68,7 @@ void judge(Admission& result, const Request& request, const GateRules& rules) {
     else if (request.method == "POST")
         take_publication(result, request, rules);
     else
-        give_page(result, request, rules);
+        result.answer = give_page(request, rules);
 }
 
 }  // namespace

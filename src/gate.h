@@ -3,7 +3,6 @@
 #pragma once
 
 #include <string>
-#include <string_view>
 
 #include "handshake.h"
 #include "keys.h"
@@ -28,7 +27,6 @@ struct GateRules {
 struct Admission {
     Answer answer;       // 101: come in; 100: with this upload
     Visitor visitor;
-    bool page = false;   // a page was given: nobody was refused
     Agreement agreement{};
     std::string room = "/";
     Resume resume{};     // of a client that speaks wschat.v1

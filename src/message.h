@@ -3,10 +3,8 @@
 // here.
 #pragma once
 
-#include <cstddef>
 #include <cstdint>
 #include <memory>
-#include <string>
 #include <string_view>
 
 #include "bytes.h"

@@ -1,6 +1,5 @@
 #include "outflow.h"
 
-#include <cerrno>
 #include <cstring>
 
 #ifdef WSCHAT_URING
@@ -23,7 +22,7 @@ constexpr size_t kWorthwhile = 3;
 class Outflow::Ring {
 public:
     Ring()
-        : error_(-io_uring_queue_init(kBatch, &ring_, 0)), messages_(kBatch) {}
+        : error_(-io_uring_queue_init(kBatch, &ring_, 0)), headers_(kBatch) {}
     Ring(const Ring&) = delete;
     Ring& operator=(const Ring&) = delete;
     ~Ring() {
@@ -57,7 +56,7 @@ private:
                                kFlags);
         else
             io_uring_prep_sendmsg(entry, outgoing.fd,
-                                  messages_[i].gather(*outgoing.pieces),
+                                  headers_[i].gather(*outgoing.pieces),
                                   kFlags);
         io_uring_sqe_set_data64(entry, i);
     }
@@ -78,7 +77,7 @@ private:
 
     io_uring ring_;
     int error_;
-    std::vector<Message> messages_;
+    std::vector<MessageHeader> headers_;
 };
 
 Outflow::Outflow(bool uring) : way_("send()") {

@@ -45,7 +45,7 @@ private:
 
     std::string way_;
     std::unique_ptr<Ring> ring_;    // none: one by one
-    std::vector<Outgoing*> batch_;  // null: is written
+    std::vector<Outgoing*> batch_;  // null: was written
 };
 
 }  // namespace wschat

@@ -1,7 +1,8 @@
 #include "pages.h"
 
 #include <array>
-#include <optional>
+#include <string>
+#include <string_view>
 
 #include <openssl/sha.h>
 
@@ -24,41 +25,6 @@ namespace wschat {
 
 namespace {
 
-struct File {
-    std::string_view name;
-    const char* type;
-    std::string_view content;
-};
-
-std::string_view between(const char* begin, const char* end) {
-    return {begin, static_cast<size_t>(end - begin)};
-}
-
-/// The page is the file without a name.
-std::optional<File> find_file(std::string_view name) {
-    const std::array<File, 4> files{{
-        {"", "text/html", between(page_index_begin, page_index_end)},
-        {"style.css", "text/css", between(page_style_begin, page_style_end)},
-        {"chat.js", "text/javascript", between(page_chat_begin, page_chat_end)},
-        {"wschat.js", "text/javascript",
-         between(page_wschat_begin, page_wschat_end)},
-    }};
-    for (const File& file : files)
-        if (file.name == name) return file;
-    return std::nullopt;
-}
-
-/// The file that is asked for: behind a prefix of somebody's site, and in a
-/// room, only the page's own path and its query come through.
-std::optional<File> wanted(const Request& request, bool rooms) {
-    if (request.path.substr(0, 1) != "/") return std::nullopt;
-    const std::string_view name = request.path.substr(1);
-    const auto part = parameter(request.query, "asset");
-    const auto file = find_file(name);
-    if (part && (rooms || name.empty())) return find_file(*part);
-    return file || !rooms ? file : find_file("");
-}
-
 /// A strong entity tag (RFC 9110, section 8.8.3): the content's hash.
 std::string tag_of(std::string_view content) {
     std::array<unsigned char, SHA_DIGEST_LENGTH> digest;
@@ -70,6 +36,42 @@ std::string tag_of(std::string_view content) {
         tag += "0123456789abcdef"[digest[i] & 15];
     }
     return tag + "\"";
+}
+
+struct File {
+    std::string_view name;
+    const char* type;
+    std::string_view content;
+    std::string tag = tag_of(content);
+};
+
+std::string_view between(const char* begin, const char* end) {
+    return {begin, static_cast<size_t>(end - begin)};
+}
+
+/// The page is the file without a name. Null if there is no such file.
+const File* find_file(std::string_view name) {
+    static const std::array<File, 4> files{{
+        {"", "text/html", between(page_index_begin, page_index_end)},
+        {"style.css", "text/css", between(page_style_begin, page_style_end)},
+        {"chat.js", "text/javascript", between(page_chat_begin, page_chat_end)},
+        {"wschat.js", "text/javascript",
+         between(page_wschat_begin, page_wschat_end)},
+    }};
+    for (const File& file : files)
+        if (file.name == name) return &file;
+    return nullptr;
+}
+
+/// The file that is asked for: behind a prefix of somebody's site, and in a
+/// room, only the page's own path and its query come through.
+const File* wanted(const Request& request, bool rooms) {
+    if (request.path.substr(0, 1) != "/") return nullptr;
+    const std::string_view name = request.path.substr(1);
+    const auto part = parameter(request.query, "asset");
+    const File* file = find_file(name);
+    if (part && (rooms || name.empty())) return find_file(*part);
+    return file || !rooms ? file : find_file("");
 }
 
 /// Weak comparison (RFC 9110, section 13.1.2).
@@ -84,18 +86,17 @@ bool has_already(const Request& request, const std::string& tag) {
 Answer answer_page(const Request& request, bool rooms) {
     if (request.method != "GET" && request.method != "HEAD")
         return refuse(405, "only GET, HEAD and POST are answered");
-    const auto file = wanted(request, rooms);
+    const File* file = wanted(request, rooms);
     if (!file) return refuse(404, "nothing is here");
-    const std::string tag = tag_of(file->content);
     const std::string headers =
-        "ETag: " + tag + "\r\n"
+        "ETag: " + file->tag + "\r\n"
         "Cache-Control: no-cache\r\n"
         "X-Content-Type-Options: nosniff\r\n"
         "Referrer-Policy: no-referrer\r\n"
         "Content-Security-Policy: default-src 'none'; script-src 'self'; "
         "style-src 'self'; img-src 'self' data:; connect-src 'self'; "
         "base-uri 'none'; form-action 'none'; frame-ancestors 'self'\r\n";
-    if (has_already(request, tag)) return answer_with(304, headers, "");
+    if (has_already(request, file->tag)) return answer_with(304, headers, "");
     return answer_with(200,
                        headers + "Content-Type: " + file->type +
                            "; charset=utf-8\r\n",

@@ -13,7 +13,7 @@ int poll_until(std::vector<pollfd>& polls, Poller::Time until,
                const sigset_t& mask) {
     timespec sleep{};
     const auto now = Poller::Clock::now();
-    // Not before: the difference to a time long ago would overflow.
+    // It may be Time::min(), and the difference to that would overflow.
     if (until != Poller::Time::max() && until > now) {
         const auto left = until - now;
         const auto whole =

@@ -1,5 +1,6 @@
 #include "publication.h"
 
+#include <optional>
 #include <utility>
 
 #include "chat.h"

@@ -26,8 +26,7 @@ Room* Rooms::open(std::string_view name, Time now) {
         expire(*found->second, now);
         return found->second.get();
     }
-    while (rooms_.size() >= rules_->most || kept_ >= rules_->keep_total)
-        if (!give_up_oldest()) return nullptr;
+    if (rooms_.size() >= rules_->most && !give_up_oldest()) return nullptr;
     return make(std::string(name));
 }
 

@@ -1,6 +1,7 @@
 // The daemon: listeners, signals and the poll loop.
 #pragma once
 
+#include <chrono>
 #include <optional>
 #include <string>
 #include <vector>

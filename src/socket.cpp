@@ -246,13 +246,11 @@ Accepted accept_from(const Listener& listener) {
     }
 }
 
-size_t raise_descriptor_limit() {
+void raise_descriptor_limit() {
     rlimit limit;
-    if (getrlimit(RLIMIT_NOFILE, &limit) < 0) return 0;
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0) return;
     limit.rlim_cur = limit.rlim_max;
     setrlimit(RLIMIT_NOFILE, &limit);
-    getrlimit(RLIMIT_NOFILE, &limit);
-    return limit.rlim_cur;
 }
 
 }  // namespace wschat

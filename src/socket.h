@@ -88,7 +88,7 @@ struct Accepted {
 /// was aborted meanwhile is passed over.
 Accepted accept_from(const Listener& listener);
 
-/// Raises the soft limit of descriptors to the hard one. Returns it.
-size_t raise_descriptor_limit();
+/// Raises the soft limit of descriptors to the hard one.
+void raise_descriptor_limit();
 
 }  // namespace wschat

@@ -23,7 +23,7 @@ Transfer transfer(ssize_t n, int error) {
     return {Transfer::State::Failed, 0, std::strerror(error)};
 }
 
-const msghdr* Message::gather(const Pieces& pieces) {
+const msghdr* MessageHeader::gather(const Pieces& pieces) {
     for (size_t i = 0; i < pieces.count; ++i)
         parts_[i] = {const_cast<char*>(pieces.piece[i].data()),
                      pieces.piece[i].size()};
@@ -38,8 +38,8 @@ Transfer send_pieces(int fd, const Pieces& pieces) {
         const std::string_view only = pieces.piece[0];
         n = send(fd, only.data(), only.size(), MSG_NOSIGNAL);
     } else {
-        Message message;
-        n = sendmsg(fd, message.gather(pieces), MSG_NOSIGNAL);
+        MessageHeader header;
+        n = sendmsg(fd, header.gather(pieces), MSG_NOSIGNAL);
     }
     return transfer(n, errno);
 }
@@ -71,7 +71,7 @@ Transfer Stream::find_mode() {
 }
 
 /// The session may have something to say for itself: its part of the handshake,
-/// an alert. What waits behind records of somebody else's goes with them.
+/// an alert. While records that outgoing() has shown wait, it goes behind them.
 Transfer Stream::read_tls(char* data, size_t size) {
     if (sealed_ == 0 && !send_sealed()) return {Transfer::State::Blocked};
     const Transfer result = session_->read(data, size);

@@ -9,7 +9,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
-#include <string>
+#include <utility>
 
 #include "bytes.h"
 #include "socket.h"
@@ -22,7 +22,7 @@ namespace wschat {
 Transfer transfer(ssize_t n, int error);
 
 /// Pieces as sendmsg() takes them.
-class Message {
+class MessageHeader {
 public:
     /// Valid until the next call, as long as both live where they are.
     const msghdr* gather(const Pieces& pieces);

@@ -15,7 +15,7 @@ struct UsageError : std::runtime_error {
     using std::runtime_error::runtime_error;
 };
 
-// All of these throw UsageError, which names `what` was to be read.
+// A text that cannot be read throws UsageError, which names `what` it is.
 
 /// Says what is wanted in place of a value.
 [[noreturn]] void bad_value(const std::string& what, const std::string& value,

@@ -50,7 +50,7 @@ Visitor find_visitor(const Request& request, const Peer& peer,
     Visitor visitor{peer.address};
     if (!trusted.contains(peer.address)) {
         visitor.local = peer.local && !was_forwarded(request);
-        visitor.ignored = request.count(kForwardedFor) > 0;
+        visitor.ignored = peer.local && request.count(kForwardedFor) > 0;
         return visitor;
     }
     const auto hops = forwarded_for(request);

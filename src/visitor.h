@@ -12,7 +12,8 @@ namespace wschat {
 struct Visitor {
     std::string address;  // canonical, or kUnixAddress
     bool local = false;   // on this machine, and nothing was forwarded
-    bool ignored = false;  // X-Forwarded-For was there, of an untrusted peer
+    bool ignored = false;  // X-Forwarded-For was there, of a peer on this
+                           // machine that is not trusted
     const char* error = nullptr;  // if set, X-Forwarded-For is malformed
 };
 

@@ -66,9 +66,8 @@ TEST_CASE("the right-most address that is not trusted is the visitor's") {
 TEST_CASE("what can't be parsed is an error, wherever it stands") {
     for (std::string header :
          {"x", "unknown", "6.6.6.6, x", "x, 203.0.113.7", "203.0.113",
-          "203.0.113.7 10.0.0.1", "203.0.113.7:", "203.0.113.7:x", "[::1",
+          "203.0.113.7 10.0.0.1", "203.0.113.7:x", "[::1",
           "2001:db8::1:", "\"203.0.113.7\"", "unix", "localhost"}) {
-        if (header == "203.0.113.7:") continue;  // an empty port is a port
         CAPTURE(header);
         const Visitor visitor = forwarded(header);
         CHECK(visitor.error != nullptr);
@@ -89,12 +88,12 @@ TEST_CASE("who is not trusted speaks for itself alone") {
     for (std::string address : {"192.0.2.1", "2001:db8::1"}) {
         const Visitor visitor = find(head, {address});
         CHECK(visitor.address == address);
-        CHECK(visitor.ignored);
+        CHECK_FALSE(visitor.ignored);
         CHECK_FALSE(visitor.local);
     }
     CHECK(find(Head().with("X-Forwarded-For: x"), {"192.0.2.1"}).error ==
           nullptr);
-    CHECK_FALSE(find(Head(), {"192.0.2.1"}).ignored);
+    CHECK_FALSE(find(Head(), {"unix", true}, {}).ignored);
     const Visitor by_unix = find(head, {"unix", true}, {});
     CHECK(by_unix.address == "unix");
     CHECK(by_unix.ignored);

@@ -53,6 +53,12 @@ struct Response {
     std::string header(std::string_view name) const;
 };
 
+/// What a room is told of a client at 127.0.0.1.
+constexpr char kConnected[] =
+    R"({"type":"system","message":"127.0.0.1 connected"})";
+constexpr char kDisconnected[] =
+    R"({"type":"system","message":"127.0.0.1 disconnected"})";
+
 class Peer {
 public:
     /// Connects. A receive buffer other than 0 is asked for before.

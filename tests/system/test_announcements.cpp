@@ -12,11 +12,6 @@ using namespace wschat::test;
 
 namespace {
 
-constexpr char kConnected[] =
-    R"({"type":"system","message":"127.0.0.1 connected"})";
-constexpr char kDisconnected[] =
-    R"({"type":"system","message":"127.0.0.1 disconnected"})";
-
 Peer join_announced(const Daemon& daemon, Where at = {}) {
     Peer peer = join(daemon, at);
     peer.hears(kConnected, at);

@@ -67,16 +67,16 @@ TEST_CASE("a dropped client is announced as gone") {
     Daemon daemon(
         {"--announce=address", "--max-message=64K", "--max-backlog=256K"});
     Peer ann = join(daemon);
-    ann.hears(R"({"type":"system","message":"127.0.0.1 connected"})");
+    ann.hears(kConnected);
     Peer stalled = join_stalled(daemon);
-    ann.hears(R"({"type":"system","message":"127.0.0.1 connected"})");
+    ann.hears(kConnected);
     std::string heard;
     for (int i = 0; i < 100 && heard.find(" disconnected") == std::string::npos;
          ++i) {
         ann.say(numbered(i, 20000));
         heard = ann.next_text();
     }
-    CHECK(heard == R"({"type":"system","message":"127.0.0.1 disconnected"})");
+    CHECK(heard == kDisconnected);
 }
 
 TEST_CASE("a message as large as the backlog drops nobody") {

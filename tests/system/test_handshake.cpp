@@ -405,7 +405,7 @@ TEST_CASE("a silent connection is a 408, and hears and hinders nobody") {
     Daemon daemon({timed("--handshake-timeout", 0.5), "--announce=address"});
     Peer silent(daemon);
     Peer ann = join(daemon);
-    ann.hears(R"({"type":"system","message":"127.0.0.1 connected"})");
+    ann.hears(kConnected);
     ann.say("[1]");
     ann.hears("[1]");
     silent.is_refused(408);
@@ -433,7 +433,7 @@ TEST_CASE("the handshake's deadline is over with the handshake") {
 TEST_CASE("a peer that goes before its handshake leaves no trace") {
     Daemon daemon({"--announce=address"});
     Peer ann = join(daemon);
-    ann.hears(R"({"type":"system","message":"127.0.0.1 connected"})");
+    ann.hears(kConnected);
     Peer closes(daemon);
     closes.send("GET / HT");
     closes.half_close();

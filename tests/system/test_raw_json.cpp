@@ -82,7 +82,7 @@ TEST_CASE("a publisher hears nothing of the chat") {
     Peer publisher(daemon);
     publisher.send("{\"a\":1}");
     Peer ann = join(daemon);
-    ann.hears(R"({"type":"system","message":"127.0.0.1 connected"})");
+    ann.hears(kConnected);
     ann.say("[1]");
     ann.hears("[1]");
     publisher.send("{\"a\":2}");

@@ -13,9 +13,6 @@ using namespace wschat::test;
 
 namespace {
 
-constexpr char kConnected[] =
-    R"({"type":"system","message":"127.0.0.1 connected"})";
-
 // Waits until all of it was published.
 void chat(Peer& peer, uint64_t first, uint64_t last, Where at = {}) {
     say_numbered(peer, first, last, at);
@@ -30,8 +27,8 @@ void hears_nothing(Peer& peer, Where at = {}) {
 
 // Comes back, and hears what was missed and nothing more.
 void check_recovers(const Daemon& daemon, const Hello& hello, uint64_t number,
-                    uint64_t last, std::string_view more = {}, Where at = {}) {
-    Member back = join_v1(daemon, since(hello, number), more, at);
+                    uint64_t last, Where at = {}) {
+    Member back = join_v1(daemon, since(hello, number), {}, at);
     CAPTURE(number);
     CHECK(back.hello.recovered);
     CHECK(back.hello.epoch == hello.epoch);
@@ -58,6 +55,27 @@ std::string sized(uint64_t number, size_t size) {
     return "[" + std::to_string(number) + "," + json_string(size) + "]";
 }
 
+// Each is heard before the next one is said.
+void chat_sized(Peer& peer, uint64_t first, uint64_t last, size_t size,
+                Where at = {}) {
+    for (uint64_t i = first; i <= last; ++i) {
+        peer.say(sized(i, size), at);
+        peer.hears(sized(i, size), at);
+    }
+}
+
+// Comes back to have so many of the messages, and hears the others.
+void check_hears_rest(const Daemon& daemon, const Hello& hello,
+                      const std::vector<std::string>& messages, size_t start,
+                      Where at = {}) {
+    CAPTURE(start);
+    Member back = join_v1(daemon, since(hello, start), {}, at);
+    CHECK(back.hello.recovered);
+    for (size_t i = start; i < messages.size(); ++i)
+        back.peer.hears(messages[i], at);
+    hears_nothing(back.peer, at);
+}
+
 // The next message, after any pings.
 std::string next_but_pings(Peer& peer, Where at = {}) {
     for (;;) {
@@ -65,6 +83,23 @@ std::string next_but_pings(Peer& peer, Where at = {}) {
         if (frame.opcode != kPing) return frame.payload;
     }
 }
+
+// One who comes back to 16 messages of 60 KB and reads none of them yet, where
+// two of that size are too much to be behind.
+struct Latecomer {
+    Daemon daemon{{"--max-message=64K", "--max-backlog=64K",
+                   timed("--stall-timeout", 600)}};
+    Member ann = join_v1(daemon);
+    Peer back = come_back();
+
+private:
+    Peer come_back() {
+        chat_sized(ann.peer, 1, 16, 60'000);
+        Peer peer(Address::v4(daemon.port()), 4096);
+        peer.shake_hands(since(ann.hello, 0), kV1, {});
+        return peer;
+    }
+};
 
 }  // namespace
 
@@ -128,14 +163,8 @@ TEST_CASE("it comes back to any message, in whichever chunk it lies") {
     for (size_t i = 62; i < 90; ++i) messages.push_back(sized(i, 4000));
     for (const std::string& message : messages) ann.peer.say(message);
     for (const std::string& message : messages) ann.peer.hears(message);
-    for (size_t start = 0; start <= messages.size(); ++start) {
-        CAPTURE(start);
-        Member back = join_v1(daemon, since(ann.hello, start));
-        CHECK(back.hello.recovered);
-        for (size_t i = start; i < messages.size(); ++i)
-            back.peer.hears(messages[i]);
-        hears_nothing(back.peer);
-    }
+    for (size_t start = 0; start <= messages.size(); ++start)
+        check_hears_rest(daemon, ann.hello, messages, start);
 }
 
 TEST_CASE("it comes back to where a chunk is full to its last byte") {
@@ -150,14 +179,8 @@ TEST_CASE("it comes back to where a chunk is full to its last byte") {
         ann.peer.hears(message);
     }
     for (size_t start : std::vector<size_t>{3, 4, 5, 11, 12, 13, 27, 28, 29, 59,
-                                            60, 61, 124, 251, 252}) {
-        CAPTURE(start);
-        Member back = join_v1(daemon, since(ann.hello, start));
-        CHECK(back.hello.recovered);
-        for (size_t i = start; i < messages.size(); ++i)
-            back.peer.hears(messages[i]);
-        hears_nothing(back.peer);
-    }
+                                            60, 61, 124, 251, 252})
+        check_hears_rest(daemon, ann.hello, messages, start);
 }
 
 TEST_CASE("what is kept no longer can't be recovered, nor what is to come") {
@@ -400,36 +423,17 @@ TEST_CASE("who joins in the middle of a burst misses nothing from there") {
 }
 
 TEST_CASE("what a client missed does not count as its backlog") {
-    Daemon daemon({"--max-message=64K", "--max-backlog=64K",
-                   timed("--stall-timeout", 600)});
-    Member ann = join_v1(daemon);
-    for (uint64_t i = 1; i <= 16; ++i) {
-        ann.peer.say(sized(i, 60'000));
-        ann.peer.hears(sized(i, 60'000));
-    }
-    Peer back(Address::v4(daemon.port()), 4096);
-    back.shake_hands(since(ann.hello, 0), kV1, {});
-    for (uint64_t i = 17; i <= 20; ++i) chat(ann.peer, i, i);
-    CHECK(back.next_text().find("\"recovered\":true") != std::string::npos);
-    for (uint64_t i = 1; i <= 16; ++i) back.hears(sized(i, 60'000));
-    hears_numbered(back, 17, 20);
-    CHECK(count(daemon.log(), " dropped: ") == 0);
+    Latecomer late;
+    for (uint64_t i = 17; i <= 20; ++i) chat(late.ann.peer, i, i);
+    CHECK(count(late.back.next_text(), "\"recovered\":true") == 1);
+    for (uint64_t i = 1; i <= 16; ++i) late.back.hears(sized(i, 60'000));
+    hears_numbered(late.back, 17, 20);
+    CHECK(count(late.daemon.log(), " dropped: ") == 0);
 }
 
 TEST_CASE("what comes after a client joined does count, wherever it began") {
-    Daemon daemon({"--max-message=64K", "--max-backlog=64K",
-                   timed("--stall-timeout", 600)});
-    Member ann = join_v1(daemon);
-    for (uint64_t i = 1; i <= 16; ++i) {
-        ann.peer.say(sized(i, 60'000));
-        ann.peer.hears(sized(i, 60'000));
-    }
-    Peer back(Address::v4(daemon.port()), 4096);
-    back.shake_hands(since(ann.hello, 0), kV1, {});
-    for (uint64_t i = 17; i <= 80; ++i) {
-        ann.peer.say(sized(i, 60'000));
-        ann.peer.hears(sized(i, 60'000));
-    }
-    daemon.wait_log(" dropped: ");
-    back.is_gone();
+    Latecomer late;
+    chat_sized(late.ann.peer, 17, 80, 60'000);
+    late.daemon.wait_log(" dropped: ");
+    late.back.is_gone();
 }

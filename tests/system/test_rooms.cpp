@@ -14,13 +14,14 @@ using namespace wschat::test;
 
 namespace {
 
-constexpr char kConnected[] =
-    R"({"type":"system","message":"127.0.0.1 connected"})";
-constexpr char kDisconnected[] =
-    R"({"type":"system","message":"127.0.0.1 disconnected"})";
-
 std::string get(const std::string& target) {
     return "GET " + target + " HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n";
+}
+
+// The number that a message gets which is published there.
+uint64_t number_in(const Daemon& daemon, const std::string& room,
+                   std::string_view message = "[1]", Where at = {}) {
+    return publish(Peer(daemon, at), post(message, room), at).number;
 }
 
 // Hangs up and waits until that is known, the rooms that follow from it too.
@@ -177,9 +178,9 @@ TEST_CASE("each room has a page, and without --rooms there is one") {
 TEST_CASE("numbers belong to the room, and so do epochs") {
     KeyFile keys;
     Daemon daemon({"--rooms", keys.option()});
-    CHECK(publish(Peer(daemon), post("[1]", "/a")).number == 1);
-    CHECK(publish(Peer(daemon), post("[1]", "/b")).number == 1);
-    CHECK(publish(Peer(daemon), post("[2]", "/a")).number == 2);
+    CHECK(number_in(daemon, "/a") == 1);
+    CHECK(number_in(daemon, "/b") == 1);
+    CHECK(number_in(daemon, "/a") == 2);
     const Hello a = join_v1(daemon, "/a").hello;
     const Hello b = join_v1(daemon, "/b").hello;
     CHECK(a.last == 2);
@@ -220,19 +221,16 @@ TEST_CASE("without --rooms one room is enough for everyone") {
 TEST_CASE("idle rooms give way to others, oldest first") {
     KeyFile keys;
     Daemon daemon({"--rooms", "--max-rooms=3", keys.option()});
-    const auto number_in = [&](const std::string& room) {
-        return publish(Peer(daemon), post("[1]", room)).number;
-    };
-    CHECK(number_in("/a") == 1);
-    CHECK(number_in("/b") == 1);
-    CHECK(number_in("/c") == 1);
-    CHECK(number_in("/a") == 2);
+    CHECK(number_in(daemon, "/a") == 1);
+    CHECK(number_in(daemon, "/b") == 1);
+    CHECK(number_in(daemon, "/c") == 1);
+    CHECK(number_in(daemon, "/a") == 2);
     Peer dora = join_room(daemon, "/d");
-    CHECK(number_in("/c") == 2);
-    CHECK(number_in("/a") == 3);
-    CHECK(number_in("/b") == 1);
-    CHECK(number_in("/a") == 4);
-    CHECK(number_in("/c") == 1);
+    CHECK(number_in(daemon, "/c") == 2);
+    CHECK(number_in(daemon, "/a") == 3);
+    CHECK(number_in(daemon, "/b") == 1);
+    CHECK(number_in(daemon, "/a") == 4);
+    CHECK(number_in(daemon, "/c") == 1);
     Peer eve = join_room(daemon, "/e");
     Peer fred = join_room(daemon, "/f");
     is_refused(daemon, post("[1]", "/g"), 503);
@@ -242,17 +240,14 @@ TEST_CASE("over --keep-total idle rooms go first, oldest first") {
     KeyFile keys;
     Daemon daemon({"--rooms", "--keep-total=100K", keys.option()});
     const std::string message = json_string(30000);
-    const auto number_in = [&](const std::string& room) {
-        return publish(Peer(daemon), post(message, room)).number;
-    };
     Peer ann = join_room(daemon, "/held");
-    CHECK(number_in("/held") == 1);
-    CHECK(number_in("/old") == 1);
-    CHECK(number_in("/new") == 1);
-    CHECK(number_in("/held") == 2);
-    CHECK(number_in("/new") == 2);
+    CHECK(number_in(daemon, "/held", message) == 1);
+    CHECK(number_in(daemon, "/old", message) == 1);
+    CHECK(number_in(daemon, "/new", message) == 1);
+    CHECK(number_in(daemon, "/held", message) == 2);
+    CHECK(number_in(daemon, "/new", message) == 2);
     // That was too much by one, and /old had gone before.
-    CHECK(number_in("/old") == 1);
+    CHECK(number_in(daemon, "/old", message) == 1);
 }
 
 TEST_CASE("over --keep-total a room forgets what it has kept for longest") {

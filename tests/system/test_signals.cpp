@@ -119,8 +119,6 @@ TEST_CASE("a second signal ends the daemon at once") {
 
 TEST_CASE("nobody is announced as gone because the server stops") {
     Daemon daemon({"--announce=address"});
-    constexpr char kConnected[] =
-        R"({"type":"system","message":"127.0.0.1 connected"})";
     Peer ann = join(daemon);
     Peer bob = join(daemon);
     ann.hears(kConnected);
