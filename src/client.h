@@ -60,6 +60,9 @@ public:
     /// REQUIRES: size >= Stream::kMinRead.
     Transfer read(char* data, size_t size) { return stream_.read(data, size); }
 
+    /// Whether read() is to be called once more, as poll() won't tell.
+    bool has_more() const { return stream_.has_more(); }
+
     /// Whether bytes can be sent by now: a TLS handshake comes before.
     bool is_ready() const { return stream_.is_ready(); }
 

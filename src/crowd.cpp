@@ -100,7 +100,9 @@ void Crowd::read(size_t i) {
         case Transfer::State::Blocked: return;
         case Transfer::State::Done:
             client.heard = now_;
-            return take(i, {buffer_.data(), result.size});
+            take(i, {buffer_.data(), result.size});
+            if (client.has_more()) read(i);
+            return;
         case Transfer::State::Failed:
             return lose(client, "left: " + result.error);
         case Transfer::State::Eof: return end_of_input(i);

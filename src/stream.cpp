@@ -13,6 +13,9 @@ constexpr char kTlsHandshake = 0x16;
 // Records for so many bytes wait for a socket that takes no more.
 constexpr size_t kMaxSealed = 16 << 10;
 
+// What the session has to say for itself waits there too, up to this.
+constexpr size_t kMaxUnsent = 64 << 10;
+
 }  // namespace
 
 Transfer transfer(ssize_t n, int error) {
@@ -73,7 +76,9 @@ Transfer Stream::find_mode() {
 /// The session may have something to say for itself: its part of the handshake,
 /// an alert. While records that outgoing() has shown wait, it goes behind them.
 Transfer Stream::read_tls(char* data, size_t size) {
-    if (sealed_ == 0 && !send_sealed()) return {Transfer::State::Blocked};
+    if (sealed_ == 0) send_sealed();
+    if (session_->sealed.size() > kMaxUnsent)
+        return {Transfer::State::Failed, 0, "TLS: takes no replies"};
     const Transfer result = session_->read(data, size);
     if (sealed_ == 0) send_sealed();
     return result;

@@ -53,6 +53,9 @@ public:
     /// REQUIRES: size >= kMinRead.
     Transfer read(char* data, size_t size);
 
+    /// Whether read() is to be called once more, as poll() won't tell.
+    bool has_more() const { return session_ && session_->has_more(); }
+
     /// What is to be sent to the socket for these bytes, or for the first of
     /// them: the same bytes, or records that hold them, until sent() has been
     /// told that all of it went. None if that fails. REQUIRES: pieces are not

@@ -1,5 +1,6 @@
 #include "tls.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
@@ -8,6 +9,7 @@
 
 #include <openssl/err.h>
 #include <openssl/pem.h>
+#include <sys/socket.h>
 
 namespace wschat {
 
@@ -63,27 +65,6 @@ std::string tls_error() {
     return reason ? reason : "unknown TLS error";
 }
 
-// A BIO that takes all that is written to it into a string.
-
-int collect(BIO* bio, const char* bytes, int size) {
-    static_cast<std::string*>(BIO_get_data(bio))
-        ->append(bytes, static_cast<size_t>(size));
-    return size;
-}
-
-long control(BIO*, int command, long, void*) {
-    return command == BIO_CTRL_FLUSH;
-}
-
-BIO_METHOD* make_collector() {
-    BIO_METHOD* method =
-        BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "collector");
-    if (!method) throw std::bad_alloc();
-    BIO_meth_set_write(method, collect);
-    BIO_meth_set_ctrl(method, control);
-    return method;
-}
-
 /// A client that offers other protocols alone gets none: then it is HTTP.
 int choose_protocol(SSL*, const unsigned char** out, unsigned char* size,
                     const unsigned char* offered, unsigned int offered_size,
@@ -99,10 +80,45 @@ int choose_protocol(SSL*, const unsigned char** out, unsigned char* size,
 
 }  // namespace
 
+/// What a session reads from and writes to: itself.
+struct SessionBio {
+    static TlsSession& of(BIO* bio) {
+        return *static_cast<TlsSession*>(BIO_get_data(bio));
+    }
+
+    static int read(BIO* bio, char* data, int size) {
+        BIO_clear_retry_flags(bio);
+        const ssize_t n = of(bio).receive(data, static_cast<size_t>(size));
+        if (n < 0 && (errno == EAGAIN || errno == EINTR))
+            BIO_set_retry_read(bio);
+        return static_cast<int>(n);
+    }
+
+    static int write(BIO* bio, const char* bytes, int size) {
+        of(bio).sealed.append(bytes, static_cast<size_t>(size));
+        return size;
+    }
+
+    static long control(BIO* bio, int command, long, void*) {
+        if (command == BIO_CTRL_EOF) return of(bio).ended_;
+        return command == BIO_CTRL_FLUSH;
+    }
+
+    static BIO_METHOD* method() {
+        BIO_METHOD* method = BIO_meth_new(
+            BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "session");
+        if (!method) throw std::bad_alloc();
+        BIO_meth_set_read(method, read);
+        BIO_meth_set_write(method, write);
+        BIO_meth_set_ctrl(method, control);
+        return method;
+    }
+};
+
 TlsContext::TlsContext(const std::string& certificate, const std::string& key)
     : certificate_(certificate),
       key_(key),
-      collector_(make_collector()),
+      method_(SessionBio::method()),
       context_(load()) {}
 
 void TlsContext::reload() { context_ = load(); }
@@ -132,27 +148,46 @@ TlsContext::Context TlsContext::load() const {
 
 std::unique_ptr<TlsSession> TlsContext::accept(int fd) const {
     TlsSession::Session ssl(SSL_new(context_.get()));
-    BIO* socket = BIO_new_socket(fd, BIO_NOCLOSE);
-    BIO* collector = BIO_new(collector_.get());
-    if (!ssl || !socket || !collector) throw std::bad_alloc();
-    SSL_set_bio(ssl.get(), socket, collector);
+    BIO* bio = BIO_new(method_.get());
+    if (!ssl || !bio) throw std::bad_alloc();
+    SSL_set_bio(ssl.get(), bio, bio);
     SSL_set_accept_state(ssl.get());
-    auto session = std::make_unique<TlsSession>(std::move(ssl));
-    BIO_set_data(collector, &session->sealed);
-    BIO_set_init(collector, 1);
+    auto session = std::make_unique<TlsSession>(std::move(ssl), fd);
+    BIO_set_data(bio, session.get());
+    BIO_set_init(bio, 1);
     return session;
 }
 
 Transfer TlsSession::read(char* data, size_t size) {
+    if (more_) return *std::exchange(more_, std::nullopt);
+    allowance_ = size;
     Transfer all = read_record(data, size);
     // What a peer has written in small pieces is served in one turn.
     while (all.state == Transfer::State::Done && size - all.size >= kRecord) {
-        const Transfer more = read_record(data + all.size, size - all.size);
-        // An end, or a failure, comes again.
-        if (more.state != Transfer::State::Done) break;
+        Transfer more = read_record(data + all.size, size - all.size);
+        if (more.state == Transfer::State::Blocked) break;
+        if (more.state != Transfer::State::Done) {
+            more_ = std::move(more);
+            break;
+        }
         all.size += more.size;
     }
     return all;
+}
+
+/// OpenSSL goes on by itself over records that hold nothing for us, such as
+/// those that want another handshake: a peer that sends them without end would
+/// keep it there if the socket were not empty at some time.
+ssize_t TlsSession::receive(char* data, size_t size) {
+    size = std::min(size, allowance_);
+    if (size == 0) {
+        errno = EAGAIN;
+        return -1;
+    }
+    const ssize_t n = recv(fd_, data, size, 0);
+    ended_ = n == 0;
+    if (n > 0) allowance_ -= static_cast<size_t>(n);
+    return n;
 }
 
 Transfer TlsSession::read_record(char* data, size_t size) {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -20,20 +21,28 @@ struct SslDeleter {
 };
 
 /// The server's side of a session on a connected socket, from its handshake on.
-/// It reads from the socket, and never writes to it.
+/// It reads from the socket, and never writes to it: what it has for its peer
+/// is in `sealed`.
 class TlsSession {
 public:
     using Session = std::unique_ptr<SSL, SslDeleter>;
 
-    explicit TlsSession(Session session) : session_(std::move(session)) {}
+    /// REQUIRES: what the session reads from and writes to is this object.
+    TlsSession(Session session, int fd)
+        : fd_(fd), session_(std::move(session)) {}
     TlsSession(const TlsSession&) = delete;
     TlsSession& operator=(const TlsSession&) = delete;
 
     bool in_handshake() const { return SSL_in_init(session_.get()); }
 
     /// What one record holds, or records until the buffer has no place for one
-    /// more. Until the handshake is over there is nothing to read.
+    /// more. Takes no more than `size` bytes from the socket, whatever they
+    /// are. Until the handshake is over there is nothing to read.
     Transfer read(char* data, size_t size);
+
+    /// Whether there is something to read of which poll() does not tell: an
+    /// end, or a failure, that came right behind what was read.
+    bool has_more() const { return more_.has_value(); }
 
     /// Makes records of the bytes. False if that fails.
     bool seal(std::string_view bytes);
@@ -45,8 +54,15 @@ public:
     std::string sealed;
 
 private:
-    Transfer read_record(char* data, size_t size);
+    friend struct SessionBio;
 
+    Transfer read_record(char* data, size_t size);
+    ssize_t receive(char* data, size_t size);
+
+    std::optional<Transfer> more_;
+    size_t allowance_ = 0;  // bytes that read() may still take from the socket
+    bool ended_ = false;    // the socket has said so
+    int fd_;
     Session session_;
 };
 
@@ -74,7 +90,7 @@ private:
 
     std::string certificate_;
     std::string key_;
-    std::unique_ptr<BIO_METHOD, SslDeleter> collector_;
+    std::unique_ptr<BIO_METHOD, SslDeleter> method_;
     Context context_;
 };
 

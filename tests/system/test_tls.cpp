@@ -5,10 +5,13 @@
 #include <vector>
 
 #include <doctest/doctest.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
 
 #include "daemon.h"
 #include "peer.h"
 #include "proc.h"
+#include "stream.h"
 #include "tls_tunnel.h"
 
 using namespace wschat::test;
@@ -30,6 +33,52 @@ Wish only(int version) {
     wish.version = version;
     return wish;
 }
+
+/// A client of TLS 1.3 over a pair of sockets, of which a Stream has the other.
+class RawClient {
+public:
+    RawClient() : context_(SSL_CTX_new(TLS_client_method())) {
+        int fds[2] = {-1, -1};
+        socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds);
+        own_ = wschat::Fd(fds[0]);
+        others_ = fds[1];
+        ssl_.reset(SSL_new(context_.get()));
+        SSL_set_fd(ssl_.get(), own_.get());
+        SSL_set_connect_state(ssl_.get());
+    }
+
+    wschat::Fd give_other_end() { return wschat::Fd(others_); }
+    void shake_hands() { SSL_do_handshake(ssl_.get()); }
+
+    /// Sends so many records that hold nothing for an application, all at
+    /// once. Returns their bytes.
+    size_t send_key_updates(int n) {
+        BIO* memory = BIO_new(BIO_s_mem());
+        SSL_set0_wbio(ssl_.get(), memory);
+        while (n-- > 0) {
+            SSL_key_update(ssl_.get(), SSL_KEY_UPDATE_NOT_REQUESTED);
+            SSL_do_handshake(ssl_.get());
+        }
+        char* bytes = nullptr;
+        const long size = BIO_get_mem_data(memory, &bytes);
+        const ssize_t sent = send(own_.get(), bytes,
+                                  static_cast<size_t>(size), MSG_NOSIGNAL);
+        return sent < 0 ? 0 : static_cast<size_t>(sent);
+    }
+
+    /// What the other end has not yet read.
+    size_t unread() const {
+        int n = 0;
+        ioctl(others_, FIONREAD, &n);
+        return static_cast<size_t>(n);
+    }
+
+private:
+    std::unique_ptr<SSL_CTX, SslFree> context_;
+    std::unique_ptr<SSL, SslFree> ssl_;
+    wschat::Fd own_;
+    int others_ = -1;
+};
 
 void check_cannot_start(const Options& options, int status,
                         const std::string& part) {
@@ -264,6 +313,35 @@ TEST_CASE("a close under TLS ends with a close_notify") {
     daemon.signal(SIGTERM);
     bob->peer().is_closed(1001);
     CHECK(bob->heard_close_notify());
+}
+
+TEST_CASE("a close_notify right behind a message ends the connection") {
+    CertificateFiles files;
+    Daemon daemon(files.options());
+    const auto ann = join_tls(daemon);
+    Wish wish;
+    wish.last_words = true;
+    TlsTunnel publisher(daemon, wish);
+    publisher.peer().send("{\"a\":1}");
+    ann->peer().hears("{\"a\":1}");
+    publisher.peer().hears_end();
+}
+
+TEST_CASE("one read takes no more of a TLS peer's records than has place") {
+    CertificateFiles files;
+    const wschat::TlsContext context(files.certificate_path(),
+                                     files.key_path());
+    RawClient client;
+    wschat::Stream stream(client.give_other_end(), &context);
+    std::vector<char> buffer(64 << 10);
+    do client.shake_hands();
+    while (stream.read(buffer.data(), buffer.size()).state ==
+               wschat::Transfer::State::Blocked &&
+           !stream.is_ready());
+    const size_t sent = client.send_key_updates(4000);
+    REQUIRE(sent > buffer.size());
+    stream.read(buffer.data(), buffer.size());
+    CHECK(client.unread() >= sent - buffer.size());
 }
 
 TEST_CASE("a peer that vanishes without a close_notify has left") {

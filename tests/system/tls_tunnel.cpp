@@ -187,6 +187,7 @@ bool TlsTunnel::carry_out(const std::string& bytes) {
     for (size_t i = 0; i < bytes.size(); i += step)
         if (SSL_write(ssl_.get(), bytes.data() + i, static_cast<int>(step)) <= 0)
             return false;
+    if (wish_.last_words) SSL_shutdown(ssl_.get());
     return flush();
 }
 

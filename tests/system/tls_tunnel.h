@@ -59,6 +59,7 @@ struct Wish {
     SSL_SESSION* resume = nullptr;
     bool byte_by_byte = false;    // the connection gets single bytes
     bool small_records = false;   // of one byte each
+    bool last_words = false;      // a close_notify goes with the first bytes
 };
 
 /// A connection over TLS whose other end is peer(). Fails if the handshake
