@@ -100,9 +100,10 @@ TEST_CASE("who loads the page is announced to nobody, nor logged") {
     ann.next();
     answer(daemon, request("GET", "/"));
     answer(daemon, request("GET", "/chat.js"));
-    ann.say("[1]");
-    ann.hears("[1]");
-    CHECK(count(daemon.log(), "\n") == 2);  // listening, and Ann has joined
+    const Peer bob = join(daemon);
+    daemon.wait_log("joined (2 clients)\n");
+    ann.hears(kConnected);
+    CHECK(count(daemon.log(), "\n") == 3);  // listening, and both have joined
 }
 
 TEST_CASE("a request in pieces gets the page too") {
