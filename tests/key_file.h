@@ -4,29 +4,22 @@
 #include <fstream>
 #include <string>
 
-#include <stdlib.h>
-#include <unistd.h>
-
 #include "keys.h"
+#include "scratch.h"
 
 namespace wschat::test {
 
 class KeyFile {
 public:
     explicit KeyFile(const std::string& content) {
-        const int fd = mkstemp(path_.data());
-        if (fd < 0) abort();
-        ::close(fd);
         std::ofstream(path_) << content;
     }
-    ~KeyFile() { unlink(path_.c_str()); }
-    KeyFile(const KeyFile&) = delete;
-    KeyFile& operator=(const KeyFile&) = delete;
 
     const std::string& path() const { return path_; }
 
 private:
-    std::string path_ = "/tmp/wschat-keys-XXXXXX";
+    ScratchDirectory scratch_;
+    std::string path_ = scratch_ / "keys";
 };
 
 constexpr char kKey[] = "0123456789abcdef";

@@ -16,30 +16,13 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "scratch.h"
 #include "socket.h"
 
 using namespace wschat;
+using namespace wschat::test;
 
 namespace {
-
-/// A directory that is removed with what is in it.
-class ScratchDirectory {
-public:
-    ScratchDirectory() {
-        path_ = std::filesystem::temp_directory_path() / "wschat-XXXXXX";
-        REQUIRE(mkdtemp(path_.data()) != nullptr);
-    }
-    ~ScratchDirectory() { std::filesystem::remove_all(path_); }
-    ScratchDirectory(const ScratchDirectory&) = delete;
-    ScratchDirectory& operator=(const ScratchDirectory&) = delete;
-
-    std::string operator/(const std::string& name) const {
-        return path_ + "/" + name;
-    }
-
-private:
-    std::string path_;
-};
 
 Endpoint tcp(const std::string& address, int port = 0) {
     Endpoint endpoint;

@@ -2,13 +2,11 @@
 
 #include <algorithm>
 #include <cstdlib>
-#include <filesystem>
 #include <fstream>
 #include <sstream>
 #include <stdexcept>
 
 #include <doctest/doctest.h>
-#include <stdlib.h>
 
 namespace wschat::test {
 
@@ -61,16 +59,6 @@ int Deadline::left() const {
 
 void write_file(const std::string& path, const std::string& content) {
     std::ofstream(path) << content;
-}
-
-ScratchDirectory::ScratchDirectory() {
-    path_ = std::filesystem::temp_directory_path() / "wschat-XXXXXX";
-    if (!mkdtemp(path_.data())) throw std::runtime_error("mkdtemp " + path_);
-}
-
-ScratchDirectory::~ScratchDirectory() {
-    std::error_code ignored;
-    std::filesystem::remove_all(path_, ignored);
 }
 
 }  // namespace wschat::test

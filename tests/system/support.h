@@ -6,6 +6,8 @@
 #include <string>
 #include <string_view>
 
+#include "../scratch.h"
+
 namespace wschat::test {
 
 /// A line of a test. A verb of the fixture has one as its last, defaulted
@@ -52,21 +54,5 @@ private:
 
 /// Writes a whole file.
 void write_file(const std::string& path, const std::string& content);
-
-/// A directory that is removed with what is in it.
-class ScratchDirectory {
-public:
-    ScratchDirectory();
-    ~ScratchDirectory();
-    ScratchDirectory(const ScratchDirectory&) = delete;
-    ScratchDirectory& operator=(const ScratchDirectory&) = delete;
-
-    std::string operator/(const std::string& name) const {
-        return path_ + "/" + name;
-    }
-
-private:
-    std::string path_;
-};
 
 }  // namespace wschat::test
