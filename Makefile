@@ -117,17 +117,19 @@ endif
 endif
 
 compile = $(CXX) -std=c++17 -Wall -Wextra -Wpedantic -Wshadow -Wconversion \
-	-fPIE $(harden) -Isrc $(uring_flags) $(CPPFLAGS) $(CXXFLAGS)
+	-fPIE $(harden) -Isrc -Itests $(uring_flags) $(CPPFLAGS) $(CXXFLAGS)
 link = $(CXX) -pie -Wl,-z,relro,-z,now $(harden) $(CXXFLAGS) $(LDFLAGS)
 libs := -lssl -lcrypto -lz $(uring_libs)
 
 object = $(patsubst %.cpp,$(build)/%.o,$(wildcard $1))
+unit_folders := $(patsubst src/%/,%,$(filter-out src/page/,$(wildcard src/*/)))
 main := $(build)/src/main.o
-units := $(filter-out $(main),$(call object,src/*.cpp))
-unit_tests := $(call object,tests/main.cpp tests/test_*.cpp)
+units := $(filter-out $(main),$(call object,src/*.cpp src/*/*.cpp))
+unit_tests := $(call object,tests/unit_main.cpp tests/test_*.cpp \
+	tests/fixtures/*.cpp $(unit_folders:%=tests/%/*.cpp))
 system_tests := $(call object,tests/system/*.cpp)
-load := $(call object,$(addprefix tests/bench/,load.cpp crowd.cpp peer.cpp \
-	transcript.cpp))
+load := $(call object,$(addprefix tests/bench/,load.cpp load_clients.cpp \
+	load_peer.cpp transcript.cpp))
 fuzzers := $(patsubst tests/fuzz/fuzz_%.cpp,%,$(wildcard tests/fuzz/*.cpp))
 
 $(build)/%.o: %.cpp $(build)/flags
@@ -135,7 +137,7 @@ $(build)/%.o: %.cpp $(build)/flags
 	$(compile) -MMD -MP -c -o $@ $<
 
 # It has the files in it.
-$(build)/src/pages.o: $(wildcard src/page/*)
+$(build)/src/pages.o $(build)/src/http/assets.o: $(wildcard src/page/*)
 
 # Other flags make other objects.
 $(build)/flags: FORCE | can-build
@@ -216,7 +218,7 @@ can-microbench: can-build
 		not installed: libbenchmark-dev))
 
 format:
-	clang-format -i src/*.h src/*.cpp $$(find tests -name '*.h' -o -name '*.cpp')
+	clang-format -i $$(find src tests -name '*.h' -o -name '*.cpp')
 
 -include $(wildcard $(build)/*/*.d $(build)/*/*/*.d)
 
