@@ -6,7 +6,7 @@
 #include <doctest/doctest.h>
 
 #include "broadcast.h"
-#include "heap.h"
+#include "fixtures/heap.h"
 
 using namespace wschat;
 using wschat::test::heap_in_use;

@@ -3,7 +3,7 @@
 #include <doctest/doctest.h>
 
 #include "bytes.h"
-#include "heap.h"
+#include "fixtures/heap.h"
 
 using namespace wschat;
 using wschat::test::allocations;

@@ -9,10 +9,10 @@
 #include <sys/socket.h>
 
 #include "client.h"
-#include "client_frames.h"
-#include "deflated.h"
-#include "heap.h"
-#include "lobby.h"
+#include "fixtures/client_frames.h"
+#include "fixtures/deflated.h"
+#include "fixtures/heap.h"
+#include "fixtures/standalone_room.h"
 
 using namespace wschat;
 using namespace wschat::test;

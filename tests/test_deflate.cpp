@@ -3,10 +3,10 @@
 
 #include <doctest/doctest.h>
 
-#include "client_frames.h"
+#include "fixtures/client_frames.h"
 #include "deflate.h"
-#include "deflated.h"
-#include "heap.h"
+#include "fixtures/deflated.h"
+#include "fixtures/heap.h"
 
 using namespace wschat;
 using namespace wschat::test;

@@ -4,8 +4,8 @@
 #include <doctest/doctest.h>
 
 #include "gate.h"
-#include "key_file.h"
-#include "request_head.h"
+#include "fixtures/key_file.h"
+#include "fixtures/request_head.h"
 
 using namespace wschat;
 using namespace wschat::test;

@@ -6,7 +6,7 @@
 
 #include <doctest/doctest.h>
 
-#include "heap.h"
+#include "fixtures/heap.h"
 #include "history.h"
 
 using namespace wschat;

@@ -4,7 +4,7 @@
 #include <doctest/doctest.h>
 
 #include "http.h"
-#include "request_head.h"
+#include "fixtures/request_head.h"
 
 using namespace wschat;
 using namespace wschat::test;

@@ -3,7 +3,7 @@
 
 #include <doctest/doctest.h>
 
-#include "key_file.h"
+#include "fixtures/key_file.h"
 #include "keys.h"
 
 using namespace wschat;

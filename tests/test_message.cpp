@@ -5,9 +5,9 @@
 
 #include <doctest/doctest.h>
 
-#include "client_frames.h"
-#include "deflated.h"
-#include "heap.h"
+#include "fixtures/client_frames.h"
+#include "fixtures/deflated.h"
+#include "fixtures/heap.h"
 #include "message.h"
 
 using namespace wschat;

@@ -5,7 +5,7 @@
 #include <doctest/doctest.h>
 
 #include "pages.h"
-#include "request_head.h"
+#include "fixtures/request_head.h"
 
 using namespace wschat;
 using namespace wschat::test;

@@ -3,9 +3,9 @@
 
 #include <doctest/doctest.h>
 
-#include "key_file.h"
+#include "fixtures/key_file.h"
 #include "publication.h"
-#include "request_head.h"
+#include "fixtures/request_head.h"
 
 using namespace wschat;
 using namespace wschat::test;

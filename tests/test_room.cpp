@@ -3,9 +3,9 @@
 
 #include <doctest/doctest.h>
 
-#include "deflated.h"
-#include "heap.h"
-#include "lobby.h"
+#include "fixtures/deflated.h"
+#include "fixtures/heap.h"
+#include "fixtures/standalone_room.h"
 
 using namespace wschat;
 using namespace wschat::test;

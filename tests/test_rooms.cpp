@@ -9,9 +9,9 @@
 
 #include "chat.h"
 #include "client.h"
-#include "client_frames.h"
-#include "heap.h"
-#include "request_head.h"
+#include "fixtures/client_frames.h"
+#include "fixtures/heap.h"
+#include "fixtures/request_head.h"
 #include "rooms.h"
 
 using namespace wschat;

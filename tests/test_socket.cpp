@@ -16,7 +16,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "scratch.h"
+#include "fixtures/scratch.h"
 #include "socket.h"
 
 using namespace wschat;

@@ -29,7 +29,7 @@
 
 #include <time.h>
 
-#include "crowd.h"
+#include "load_clients.h"
 
 using namespace wschat::bench;
 

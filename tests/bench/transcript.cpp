@@ -6,8 +6,8 @@
 #include <cstring>
 #include <stdexcept>
 
-#include "../client_frames.h"
-#include "../deflated.h"
+#include "fixtures/client_frames.h"
+#include "fixtures/deflated.h"
 
 namespace wschat::bench {
 

@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "../key_file.h"
+#include "fixtures/key_file.h"
 #include "chat.h"
 #include "client.h"
 #include "gate.h"

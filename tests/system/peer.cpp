@@ -13,7 +13,7 @@
 #include <strings.h>
 #include <sys/un.h>
 
-#include "../deflated.h"
+#include "fixtures/deflated.h"
 
 namespace wschat::test {
 

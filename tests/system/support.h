@@ -6,7 +6,7 @@
 #include <string>
 #include <string_view>
 
-#include "../scratch.h"
+#include "fixtures/scratch.h"
 
 namespace wschat::test {
 

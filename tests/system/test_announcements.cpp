@@ -6,7 +6,7 @@
 
 #include "daemon.h"
 #include "peer.h"
-#include "room.h"
+#include "room_clients.h"
 
 using namespace wschat::test;
 

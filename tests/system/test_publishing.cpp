@@ -7,7 +7,7 @@
 #include "daemon.h"
 #include "peer.h"
 #include "proc.h"
-#include "room.h"
+#include "room_clients.h"
 #include "tls_tunnel.h"
 
 using namespace wschat::test;

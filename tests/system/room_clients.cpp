@@ -1,4 +1,4 @@
-#include "room.h"
+#include "room_clients.h"
 
 #include <regex>
 

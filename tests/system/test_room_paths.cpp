@@ -8,7 +8,7 @@
 #include "daemon.h"
 #include "peer.h"
 #include "proc.h"
-#include "room.h"
+#include "room_clients.h"
 
 using namespace wschat::test;
 

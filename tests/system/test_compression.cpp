@@ -5,10 +5,10 @@
 
 #include <doctest/doctest.h>
 
-#include "../deflated.h"
+#include "fixtures/deflated.h"
 #include "daemon.h"
 #include "peer.h"
-#include "room.h"
+#include "room_clients.h"
 #include "tls_tunnel.h"
 #include "wire.h"
 

@@ -1,4 +1,4 @@
-#include "peer.h"
+#include "load_peer.h"
 
 #include <array>
 #include <cerrno>

@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "peer.h"
+#include "load_peer.h"
 #include "transcript.h"
 
 namespace wschat::bench {

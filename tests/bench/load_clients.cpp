@@ -1,4 +1,4 @@
-#include "crowd.h"
+#include "load_clients.h"
 
 #include <algorithm>
 #include <array>
