@@ -9,7 +9,7 @@
 #include <string_view>
 #include <vector>
 
-#include "bytes.h"
+#include "util/buffer.h"
 #include "frame.h"
 
 namespace wschat {

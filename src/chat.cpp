@@ -1,6 +1,6 @@
 #include "chat.h"
 
-#include "json.h"
+#include "util/json.h"
 
 namespace wschat {
 

@@ -11,7 +11,7 @@
 
 #include "client.h"
 #include "flusher.h"
-#include "log.h"
+#include "util/log.h"
 #include "poller.h"
 #include "rooms.h"
 #include "settings.h"

@@ -8,7 +8,7 @@
 #include <new>
 #include <utility>
 
-#include "bytes.h"
+#include "util/buffer.h"
 
 namespace wschat {
 

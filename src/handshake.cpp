@@ -6,7 +6,7 @@
 #include <openssl/evp.h>
 #include <openssl/sha.h>
 
-#include "address.h"
+#include "util/address.h"
 
 namespace wschat {
 

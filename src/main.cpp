@@ -4,7 +4,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-#include "log.h"
+#include "util/log.h"
 #include "options.h"
 #include "server.h"
 

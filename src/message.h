@@ -7,11 +7,11 @@
 #include <memory>
 #include <string_view>
 
-#include "bytes.h"
+#include "util/buffer.h"
 #include "deflate.h"
 #include "frame.h"
-#include "json.h"
-#include "utf8.h"
+#include "util/json.h"
+#include "util/utf8.h"
 
 namespace wschat {
 

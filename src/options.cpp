@@ -5,7 +5,7 @@
 
 #include <getopt.h>
 
-#include "address.h"
+#include "util/address.h"
 #include "origin.h"
 
 namespace wschat {

@@ -4,7 +4,7 @@
 
 #include <string>
 
-#include "log.h"
+#include "util/log.h"
 #include "settings.h"
 #include "values.h"
 

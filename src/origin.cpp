@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "address.h"
+#include "util/address.h"
 #include "http.h"
 
 namespace wschat {

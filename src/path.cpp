@@ -1,7 +1,7 @@
 #include "path.h"
 
 #include "http.h"
-#include "utf8.h"
+#include "util/utf8.h"
 
 namespace wschat {
 

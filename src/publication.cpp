@@ -4,7 +4,7 @@
 #include <utility>
 
 #include "chat.h"
-#include "utf8.h"
+#include "util/utf8.h"
 
 namespace wschat {
 

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "crowd.h"
-#include "log.h"
+#include "util/log.h"
 #include "poller.h"
 #include "settings.h"
 #include "signals.h"

@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "address.h"
+#include "util/address.h"
 #include "message.h"
 #include "rooms.h"
 #include "socket.h"

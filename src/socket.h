@@ -9,7 +9,7 @@
 #include <utility>
 #include <vector>
 
-#include "address.h"
+#include "util/address.h"
 
 namespace wschat {
 

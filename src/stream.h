@@ -11,7 +11,7 @@
 #include <memory>
 #include <utility>
 
-#include "bytes.h"
+#include "util/buffer.h"
 #include "socket.h"
 #include "tls.h"
 

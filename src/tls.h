@@ -10,7 +10,7 @@
 
 #include <openssl/ssl.h>
 
-#include "bytes.h"
+#include "util/buffer.h"
 
 namespace wschat {
 

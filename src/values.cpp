@@ -5,7 +5,7 @@
 #include <optional>
 #include <string_view>
 
-#include "address.h"
+#include "util/address.h"
 
 namespace wschat {
 

@@ -4,7 +4,7 @@
 
 #include <string>
 
-#include "address.h"
+#include "util/address.h"
 #include "http.h"
 
 namespace wschat {

@@ -13,8 +13,8 @@
 #include "broadcast.h"
 #include "deflate.h"
 #include "frame.h"
-#include "json.h"
-#include "utf8.h"
+#include "util/json.h"
+#include "util/utf8.h"
 
 using namespace wschat;
 

@@ -13,7 +13,7 @@
 #include "chat.h"
 #include "client.h"
 #include "gate.h"
-#include "utf8.h"
+#include "util/utf8.h"
 
 using namespace wschat;
 

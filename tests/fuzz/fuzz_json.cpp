@@ -4,8 +4,8 @@
 #include <string>
 #include <vector>
 
-#include "json.h"
-#include "utf8.h"
+#include "util/json.h"
+#include "util/utf8.h"
 
 using namespace wschat;
 

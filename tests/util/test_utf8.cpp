@@ -4,7 +4,7 @@
 
 #include <doctest/doctest.h>
 
-#include "utf8.h"
+#include "util/utf8.h"
 
 using namespace wschat;
 

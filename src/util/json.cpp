@@ -1,4 +1,4 @@
-#include "json.h"
+#include "util/json.h"
 
 #include <algorithm>
 #include <bitset>
@@ -9,7 +9,7 @@
 
 #include <endian.h>
 
-#include "utf8.h"
+#include "util/utf8.h"
 
 namespace wschat {
 

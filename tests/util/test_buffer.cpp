@@ -2,7 +2,7 @@
 
 #include <doctest/doctest.h>
 
-#include "bytes.h"
+#include "util/buffer.h"
 #include "fixtures/heap.h"
 
 using namespace wschat;

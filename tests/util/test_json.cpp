@@ -4,7 +4,7 @@
 
 #include <doctest/doctest.h>
 
-#include "json.h"
+#include "util/json.h"
 
 using namespace wschat;
 
