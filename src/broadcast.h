@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "util/buffer.h"
-#include "frame.h"
+#include "ws/frame.h"
 
 namespace wschat {
 

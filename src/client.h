@@ -10,7 +10,7 @@
 #include <string_view>
 
 #include "gate.h"
-#include "message.h"
+#include "ws/message_reader.h"
 #include "room.h"
 #include "stream.h"
 

@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "broadcast.h"
-#include "deflate.h"
+#include "ws/deflate.h"
 #include "history.h"
 #include "path.h"
 

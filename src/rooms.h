@@ -9,7 +9,7 @@
 #include <string_view>
 #include <vector>
 
-#include "deflate.h"
+#include "ws/deflate.h"
 #include "room.h"
 
 namespace wschat {

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "util/address.h"
-#include "message.h"
+#include "ws/message_reader.h"
 #include "rooms.h"
 #include "socket.h"
 

@@ -11,8 +11,8 @@
 #endif
 
 #include "broadcast.h"
-#include "deflate.h"
-#include "frame.h"
+#include "ws/deflate.h"
+#include "ws/frame.h"
 #include "util/json.h"
 #include "util/utf8.h"
 

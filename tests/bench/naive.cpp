@@ -19,7 +19,7 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
-#include "frame.h"
+#include "ws/frame.h"
 #include "handshake.h"
 #include "socket.h"
 

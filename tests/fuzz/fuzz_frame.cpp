@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "frame.h"
+#include "ws/frame.h"
 
 using namespace wschat;
 

@@ -7,7 +7,7 @@
 
 #include <sanitizer/allocator_interface.h>
 
-#include "message.h"
+#include "ws/message_reader.h"
 
 using namespace wschat;
 

@@ -1,4 +1,4 @@
-#include "deflate.h"
+#include "ws/deflate.h"
 
 #include <zlib.h>
 

@@ -4,7 +4,7 @@
 #include <doctest/doctest.h>
 
 #include "fixtures/client_frames.h"
-#include "deflate.h"
+#include "ws/deflate.h"
 #include "fixtures/deflated.h"
 #include "fixtures/heap.h"
 

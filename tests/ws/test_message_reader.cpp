@@ -8,7 +8,7 @@
 #include "fixtures/client_frames.h"
 #include "fixtures/deflated.h"
 #include "fixtures/heap.h"
-#include "message.h"
+#include "ws/message_reader.h"
 
 using namespace wschat;
 using namespace wschat::test;

@@ -1,4 +1,4 @@
-#include "frame.h"
+#include "ws/frame.h"
 
 #include <algorithm>
 #include <cstring>

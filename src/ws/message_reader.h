@@ -8,8 +8,8 @@
 #include <string_view>
 
 #include "util/buffer.h"
-#include "deflate.h"
-#include "frame.h"
+#include "ws/deflate.h"
+#include "ws/frame.h"
 #include "util/json.h"
 #include "util/utf8.h"
 

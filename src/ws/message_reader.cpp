@@ -1,4 +1,4 @@
-#include "message.h"
+#include "ws/message_reader.h"
 
 #include <algorithm>
 

@@ -7,7 +7,7 @@
 
 #include <doctest/doctest.h>
 
-#include "frame.h"
+#include "ws/frame.h"
 
 using namespace wschat;
 
