@@ -12,7 +12,7 @@
 #include "gate.h"
 #include "ws/message_reader.h"
 #include "room.h"
-#include "stream.h"
+#include "net/stream.h"
 
 namespace wschat {
 

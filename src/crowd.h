@@ -12,7 +12,7 @@
 #include "client.h"
 #include "flusher.h"
 #include "util/log.h"
-#include "poller.h"
+#include "net/poller.h"
 #include "rooms.h"
 #include "settings.h"
 

@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "client.h"
-#include "outflow.h"
+#include "net/send_batch.h"
 
 namespace wschat {
 

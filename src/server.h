@@ -8,11 +8,11 @@
 
 #include "crowd.h"
 #include "util/log.h"
-#include "poller.h"
+#include "net/poller.h"
 #include "settings.h"
-#include "signals.h"
-#include "socket.h"
-#include "tls.h"
+#include "net/signals.h"
+#include "net/socket.h"
+#include "net/tls.h"
 
 namespace wschat {
 

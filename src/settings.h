@@ -9,7 +9,7 @@
 #include "util/address.h"
 #include "ws/message_reader.h"
 #include "rooms.h"
-#include "socket.h"
+#include "net/socket.h"
 
 namespace wschat {
 

@@ -5,8 +5,8 @@
 #include <string_view>
 #include <vector>
 
-#include "socket.h"
-#include "tls.h"
+#include "net/socket.h"
+#include "net/tls.h"
 
 namespace wschat::bench {
 

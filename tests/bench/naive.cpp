@@ -21,7 +21,7 @@
 
 #include "ws/frame.h"
 #include "handshake.h"
-#include "socket.h"
+#include "net/socket.h"
 
 using namespace wschat;
 

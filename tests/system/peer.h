@@ -12,7 +12,7 @@
 #include <sys/socket.h>
 
 #include "daemon.h"
-#include "socket.h"
+#include "net/socket.h"
 #include "support.h"
 #include "wire.h"
 

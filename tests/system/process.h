@@ -12,7 +12,7 @@
 #include <sys/resource.h>
 #include <sys/types.h>
 
-#include "socket.h"
+#include "net/socket.h"
 #include "support.h"
 
 namespace wschat::test {

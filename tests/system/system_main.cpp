@@ -5,7 +5,7 @@
 
 #include <doctest/doctest.h>
 
-#include "socket.h"
+#include "net/socket.h"
 
 int main(int argc, char** argv) {
     std::signal(SIGPIPE, SIG_IGN);

@@ -11,7 +11,7 @@
 #include "daemon.h"
 #include "peer.h"
 #include "proc.h"
-#include "stream.h"
+#include "net/stream.h"
 #include "tls_tunnel.h"
 
 using namespace wschat::test;

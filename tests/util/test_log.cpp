@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #include "util/log.h"
-#include "socket.h"
+#include "net/socket.h"
 
 using namespace wschat;
 

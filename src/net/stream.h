@@ -12,8 +12,8 @@
 #include <utility>
 
 #include "util/buffer.h"
-#include "socket.h"
-#include "tls.h"
+#include "net/socket.h"
+#include "net/tls.h"
 
 namespace wschat {
 

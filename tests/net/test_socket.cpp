@@ -17,7 +17,7 @@
 #include <unistd.h>
 
 #include "fixtures/scratch.h"
-#include "socket.h"
+#include "net/socket.h"
 
 using namespace wschat;
 using namespace wschat::test;

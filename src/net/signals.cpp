@@ -1,4 +1,4 @@
-#include "signals.h"
+#include "net/signals.h"
 
 #include <cstring>
 #include <initializer_list>

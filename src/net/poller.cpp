@@ -1,4 +1,4 @@
-#include "poller.h"
+#include "net/poller.h"
 
 #include <algorithm>
 

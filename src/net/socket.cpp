@@ -1,4 +1,4 @@
-#include "socket.h"
+#include "net/socket.h"
 
 #include <cerrno>
 #include <cstring>

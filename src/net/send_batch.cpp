@@ -1,4 +1,4 @@
-#include "outflow.h"
+#include "net/send_batch.h"
 
 #include <cstring>
 

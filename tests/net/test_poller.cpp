@@ -1,4 +1,4 @@
-#include "poller.h"
+#include "net/poller.h"
 
 #include <algorithm>
 #include <memory>
@@ -8,7 +8,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "socket.h"
+#include "net/socket.h"
 
 using namespace wschat;
 

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "stream.h"
+#include "net/stream.h"
 
 namespace wschat {
 

@@ -5,7 +5,7 @@
 #include <doctest/doctest.h>
 #include <sys/socket.h>
 
-#include "outflow.h"
+#include "net/send_batch.h"
 
 #ifdef WSCHAT_URING
 #include <liburing.h>
