@@ -11,7 +11,7 @@
 
 #include "gate.h"
 #include "ws/message_reader.h"
-#include "room.h"
+#include "room/room.h"
 #include "net/stream.h"
 
 namespace wschat {

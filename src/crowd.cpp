@@ -7,7 +7,7 @@
 #include <malloc.h>
 #include <poll.h>
 
-#include "chat.h"
+#include "room/relay_rules.h"
 
 namespace wschat {
 

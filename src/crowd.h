@@ -13,7 +13,7 @@
 #include "flusher.h"
 #include "util/log.h"
 #include "net/poller.h"
-#include "rooms.h"
+#include "room/rooms.h"
 #include "settings.h"
 
 namespace wschat {

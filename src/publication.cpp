@@ -3,7 +3,7 @@
 #include <optional>
 #include <utility>
 
-#include "chat.h"
+#include "room/relay_rules.h"
 #include "util/utf8.h"
 
 namespace wschat {

@@ -8,7 +8,7 @@
 
 #include "util/address.h"
 #include "ws/message_reader.h"
-#include "rooms.h"
+#include "room/rooms.h"
 #include "net/socket.h"
 
 namespace wschat {

@@ -10,7 +10,7 @@
 #include <simdjson.h>
 #endif
 
-#include "broadcast.h"
+#include "room/broadcast.h"
 #include "ws/deflate.h"
 #include "ws/frame.h"
 #include "util/json.h"

@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "fixtures/key_file.h"
-#include "chat.h"
+#include "room/relay_rules.h"
 #include "client.h"
 #include "gate.h"
 #include "util/utf8.h"

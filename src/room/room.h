@@ -10,9 +10,9 @@
 #include <utility>
 #include <vector>
 
-#include "broadcast.h"
+#include "room/broadcast.h"
 #include "ws/deflate.h"
-#include "history.h"
+#include "room/history.h"
 #include "path.h"
 
 namespace wschat {

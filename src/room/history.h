@@ -8,7 +8,7 @@
 #include <string_view>
 #include <vector>
 
-#include "broadcast.h"
+#include "room/broadcast.h"
 
 namespace wschat {
 

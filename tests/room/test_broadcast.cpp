@@ -5,7 +5,7 @@
 
 #include <doctest/doctest.h>
 
-#include "broadcast.h"
+#include "room/broadcast.h"
 #include "fixtures/heap.h"
 
 using namespace wschat;

@@ -2,7 +2,7 @@
 
 #include <doctest/doctest.h>
 
-#include "chat.h"
+#include "room/relay_rules.h"
 
 using namespace wschat;
 

@@ -1,4 +1,4 @@
-#include "chat.h"
+#include "room/relay_rules.h"
 
 #include "util/json.h"
 

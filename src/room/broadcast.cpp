@@ -1,4 +1,4 @@
-#include "broadcast.h"
+#include "room/broadcast.h"
 
 #include <algorithm>
 #include <cassert>

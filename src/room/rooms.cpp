@@ -1,4 +1,4 @@
-#include "rooms.h"
+#include "room/rooms.h"
 
 #include <algorithm>
 #include <cassert>

@@ -1,4 +1,4 @@
-#include "history.h"
+#include "room/history.h"
 
 namespace wschat {
 

@@ -7,7 +7,7 @@
 #include <doctest/doctest.h>
 
 #include "fixtures/heap.h"
-#include "history.h"
+#include "room/history.h"
 
 using namespace wschat;
 using namespace std::chrono_literals;

@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "ws/deflate.h"
-#include "room.h"
+#include "room/room.h"
 
 namespace wschat {
 

@@ -7,12 +7,12 @@
 
 #include <doctest/doctest.h>
 
-#include "chat.h"
+#include "room/relay_rules.h"
 #include "client.h"
 #include "fixtures/client_frames.h"
 #include "fixtures/heap.h"
 #include "fixtures/request_head.h"
-#include "rooms.h"
+#include "room/rooms.h"
 
 using namespace wschat;
 using namespace std::chrono_literals;
