@@ -9,7 +9,7 @@
 #include <string>
 #include <string_view>
 
-#include "gate.h"
+#include "http/router.h"
 #include "ws/message_reader.h"
 #include "room/room.h"
 #include "net/stream.h"

@@ -6,7 +6,7 @@
 #include <getopt.h>
 
 #include "util/address.h"
-#include "origin.h"
+#include "http/origin.h"
 
 namespace wschat {
 

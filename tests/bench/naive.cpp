@@ -20,7 +20,7 @@
 #include <sys/socket.h>
 
 #include "ws/frame.h"
-#include "handshake.h"
+#include "http/handshake.h"
 #include "net/socket.h"
 
 using namespace wschat;

@@ -12,7 +12,7 @@
 #include "fixtures/key_file.h"
 #include "room/relay_rules.h"
 #include "client.h"
-#include "gate.h"
+#include "http/router.h"
 #include "util/utf8.h"
 
 using namespace wschat;

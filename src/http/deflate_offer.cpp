@@ -1,4 +1,4 @@
-#include "extension.h"
+#include "http/deflate_offer.h"
 
 #include <algorithm>
 #include <optional>

@@ -4,8 +4,8 @@
 
 #include <string>
 
-#include "extension.h"
-#include "http.h"
+#include "http/deflate_offer.h"
+#include "http/http.h"
 
 namespace wschat {
 

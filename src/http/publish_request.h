@@ -7,8 +7,8 @@
 #include <string_view>
 #include <vector>
 
-#include "http.h"
-#include "keys.h"
+#include "http/http.h"
+#include "http/publish_keys.h"
 
 namespace wschat {
 

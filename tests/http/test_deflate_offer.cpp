@@ -3,7 +3,7 @@
 
 #include <doctest/doctest.h>
 
-#include "extension.h"
+#include "http/deflate_offer.h"
 
 using namespace wschat;
 

@@ -1,4 +1,4 @@
-#include "publication.h"
+#include "http/publish_request.h"
 
 #include <optional>
 #include <utility>

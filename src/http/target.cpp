@@ -1,6 +1,6 @@
-#include "path.h"
+#include "http/target.h"
 
-#include "http.h"
+#include "http/http.h"
 #include "util/utf8.h"
 
 namespace wschat {

@@ -4,7 +4,7 @@
 #include <doctest/doctest.h>
 
 #include "fixtures/key_file.h"
-#include "keys.h"
+#include "http/publish_keys.h"
 
 using namespace wschat;
 using namespace wschat::test;

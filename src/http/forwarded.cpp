@@ -1,4 +1,4 @@
-#include "visitor.h"
+#include "http/forwarded.h"
 
 #include <algorithm>
 

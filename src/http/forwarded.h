@@ -5,7 +5,7 @@
 #include <string>
 
 #include "util/address.h"
-#include "http.h"
+#include "http/http.h"
 
 namespace wschat {
 

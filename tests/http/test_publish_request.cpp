@@ -4,7 +4,7 @@
 #include <doctest/doctest.h>
 
 #include "fixtures/key_file.h"
-#include "publication.h"
+#include "http/publish_request.h"
 #include "fixtures/request_head.h"
 
 using namespace wschat;

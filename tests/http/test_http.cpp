@@ -3,7 +3,7 @@
 
 #include <doctest/doctest.h>
 
-#include "http.h"
+#include "http/http.h"
 #include "fixtures/request_head.h"
 
 using namespace wschat;

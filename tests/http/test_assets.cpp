@@ -4,7 +4,7 @@
 
 #include <doctest/doctest.h>
 
-#include "pages.h"
+#include "http/assets.h"
 #include "fixtures/request_head.h"
 
 using namespace wschat;

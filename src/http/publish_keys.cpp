@@ -1,4 +1,4 @@
-#include "keys.h"
+#include "http/publish_keys.h"
 
 #include <cerrno>
 #include <cstring>
@@ -8,7 +8,7 @@
 #include <openssl/crypto.h>
 #include <openssl/sha.h>
 
-#include "http.h"
+#include "http/http.h"
 
 namespace wschat {
 

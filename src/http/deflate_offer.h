@@ -4,7 +4,7 @@
 
 #include <string>
 
-#include "http.h"
+#include "http/http.h"
 
 namespace wschat {
 

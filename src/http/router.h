@@ -4,12 +4,12 @@
 
 #include <string>
 
-#include "handshake.h"
-#include "keys.h"
-#include "origin.h"
-#include "path.h"
-#include "publication.h"
-#include "visitor.h"
+#include "http/handshake.h"
+#include "http/publish_keys.h"
+#include "http/origin.h"
+#include "http/target.h"
+#include "http/publish_request.h"
+#include "http/forwarded.h"
 
 namespace wschat {
 

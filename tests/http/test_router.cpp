@@ -3,7 +3,7 @@
 
 #include <doctest/doctest.h>
 
-#include "gate.h"
+#include "http/router.h"
 #include "fixtures/key_file.h"
 #include "fixtures/request_head.h"
 

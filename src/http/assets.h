@@ -2,7 +2,7 @@
 // an answer out.
 #pragma once
 
-#include "http.h"
+#include "http/http.h"
 
 namespace wschat {
 

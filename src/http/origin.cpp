@@ -1,9 +1,9 @@
-#include "origin.h"
+#include "http/origin.h"
 
 #include <algorithm>
 
 #include "util/address.h"
-#include "http.h"
+#include "http/http.h"
 
 namespace wschat {
 

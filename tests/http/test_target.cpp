@@ -3,7 +3,7 @@
 
 #include <doctest/doctest.h>
 
-#include "path.h"
+#include "http/target.h"
 
 using namespace wschat;
 

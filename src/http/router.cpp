@@ -1,8 +1,8 @@
-#include "gate.h"
+#include "http/router.h"
 
 #include <utility>
 
-#include "pages.h"
+#include "http/assets.h"
 
 namespace wschat {
 

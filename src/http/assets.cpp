@@ -1,4 +1,4 @@
-#include "pages.h"
+#include "http/assets.h"
 
 #include <array>
 #include <string>
@@ -6,7 +6,7 @@
 
 #include <openssl/sha.h>
 
-#include "path.h"
+#include "http/target.h"
 
 // The files, as they are when this is compiled from the top of the tree.
 #define EMBED(symbol, file)                     \
