@@ -12,14 +12,14 @@ constexpr size_t kMaxFlush = 256 << 10;
 
 }  // namespace
 
-Client::Client(Accepted peer, const ReaderRules& rules, const TlsContext* tls)
+Client::Client(Accepted peer, const ReaderConfig& rules, const TlsContext* tls)
     : stream_(std::move(peer.fd), tls),
       peer_(std::move(peer.peer)),
       head_(std::make_unique<HeadReader>()),
       reader_(rules) {}
 
 std::optional<Admission> Client::shake_hands(Bytes& input,
-                                             const GateRules& rules) {
+                                             const RouterConfig& rules) {
     if (input.size == 0) return std::nullopt;
     const bool may_be_raw = peer_.local && reader_.rules().raw_json;
     if (may_be_raw && head_->text().empty() && *input.data == '{') {
@@ -32,7 +32,7 @@ std::optional<Admission> Client::shake_hands(Bytes& input,
     Admission admission;
     admission.visitor.address = peer_.address;
     if (stream_.refused_tls())
-        admission.answer = refuse(400, "this port speaks TLS: use https");
+        admission.answer = error_response(400, "this port speaks TLS: use https");
     else if (head_->state() == HeadReader::State::NeedMore)
         return std::nullopt;
     else
@@ -79,37 +79,37 @@ Event Client::next(Bytes& input) {
 
 void Client::join(Room& joined, uint64_t first) {
     History& history = joined.history();
-    const bool from_history = first <= history.last();
-    Broadcast& deflated = joined.run(true);
+    const bool from_history = first <= history.newest();
+    Broadcast& deflated = joined.log(true);
     if (takes_deflated_ && !from_history)
-        return join_at(deflated, deflated.join());
-    join_at(history.run(), history.join(first));
-    if (takes_deflated_) next_run_ = &deflated;
+        return join_at(deflated, deflated.open_cursor());
+    join_at(history.log(), history.open_cursor(first));
+    if (takes_deflated_) next_log_ = &deflated;
 }
 
-void Client::join_at(Broadcast& run, const Broadcast::Position& position) {
-    run_ = &run;
-    position_ = position;
-    joined_ = run.end();
-    target_ = position.offset();
+void Client::join_at(Broadcast& log, const Broadcast::Cursor& cursor) {
+    log_ = &log;
+    cursor_ = cursor;
+    joined_ = log.end();
+    target_ = cursor.offset();
 }
 
 /// It was sent all of its run: the rest comes from the other.
 void Client::move_over() {
-    if (!next_run_) return;
-    run_->leave(position_);
-    Broadcast& next = *std::exchange(next_run_, nullptr);
-    join_at(next, next.join());
+    if (!next_log_) return;
+    log_->close_cursor(cursor_);
+    Broadcast& next = *std::exchange(next_log_, nullptr);
+    join_at(next, next.open_cursor());
 }
 
 void Client::leave() {
-    if (run_) std::exchange(run_, nullptr)->leave(position_);
+    if (log_) std::exchange(log_, nullptr)->close_cursor(cursor_);
 }
 
 uint64_t Client::backlog() const {
-    if (state_ != State::Open || !run_) return 0;
-    const uint64_t old = run_->marked();
-    const uint64_t from = std::max(position_.offset(), joined_);
+    if (state_ != State::Open || !log_) return 0;
+    const uint64_t old = log_->end_of_last_turn();
+    const uint64_t from = std::max(cursor_.offset(), joined_);
     return old > from ? old - from : 0;
 }
 
@@ -132,7 +132,7 @@ void Client::close(std::string last_words) {
     own().last_words = std::move(last_words);
     upload_.reset();
     reader_.forget();
-    if (run_) target_ = run_->end();
+    if (log_) target_ = log_->end();
     state_ = State::Closing;
 }
 
@@ -151,21 +151,21 @@ Client::Flush Client::begin_flush() {
 }
 
 void Client::find_next(Flush& flush) {
-    const Pieces pieces = owed();
+    const IoVec pieces = owed();
     if (pieces.count > 0) {
         flush.next = stream_.outgoing(pieces);
         if (flush.next.count == 0)
-            flush.result = {Transfer::State::Failed, 0, "TLS: cannot write"};
+            flush.result = {IoResult::State::Failed, 0, "TLS: cannot write"};
         return;
     }
     blocked_ = state_ == State::Closing && !finish();
-    if (blocked_) flush.result.state = Transfer::State::Blocked;
+    if (blocked_) flush.result.state = IoResult::State::Blocked;
 }
 
-void Client::go_on(Flush& flush, const Transfer& written) {
+void Client::go_on(Flush& flush, const IoResult& written) {
     const size_t asked = flush.next.size;
     flush.next = {};
-    if (written.state == Transfer::State::Failed) {
+    if (written.state == IoResult::State::Failed) {
         flush.result = written;
         return;
     }
@@ -173,14 +173,14 @@ void Client::go_on(Flush& flush, const Transfer& written) {
     flush.result.size += written.size;
     if (written.size == asked && flush.result.size < kMaxFlush)
         return find_next(flush);
-    flush.result.state = Transfer::State::Blocked;
+    flush.result.state = IoResult::State::Blocked;
     blocked_ = true;
 }
 
-Transfer Client::flush() {
+IoResult Client::flush() {
     Flush flush = begin_flush();
     while (flush.next.count > 0)
-        go_on(flush, send_pieces(fd(), flush.next));
+        go_on(flush, send_vec(fd(), flush.next));
     return flush.result;
 }
 
@@ -194,16 +194,16 @@ bool Client::can_read(bool readable, bool writable) const {
 
 /// What goes next, or nothing if that is all for now. Until sent() says
 /// that some of it went, it goes on to begin with the same bytes.
-Pieces Client::owed() {
+IoVec Client::owed() {
     const bool midway = own_ && !own_->going.empty();
-    if (!midway && run_ && position_.offset() < target_)
-        return run_->pending(position_, target_);
+    if (!midway && log_ && cursor_.offset() < target_)
+        return log_->pending(cursor_, target_);
     if (midway || has_own_turn())
-        return Pieces(std::string_view(own_->going).substr(own_->gone));
-    if (!run_ || state_ == State::Closing) return {};
-    if (position_.offset() == run_->end()) move_over();
-    target_ = run_->end();
-    return run_->pending(position_, target_);
+        return IoVec(std::string_view(own_->going).substr(own_->gone));
+    if (!log_ || state_ == State::Closing) return {};
+    if (cursor_.offset() == log_->end()) move_over();
+    target_ = log_->end();
+    return log_->pending(cursor_, target_);
 }
 
 /// Gives its own bytes their turn, if there are any.
@@ -217,12 +217,12 @@ bool Client::has_own_turn() {
 }
 
 void Client::sent(size_t n) {
-    if (!own_ || own_->going.empty()) return run_->advance(position_, n);
+    if (!own_ || own_->going.empty()) return log_->advance(cursor_, n);
     own_->gone += n;
     if (own_->gone < own_->going.size()) return;
     release(own_->going);
     own_->gone = 0;
-    if (state_ == State::Open && run_) target_ = run_->end();
+    if (state_ == State::Open && log_) target_ = log_->end();
 }
 
 /// False if the socket takes no more now.

@@ -41,7 +41,7 @@ public:
     };
 
     /// With `tls` the peer may speak TLS. REQUIRES: both outlive the client.
-    Client(Accepted peer, const ReaderRules& rules, const TlsContext* tls);
+    Client(Accepted peer, const ReaderConfig& rules, const TlsContext* tls);
 
     State state() const { return state_; }
     int fd() const { return stream_.fd(); }
@@ -58,7 +58,7 @@ public:
     bool listens() const { return state_ <= State::Open; }
 
     /// REQUIRES: size >= Stream::kMinRead.
-    Transfer read(char* data, size_t size) { return stream_.read(data, size); }
+    IoResult read(char* data, size_t size) { return stream_.read(data, size); }
 
     /// Whether read() is to be called once more, as poll() won't tell.
     bool has_more() const { return stream_.has_more(); }
@@ -69,7 +69,7 @@ public:
     /// Handshaking: takes bytes of the request. Returns the verdict once it is
     /// known; then answer() is next. If a peer that may do so begins with raw
     /// JSON, nothing is taken and the state is Raw.
-    std::optional<Admission> shake_hands(Bytes& input, const GateRules& rules);
+    std::optional<Admission> shake_hands(Bytes& input, const RouterConfig& rules);
 
     /// Owes it the answer. With 101 the state is Open, with 100 Receiving, else
     /// Closing.
@@ -89,7 +89,7 @@ public:
     /// yet to come.
     void join(Room& room, uint64_t first);
 
-    bool in_room() const { return run_; }
+    bool in_room() const { return log_; }
 
     /// Bytes that were appended after it joined and are old by now, which it
     /// was not sent; 0 if it is not Open.
@@ -114,10 +114,10 @@ public:
     /// sends that to the socket and tells go_on() what came of it. Meanwhile
     /// nothing else may be done with the client.
     Flush begin_flush();
-    void go_on(Flush& flush, const Transfer& written);
+    void go_on(Flush& flush, const IoResult& written);
 
     /// All of that at once. Returns the result.
-    Transfer flush();
+    IoResult flush();
 
     /// Whether the last flush was Blocked.
     bool blocked() const { return blocked_; }
@@ -150,10 +150,10 @@ private:
 
     Own& own();
     void find_next(Flush& flush);
-    Pieces owed();
+    IoVec owed();
     bool has_own_turn();
     void sent(size_t n);
-    void join_at(Broadcast& run, const Broadcast::Position& position);
+    void join_at(Broadcast& log, const Broadcast::Cursor& cursor);
     void move_over();
     bool finish();
     void leave();
@@ -163,9 +163,9 @@ private:
     std::unique_ptr<HeadReader> head_;  // while Handshaking
     std::unique_ptr<Upload> upload_;    // while Receiving
     MessageReader reader_;
-    Broadcast* run_ = nullptr;  // of its room, if it is in one
-    Broadcast* next_run_ = nullptr;  // to move over to
-    Broadcast::Position position_;
+    Broadcast* log_ = nullptr;  // of its room, if it is in one
+    Broadcast* next_log_ = nullptr;  // to move over to
+    Broadcast::Cursor cursor_;
     uint64_t joined_ = 0;  // where the run ended then
     uint64_t target_ = 0;
     std::unique_ptr<Own> own_;
@@ -178,13 +178,13 @@ private:
 
 /// How a client is written what it is owed, step by step.
 struct Client::Flush {
-    Pieces next{};  // to be sent; none: it is over
+    IoVec next{};  // to be sent; none: it is over
 
     /// Done: it is owed nothing more. Blocked: the peer takes no more now, or
     /// others should have their turn. `size` is what the socket took in
     /// either case. A client that is Closing and was sent all goes on to
     /// Draining, or Gone if its input has ended.
-    Transfer result{Transfer::State::Done};
+    IoResult result{IoResult::State::Done};
 
     State before;      // of the client, when it began
     bool was_blocked;  // whether the one before was

@@ -18,7 +18,7 @@ constexpr size_t kMaxOwn = 64 << 10;  // bytes of its own owed to a client
 constexpr Seconds kMinCheck{0.01};    // between two looks at all deadlines
 constexpr std::chrono::seconds kCountInterval(1);
 
-constexpr char kNoRoom[] = "there is no place for another room";
+constexpr char kNoRoom[] = "too many rooms";
 
 std::string text_of(Seconds seconds) {
     std::string text = std::to_string(seconds.count());
@@ -34,7 +34,7 @@ std::string close_text(const Event& event) {
 
 }  // namespace
 
-Crowd::Crowd(const Settings& settings, Log& log, const GateRules& gate,
+Crowd::Crowd(const Settings& settings, Log& log, const RouterConfig& gate,
              Poller& poller)
     : settings_(settings),
       log_(log),
@@ -95,17 +95,17 @@ void Crowd::serve() {
 void Crowd::read(size_t i) {
     Client& client = clients_[i];
     if (client.state() == Client::State::Gone) return;
-    const Transfer result = client.read(buffer_.data(), buffer_.size());
+    const IoResult result = client.read(buffer_.data(), buffer_.size());
     switch (result.state) {
-        case Transfer::State::Blocked: return;
-        case Transfer::State::Done:
+        case IoResult::State::Blocked: return;
+        case IoResult::State::Done:
             client.heard = now_;
             take(i, {buffer_.data(), result.size});
             if (client.has_more()) read(i);
             return;
-        case Transfer::State::Failed:
+        case IoResult::State::Failed:
             return lose(client, "left: " + result.error);
-        case Transfer::State::Eof: return end_of_input(i);
+        case IoResult::State::Eof: return end_of_input(i);
     }
 }
 
@@ -144,15 +144,15 @@ void Crowd::find_room(Client& client, Admission& admission) {
     if (client.room)
         rooms_.hold(*client.room);
     else
-        admission.answer = refuse(503, kNoRoom);
+        admission.answer = error_response(503, kNoRoom);
 }
 
 /// A request was answered, and nothing more comes of its connection.
-void Crowd::answered(Client& client, const Answer& answer) {
+void Crowd::answered(Client& client, const Response& answer) {
     closing(client);
     const std::string status = std::to_string(answer.status);
     if (answer.status < 400)
-        log_.debug(client.address() + " was answered: " + status);
+        log_.debug(client.address() + " response: " + status);
     else
         log_.info(client.address() + " refused: " + status + " " + answer.why);
 }
@@ -160,31 +160,31 @@ void Crowd::answered(Client& client, const Answer& answer) {
 void Crowd::receive(Client& client, Bytes& input) {
     const auto upload = client.receive(input);
     if (!upload) return;
-    const Answer answer = publish(*upload);
+    const Response answer = publish(*upload);
     client.close(answer.bytes);
     answered(client, answer);
 }
 
 /// Publishes all messages of an upload, or none.
-Answer Crowd::publish(const Upload& upload) {
+Response Crowd::publish(const Upload& upload) {
     const Messages messages = messages_in(upload);
     if (!messages.error.empty())
-        return refuse(400, "not relayed: " + messages.error);
+        return error_response(400, "not relayed: " + messages.error);
     Room* room = rooms_.open(upload.room, now_);
-    if (!room) return refuse(503, kNoRoom);
+    if (!room) return error_response(503, kNoRoom);
     for (std::string_view text : messages.texts)
         rooms_.publish(*room, text, now_);
     const bool keeps = settings_.room_rules.keep.messages > 0;
     if (room->members().empty() && keeps && room->history().size() == 0)
-        return refuse(503, "nobody is there, and it is too much to be kept");
-    return answer_with(200, "Content-Type: application/json\r\n",
+        return error_response(503, "room is empty and the message exceeds the retention limit");
+    return make_response(200, "Content-Type: application/json\r\n",
                        receipt(room->name(), room->members().size(),
-                               room->history().last()) + "\n");
+                               room->history().newest()) + "\n");
 }
 
 /// A proxy on this machine whose word does not count is a mistake in the
 /// options, most likely.
-void Crowd::mention_ignored(const Visitor& visitor) {
+void Crowd::mention_ignored(const ClientAddress& visitor) {
     if (!visitor.ignored || std::exchange(mentioned_ignored_, true)) return;
     const bool is_unix = visitor.address == kUnixAddress;
     log_.warning(visitor.address + " sends X-Forwarded-For, which is ignored"
@@ -200,7 +200,7 @@ void Crowd::welcome(size_t i, const Admission& admission) {
         room.start_for(admission.resume, settings_.room_rules.history);
     if (client.speaks_v1())
         client.tell(hello({room.name(), room.epoch(), start.first,
-                           room.history().last(), room.members().size(),
+                           room.history().newest(), room.members().size(),
                            start.recovered}));
     client.join(room, start.first);
     if (++members_ == 1 && settings_.ping_interval.count() > 0)
@@ -226,7 +226,7 @@ void Crowd::handle(Client& client, const Event& event) {
 void Crowd::refuse_input(Client& client, const Event& event) {
     closing(client);
     if (client.in_room())
-        return left(client, "left: failed with " + std::to_string(event.code) +
+        return left(client, "closed: protocol error " + std::to_string(event.code) +
                                 ": " + event.reason);
     log_.info(client.address() + " refused: " + event.reason);
     client.tell(notice(event.reason));
@@ -234,13 +234,13 @@ void Crowd::refuse_input(Client& client, const Event& event) {
 
 void Crowd::relay(Client& client, std::string_view text) {
     const bool raw_peer = client.state() == Client::State::Raw;
-    const Ruling ruling = rule_on(
+    const RelayDecision ruling = decide_relay(
         text, {settings_.relay_system || raw_peer, client.speaks_v1()});
     switch (ruling.verdict) {
-        case Ruling::Verdict::Relay: break;
-        case Ruling::Verdict::Drop: return;
-        case Ruling::Verdict::Refuse: return client.tell(notice(ruling.why));
-        case Ruling::Verdict::Answer: return client.tell(kPong);
+        case RelayDecision::Verdict::Relay: break;
+        case RelayDecision::Verdict::Drop: return;
+        case RelayDecision::Verdict::Refuse: return client.tell(notice(ruling.why));
+        case RelayDecision::Verdict::Answer: return client.tell(kPong);
     }
     Room* room = raw_peer ? rooms_.open("/", now_) : client.room;
     if (!room) return client.tell(notice(kNoRoom));
@@ -259,7 +259,7 @@ void Crowd::end_of_input(size_t i) {
     Client& client = clients_[i];
     const bool was_open = client.state() == Client::State::Open;
     if (client.listens() && client.reader().inside_raw())
-        client.tell(notice("the object has no end"));
+        client.tell(notice("connection closed inside a JSON object"));
     client.end_of_input();
     if (client.state() == Client::State::Closing) closing(client);
     if (was_open) left(client, "left: connection ended");
@@ -271,8 +271,8 @@ void Crowd::flush() {
     const std::vector<Room*> news = rooms_.take_news();
     for (const Room* room : news)
         for (uint32_t member : room->members()) touch(member);
-    for (size_t i = 0; i < touched_.size(); i += Outflow::kBatch)
-        flush(&touched_[i], std::min(Outflow::kBatch, touched_.size() - i));
+    for (size_t i = 0; i < touched_.size(); i += SendBatch::kBatch)
+        flush(&touched_[i], std::min(SendBatch::kBatch, touched_.size() - i));
     for (Room* room : news) room->mark();
     for (uint32_t i : touched_) clients_[i].touched = false;
     touched_.clear();
@@ -294,12 +294,12 @@ void Crowd::touch(size_t i) {
 }
 
 void Crowd::wrote(Client& client, const Client::Flush& flush) {
-    const Transfer& result = flush.result;
-    if (result.state == Transfer::State::Failed)
+    const IoResult& result = flush.result;
+    if (result.state == IoResult::State::Failed)
         return lose(client, "left: " + result.error);
     // Only a socket that was full tells that the peer takes bytes.
     if (flush.was_blocked && result.size > 0) client.heard = now_;
-    if (result.state == Transfer::State::Done)
+    if (result.state == IoResult::State::Done)
         clear_timer(client.stalled);
     else if (!flush.was_blocked || result.size > 0)
         set_timer(client.stalled, settings_.stall_timeout);
@@ -334,7 +334,7 @@ void Crowd::await(size_t i) {
 void Crowd::limit_backlog(Client& client) {
     const uint64_t backlog = client.backlog();
     if (backlog > settings_.max_backlog)
-        lose(client, "dropped: " + std::to_string(backlog) + " bytes behind");
+        lose(client, "dropped: backlog of " + std::to_string(backlog) + " bytes");
 }
 
 void Crowd::limit_own(size_t i) {
@@ -343,7 +343,7 @@ void Crowd::limit_own(size_t i) {
     const auto index = static_cast<uint32_t>(i);
     flush(&index, 1);
     if (client.own_size() > kMaxOwn)
-        lose(client, "dropped: takes no replies to what it sends");
+        lose(client, "dropped: reply buffer full");
 }
 
 // Time
@@ -376,7 +376,7 @@ void Crowd::ping() {
         Client& client = clients_[i];
         if (client.state() == Client::State::Open &&
             client.heard <= ping_before_last_) {
-            lose(client, "dropped: answers no ping");
+            lose(client, "dropped: ping timeout");
             touch(i);
         }
     }
@@ -392,7 +392,7 @@ void Crowd::check_deadlines() {
         if (now_ >= client.deadline) {
             expire(client);
         } else if (now_ >= client.stalled) {
-            lose(client, "dropped: took nothing for " +
+            lose(client, "dropped: send stalled for " +
                              text_of(settings_.stall_timeout));
         }
         next = std::min({next, client.deadline, client.stalled});
@@ -404,13 +404,13 @@ void Crowd::check_deadlines() {
 void Crowd::expire(Client& client) {
     if (client.state() == Client::State::Handshaking && !client.is_ready()) {
         client.drop();
-        log_.info(client.address() + " refused: no TLS handshake in time");
+        log_.info(client.address() + " refused: TLS handshake not complete in time");
     } else if (client.state() <= Client::State::Receiving) {
-        const Answer answer = refuse(408, "no request in time");
+        const Response answer = error_response(408, "request not complete in time");
         client.close(answer.bytes);
         answered(client, answer);
     } else if (client.state() == Client::State::Raw) {
-        client.tell(notice("the object took too long"));
+        client.tell(notice("JSON object not complete in time"));
         client.close("");
         closing(client);
     } else {

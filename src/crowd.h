@@ -27,7 +27,7 @@ public:
     /// From now on the poller's next entries are the clients', in the same
     /// order, and nobody else adds or removes any. REQUIRES: all of these
     /// outlive it.
-    Crowd(const Settings& settings, Log& log, const GateRules& gate,
+    Crowd(const Settings& settings, Log& log, const RouterConfig& gate,
           Poller& poller);
 
     /// How messages are sent: words for the log.
@@ -62,11 +62,11 @@ private:
     void take(size_t i, Bytes input);
     void shake_hands(size_t i, Bytes& input);
     void find_room(Client& client, Admission& admission);
-    void answered(Client& client, const Answer& answer);
+    void answered(Client& client, const Response& answer);
     void receive(Client& client, Bytes& input);
-    Answer publish(const Upload& upload);
+    Response publish(const Upload& upload);
     void welcome(size_t i, const Admission& admission);
-    void mention_ignored(const Visitor& visitor);
+    void mention_ignored(const ClientAddress& visitor);
     void handle(Client& client, const Event& event);
     void refuse_input(Client& client, const Event& event);
     void relay(Client& client, std::string_view text);
@@ -105,7 +105,7 @@ private:
 
     const Settings& settings_;
     Log& log_;
-    const GateRules& gate_;
+    const RouterConfig& gate_;
     Poller& poller_;
     const size_t first_;  // entry of the poller that is the first client's
     std::vector<char> buffer_;

@@ -11,7 +11,7 @@ namespace wschat {
 
 class Flusher {
 public:
-    /// As Outflow has it.
+    /// As SendBatch has it.
     explicit Flusher(bool uring) : outflow_(uring) {}
     const std::string& way() const { return outflow_.way(); }
 
@@ -34,9 +34,9 @@ public:
     const std::vector<Flushed>& write();
 
 private:
-    Outflow outflow_;
+    SendBatch outflow_;
     std::vector<Flushed> flushed_;
-    std::vector<Outgoing> outgoing_;  // what each of them is to be written
+    std::vector<SendRequest> outgoing_;  // what each of them is to be written
 };
 
 }  // namespace wschat

@@ -31,7 +31,7 @@ wschat listens there, otherwise on all addresses. Port 0 takes a free one.
   --announce=WHAT             tell everyone who joins and leaves: address,
                               count (how many are there) or none [address]
   --rooms                     each path is a room of its own
-  --max-rooms=NUMBER          refuse to make more rooms [10000]
+  --max-rooms=NUMBER          error_response to make more rooms [10000]
   --keep=NUMBER[,SECONDS]     messages kept in a room for clients that come
                               back, and for how long [1000,600]
   --keep-total=BYTES          most that all rooms keep together [64M]
@@ -151,7 +151,7 @@ Announce parse_announce(const std::string& text) {
 }
 
 /// NUMBER[,SECONDS]
-void parse_keep(KeepRules& keep, const std::string& text) {
+void parse_keep(RetentionConfig& keep, const std::string& text) {
     const size_t comma = text.find(',');
     keep.messages = parse_count("--keep", text.substr(0, comma));
     if (comma == text.npos) return;
@@ -190,7 +190,7 @@ void trust(AddressSet& proxies, const std::string& text) {
 /// Takes an option about rooms. False if it is none.
 bool take_room_option(int found, const std::string& value,
                       Settings& settings) {
-    RoomRules& rules = settings.room_rules;
+    RoomsConfig& rules = settings.room_rules;
     switch (found) {
         case kRooms: settings.rooms = true; return true;
         case kMaxRooms:
@@ -271,8 +271,8 @@ void take_option(int found, const std::string& value, Options& options) {
 void take_host_and_port(int argc, char** argv, Settings& settings) {
     if (argc - optind < 2) throw UsageError("a host and a port are needed");
     if (argc - optind > 2)
-        throw UsageError("what is \"" + std::string(argv[optind + 2]) +
-                         "\" for, behind host and port?");
+        throw UsageError("unexpected argument \"" +
+                         std::string(argv[optind + 2]) + "\"");
     settings.host = parse_host(argv[optind]);
     settings.port = parse_port(argv[optind + 1]);
 }

@@ -19,8 +19,8 @@ std::optional<TlsContext> load_tls(const Settings& settings) {
     return TlsContext(settings.tls_certificate, settings.tls_key);
 }
 
-Keys load_keys(const Settings& settings) {
-    return settings.publish_key.empty() ? Keys() : Keys(settings.publish_key);
+PublishKeys load_keys(const Settings& settings) {
+    return settings.publish_key.empty() ? PublishKeys() : PublishKeys(settings.publish_key);
 }
 
 Poller poller_of(const std::vector<Listener>& listeners) {
@@ -55,12 +55,12 @@ Server::Server(const Settings& settings, Log& log)
         places += (places.empty() ? "" : " and ") +
                   listener.endpoint().to_string();
     log_.info("listening on " + places + url_to_open());
-    log_.debug("sends by " + crowd_.way());
+    log_.debug("send method: " + crowd_.way());
     log_.flush();
 }
 
-GateRules Server::gate_rules() const {
-    GateRules gate;
+RouterConfig Server::gate_rules() const {
+    RouterConfig gate;
     gate.site.host = host_in_url(settings_.host);
     gate.site.location =
         websocket_location(settings_.host, port(), tls_.has_value());
@@ -127,7 +127,7 @@ void Server::heed_signals() {
 void Server::reload() {
     const bool has_keys = !gate_.keys.empty();
     if (!tls_ && !has_keys)
-        return log_.info("SIGHUP: there is nothing to reload");
+        return log_.info("SIGHUP: nothing to reload");
     try {
         if (tls_) tls_->reload();
         if (tls_) log_.info("SIGHUP: the certificate was reloaded");

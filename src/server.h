@@ -32,7 +32,7 @@ private:
     using Clock = std::chrono::steady_clock;
     using Time = Clock::time_point;
 
-    GateRules gate_rules() const;
+    RouterConfig gate_rules() const;
     int port() const;
     std::string url_to_open() const;
     bool finished() const;
@@ -48,7 +48,7 @@ private:
     Log& log_;
     std::optional<TlsContext> tls_;
     std::vector<Listener> listeners_;
-    GateRules gate_;
+    RouterConfig gate_;
     Signals signals_;
     Poller poller_;  // an entry for each listener, then the crowd's
     Crowd crowd_;

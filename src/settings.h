@@ -29,9 +29,9 @@ struct Settings {
 
     Announce announce = Announce::Address;
     bool relay_system = false;  // clients may send type "system"
-    ReaderRules rules;
+    ReaderConfig rules;
     bool rooms = false;         // the path names the room
-    RoomRules room_rules;
+    RoomsConfig room_rules;
     std::string publish_key;    // file; empty: nobody publishes over HTTP
     AddressSet trusted_proxies;
     std::vector<std::string> origins;  // as parse_origin() has them

@@ -28,7 +28,7 @@ void echo(Client& client, const Event& event) {
 }
 
 void take(Client& client, Bytes input) {
-    static const GateRules gate{
+    static const RouterConfig gate{
         {"localhost", "ws://localhost/"}, {"localhost", {"*"}}, {}, false};
     if (client.state() == Client::State::Handshaking)
         if (auto admission = client.shake_hands(input, gate))
@@ -43,21 +43,21 @@ void take(Client& client, Bytes input) {
 /// What poll() is to wait for next.
 short serve(Client& client, short happened, std::vector<char>& buffer) {
     if (happened & ~POLLOUT) {
-        const Transfer got = client.read(buffer.data(), buffer.size());
-        if (got.state == Transfer::State::Done)
+        const IoResult got = client.read(buffer.data(), buffer.size());
+        if (got.state == IoResult::State::Done)
             take(client, {buffer.data(), got.size});
-        else if (got.state == Transfer::State::Eof)
+        else if (got.state == IoResult::State::Eof)
             client.end_of_input();
-        else if (got.state == Transfer::State::Failed)
+        else if (got.state == IoResult::State::Failed)
             client.drop();
     }
     if (client.state() == Client::State::Gone) return 0;
-    const Transfer sent = client.flush();
-    if (sent.state == Transfer::State::Failed) client.drop();
-    return sent.state == Transfer::State::Done ? POLLIN : POLLOUT;
+    const IoResult sent = client.flush();
+    if (sent.state == IoResult::State::Failed) client.drop();
+    return sent.state == IoResult::State::Done ? POLLIN : POLLOUT;
 }
 
-void run(const Endpoint& endpoint, const ReaderRules& rules) {
+void run(const Endpoint& endpoint, const ReaderConfig& rules) {
     const Listener listener(endpoint);
     std::fprintf(stderr, "echo: listening on %s\n",
                  listener.endpoint().to_string().c_str());
@@ -94,7 +94,7 @@ int main(int argc, char** argv) {
     Endpoint endpoint;
     endpoint.address = "127.0.0.1";
     endpoint.port = std::atoi(argv[1]);
-    ReaderRules rules;
+    ReaderConfig rules;
     rules.max_message =
         argc > 2 ? std::strtoull(argv[2], nullptr, 10) : 64 << 20;
     rules.raw_json = false;

@@ -22,7 +22,7 @@ using Kind = Event::Kind;
 
 namespace {
 
-const GateRules kRules{
+const RouterConfig kRules{
     {"localhost", "ws://localhost:9600/websocket.php"}, {"localhost"}, {}};
 
 const std::string kRequest =
@@ -97,7 +97,7 @@ public:
     static Connection open_at(uint64_t first, size_t keep, int messages,
                               const std::string& request = kRequest) {
         Connection connection;
-        connection.room = std::make_unique<Lobby>(keep);
+        connection.room = std::make_unique<StandaloneRoom>(keep);
         for (int i = 1; i <= messages; ++i)
             connection.room->publish(std::to_string(i));
         connection.shake_hands(request);
@@ -136,7 +136,7 @@ public:
     }
 
     /// Beginning with the next message.
-    void join() { client.join(room->room, room->room.history().last() + 1); }
+    void join() { client.join(room->room, room->room.history().newest() + 1); }
 
     /// The kinds of what it came upon.
     std::vector<Kind> receive(std::string bytes) {
@@ -171,9 +171,9 @@ public:
         std::string heard = hear();
         while (client.state() != State::Gone &&
                client.state() != State::Draining) {
-            const Transfer result = client.flush();
+            const IoResult result = client.flush();
             heard += hear();
-            if (result.state != Transfer::State::Blocked) return heard;
+            if (result.state != IoResult::State::Blocked) return heard;
         }
         return heard + hear();
     }
@@ -187,16 +187,16 @@ public:
     /// What the peer has not read keeps the client from writing more.
     void block() {
         narrow();
-        while (client.flush().state == Transfer::State::Done)
+        while (client.flush().state == IoResult::State::Done)
             room->publish(std::string(1000, 'x'));
     }
 
     // The client refers to both, wherever the connection is moved.
-    std::unique_ptr<ReaderRules> rules = std::make_unique<ReaderRules>();
-    std::unique_ptr<Lobby> room = std::make_unique<Lobby>();
+    std::unique_ptr<ReaderConfig> rules = std::make_unique<ReaderConfig>();
+    std::unique_ptr<StandaloneRoom> room = std::make_unique<StandaloneRoom>();
     Fd peer;
     Client client;
-    std::optional<Answer> answer;
+    std::optional<Response> answer;
     bool at_end = false;  // the peer has heard that nothing more comes
 
 private:
@@ -376,18 +376,18 @@ TEST_CASE("a client in a room gets its answer, then what is published") {
 
 TEST_CASE("a flush tells what it did") {
     Connection connection = Connection::open();
-    Transfer result = connection.client.flush();
-    CHECK((result.state == Transfer::State::Done));
+    IoResult result = connection.client.flush();
+    CHECK((result.state == IoResult::State::Done));
     CHECK(result.size == 0);
     connection.room->publish("one");
     connection.client.tell("two");
     result = connection.client.flush();
-    CHECK((result.state == Transfer::State::Done));
+    CHECK((result.state == IoResult::State::Done));
     CHECK(result.size == 10);
 
     connection.block();
     result = connection.client.flush();
-    CHECK((result.state == Transfer::State::Blocked));
+    CHECK((result.state == IoResult::State::Blocked));
     CHECK(result.size == 0);
     connection.hear(5000);
     CHECK(connection.client.flush().size > 0);
@@ -397,8 +397,8 @@ TEST_CASE("writing to a peer that is gone fails, and no more than that") {
     Connection connection = Connection::open();
     connection.room->publish("one");
     connection.peer = Fd();
-    const Transfer result = connection.client.flush();
-    CHECK((result.state == Transfer::State::Failed));
+    const IoResult result = connection.client.flush();
+    CHECK((result.state == IoResult::State::Failed));
     CHECK(result.error != "");
 }
 
@@ -406,16 +406,16 @@ TEST_CASE("a client reads what its peer sends until the end") {
     Connection connection = Connection::open();
     char buffer[64];
     CHECK((connection.client.read(buffer, sizeof buffer).state ==
-           Transfer::State::Blocked));
+           IoResult::State::Blocked));
     REQUIRE(::send(connection.peer.get(), "Hello", 5, 0) == 5);
-    Transfer result = connection.client.read(buffer, 3);
-    CHECK((result.state == Transfer::State::Done));
+    IoResult result = connection.client.read(buffer, 3);
+    CHECK((result.state == IoResult::State::Done));
     CHECK(std::string(buffer, result.size) == "Hel");
     result = connection.client.read(buffer, sizeof buffer);
     CHECK(std::string(buffer, result.size) == "lo");
     ::shutdown(connection.peer.get(), SHUT_WR);
     CHECK((connection.client.read(buffer, sizeof buffer).state ==
-           Transfer::State::Eof));
+           IoResult::State::Eof));
 }
 
 TEST_CASE("a message to one client alone is a frame, or a line") {
@@ -529,7 +529,7 @@ TEST_CASE("no frame gets into another, whatever the socket takes") {
 TEST_CASE("the backlog is what is old and was not sent") {
     Connection connection = Connection::open();
     Client& client = connection.client;
-    Lobby& room = *connection.room;
+    StandaloneRoom& room = *connection.room;
     CHECK(client.backlog() == 0);
     room.publish("12345678");
     CHECK(client.backlog() == 0);
@@ -620,7 +620,7 @@ TEST_CASE("a client gets the kept messages from where it begins") {
 }
 
 TEST_CASE("kept messages come in order over as many chunks as they take") {
-    Lobby lobby(1000);
+    StandaloneRoom lobby(1000);
     std::vector<std::string> expected;
     for (int i = 0; i < 600; ++i) {
         const std::string text = std::to_string(i) + std::string(1000, 'x');
@@ -639,14 +639,14 @@ TEST_CASE("kept messages come in order over as many chunks as they take") {
         CHECK((late.hear_all() ==
                late.answer->bytes + joined({begin, expected.end()})));
         late.client.drop();
-        CHECK(lobby.room.run(false).positions() == 1);
+        CHECK(lobby.room.log(false).cursors() == 1);
     }
 }
 
 TEST_CASE("what a client has still to get stays when the history forgets it") {
     Connection connection = Connection::open_at(1, 3, 3);
     for (int i = 4; i <= 9; ++i) connection.room->publish(std::to_string(i));
-    CHECK(connection.room->room.history().first() == 7);
+    CHECK(connection.room->room.history().oldest() == 7);
     std::string heard;
     for (const ServerFrame& frame : frames_in(connection.hear_all()))
         heard += frame.payload;
@@ -655,7 +655,7 @@ TEST_CASE("what a client has still to get stays when the history forgets it") {
 
 TEST_CASE("the answer to a handshake and a hello come before the history") {
     Connection connection;
-    connection.room = std::make_unique<Lobby>(10);
+    connection.room = std::make_unique<StandaloneRoom>(10);
     connection.room->publish("kept");
     connection.shake_hands(kRequest);
     connection.client.tell("hello");
@@ -669,7 +669,7 @@ TEST_CASE("the answer to a handshake and a hello come before the history") {
 TEST_CASE("what was there when a client joined is no backlog") {
     for (const std::string& request : {kRequest, kDeflating}) {
         Connection connection;
-        connection.room = std::make_unique<Lobby>(1000);
+        connection.room = std::make_unique<StandaloneRoom>(1000);
         for (int i = 0; i < 500; ++i)
             connection.room->publish(std::string(1000, 'x'));
         connection.room->mark();
@@ -705,15 +705,15 @@ TEST_CASE("a client that deflates begins where everyone is, unless told else") {
 TEST_CASE("a client that deflates moves over when it was sent what was kept") {
     const std::string text(1000, 'a');
     Connection connection = Connection::open_at(2, 10, 2, kDeflating);
-    Broadcast& plain = connection.room->room.run(false);
-    Broadcast& deflated = connection.room->room.run(true);
-    CHECK(plain.positions() == 2);
-    CHECK(deflated.positions() == 0);
+    Broadcast& plain = connection.room->room.log(false);
+    Broadcast& deflated = connection.room->room.log(true);
+    CHECK(plain.cursors() == 2);
+    CHECK(deflated.cursors() == 0);
     connection.room->publish(text);
     CHECK((connection.hear_all() ==
            server_frame(0x81, "2") + server_frame(0x81, text)));
-    CHECK(plain.positions() == 1);
-    CHECK(deflated.positions() == 1);
+    CHECK(plain.cursors() == 1);
+    CHECK(deflated.cursors() == 1);
     connection.room->publish(text);
     connection.room->publish("short");
     const std::vector<ServerFrame> frames = frames_in(connection.hear_all());
@@ -723,8 +723,8 @@ TEST_CASE("a client that deflates moves over when it was sent what was kept") {
     CHECK(frames[1].first == 0x81);
     CHECK(frames[1].payload == "short");
     connection.client.drop();
-    CHECK(deflated.positions() == 0);
-    CHECK(plain.positions() == 1);
+    CHECK(deflated.cursors() == 0);
+    CHECK(plain.cursors() == 1);
 }
 
 TEST_CASE("who closes before it has moved over gets what was before") {
@@ -734,8 +734,8 @@ TEST_CASE("who closes before it has moved over gets what was before") {
     CHECK(connection.hear_all() ==
           server_frame(0x81, "1") + server_frame(0x81, "2") +
               server_frame(0x81, "3") + server_frame(0x88, "\x03\xE9"));
-    CHECK(connection.room->room.run(true).positions() == 0);
-    CHECK(connection.room->room.run(false).positions() == 1);
+    CHECK(connection.room->room.log(true).cursors() == 0);
+    CHECK(connection.room->room.log(false).cursors() == 1);
 }
 
 TEST_CASE("no message is lost or doubled by moving over to the deflated run") {
@@ -744,8 +744,8 @@ TEST_CASE("no message is lost or doubled by moving over to the deflated run") {
         CAPTURE(seed);
         std::mt19937 random(seed);
         Connection connection;
-        connection.room = std::make_unique<Lobby>(random() % 60 + 1);
-        Lobby& lobby = *connection.room;
+        connection.room = std::make_unique<StandaloneRoom>(random() % 60 + 1);
+        StandaloneRoom& lobby = *connection.room;
         Sequence run('r');
         Sequence own('o');
         const auto publish = [&] {
@@ -796,7 +796,7 @@ TEST_CASE("no message is lost or doubled by moving over to the deflated run") {
         if (is_deflated) ++moved;
         CHECK(run.complete());
         CHECK(own.complete());
-        CHECK(lobby.room.run(true).positions() == 0);
+        CHECK(lobby.room.log(true).cursors() == 0);
     }
     CHECK(moved > 20);
 }

@@ -83,11 +83,11 @@ bool has_already(const Request& request, const std::string& tag) {
 
 }  // namespace
 
-Answer answer_page(const Request& request, bool rooms) {
+Response asset_response(const Request& request, bool rooms) {
     if (request.method != "GET" && request.method != "HEAD")
-        return refuse(405, "only GET, HEAD and POST are answered");
+        return error_response(405, "use GET, HEAD or POST");
     const File* file = wanted(request, rooms);
-    if (!file) return refuse(404, "nothing is here");
+    if (!file) return error_response(404, "not found");
     const std::string headers =
         "ETag: " + file->tag + "\r\n"
         "Cache-Control: no-cache\r\n"
@@ -96,8 +96,8 @@ Answer answer_page(const Request& request, bool rooms) {
         "Content-Security-Policy: default-src 'none'; script-src 'self'; "
         "style-src 'self'; img-src 'self' data:; connect-src 'self'; "
         "base-uri 'none'; form-action 'none'; frame-ancestors 'self'\r\n";
-    if (has_already(request, file->tag)) return answer_with(304, headers, "");
-    return answer_with(200,
+    if (has_already(request, file->tag)) return make_response(304, headers, "");
+    return make_response(200,
                        headers + "Content-Type: " + file->type +
                            "; charset=utf-8\r\n",
                        file->content);

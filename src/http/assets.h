@@ -10,6 +10,6 @@ namespace wschat {
 /// too; `/NAME`, and `?asset=NAME` on the page's own path, are its parts, of
 /// which each may be fetched anew only if it has changed (ETag). Else 404 or
 /// 405. REQUIRES: !request.error.
-Answer answer_page(const Request& request, bool rooms);
+Response asset_response(const Request& request, bool rooms);
 
 }  // namespace wschat

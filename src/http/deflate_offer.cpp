@@ -83,8 +83,8 @@ public:
         return true;
     }
 
-    Compression accept() const {
-        Compression agreed;
+    DeflateAgreement accept() const {
+        DeflateAgreement agreed;
         agreed.takes = true;
         agreed.gives = !server_bits_ || *server_bits_ == kMaxWindowBits;
         agreed.answer =
@@ -103,7 +103,7 @@ private:
 
 /// Takes one offer off the front of the list, up to its comma. Nothing if it
 /// is none of permessage-deflate, or one to decline.
-std::optional<Compression> take_offer(std::string_view& list) {
+std::optional<DeflateAgreement> take_offer(std::string_view& list) {
     Offer offer;
     bool good = take_token(list) == "permessage-deflate";
     while (take_separator(list, ';')) {
@@ -117,9 +117,9 @@ std::optional<Compression> take_offer(std::string_view& list) {
 
 }  // namespace
 
-Compression agree_on_compression(const Request& request) {
+DeflateAgreement agree_on_deflate(const Request& request) {
     for (const Header& header : request.headers) {
-        if (!equal_in_any_case(header.name, "Sec-WebSocket-Extensions"))
+        if (!equals_ignoring_case(header.name, "Sec-WebSocket-Extensions"))
             continue;
         std::string_view list = header.value;
         while (!(list = trim_front(list)).empty())

@@ -9,7 +9,7 @@
 namespace wschat {
 
 /// What was agreed on: neither side ever refers to an earlier message.
-struct Compression {
+struct DeflateAgreement {
     bool takes = false;  // the client may send messages deflated
     bool gives = false;  // and inflates those that had a window of 2^15 bytes
     std::string answer{};  // for Sec-WebSocket-Extensions; empty: nothing
@@ -17,6 +17,6 @@ struct Compression {
 
 /// Accepts the first offer of permessage-deflate that is well-formed and whose
 /// parameters are known, each there once, with a valid value.
-Compression agree_on_compression(const Request& request);
+DeflateAgreement agree_on_deflate(const Request& request);
 
 }  // namespace wschat

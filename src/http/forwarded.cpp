@@ -30,7 +30,7 @@ std::optional<std::string> parse_hop(std::string_view text) {
 std::optional<std::vector<std::string>> forwarded_for(const Request& request) {
     std::vector<std::string> hops;
     for (const Header& header : request.headers) {
-        if (!equal_in_any_case(header.name, kForwardedFor)) continue;
+        if (!equals_ignoring_case(header.name, kForwardedFor)) continue;
         for (std::string_view rest = header.value; !rest.empty();) {
             const std::string_view text = trim(take_until(rest, ','));
             // Lists may have empty elements (RFC 9110, section 5.6.1).
@@ -45,9 +45,9 @@ std::optional<std::vector<std::string>> forwarded_for(const Request& request) {
 
 }  // namespace
 
-Visitor find_visitor(const Request& request, const Peer& peer,
+ClientAddress find_client_address(const Request& request, const Peer& peer,
                      const AddressSet& trusted) {
-    Visitor visitor{peer.address};
+    ClientAddress visitor{peer.address};
     if (!trusted.contains(peer.address)) {
         visitor.local = peer.local && !was_forwarded(request);
         visitor.ignored = peer.local && request.count(kForwardedFor) > 0;

@@ -9,7 +9,7 @@
 
 namespace wschat {
 
-struct Visitor {
+struct ClientAddress {
     std::string address;  // canonical, or kUnixAddress
     bool local = false;   // on this machine, and nothing was forwarded
     bool ignored = false;  // X-Forwarded-For was there, of a peer on this
@@ -21,7 +21,7 @@ struct Visitor {
 /// address in X-Forwarded-For that is not trusted, or the left-most if all are.
 /// Header lines are joined in order; ports are allowed and dropped. What is
 /// further left was written by the visitor and may be forged.
-Visitor find_visitor(const Request& request, const Peer& peer,
+ClientAddress find_client_address(const Request& request, const Peer& peer,
                      const AddressSet& trusted);
 
 }  // namespace wschat

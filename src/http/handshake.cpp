@@ -40,23 +40,23 @@ std::string accept_for(std::string_view key) {
     return reinterpret_cast<const char*>(encoded);
 }
 
-std::optional<Answer> refuse_handshake(const Request& request) {
+std::optional<Response> refuse_handshake(const Request& request) {
     if (request.method != "GET")
-        return refuse(405, "only GET begins a WebSocket");
+        return error_response(405, "a WebSocket handshake must be a GET request");
     if (!request.lists("Upgrade", "websocket", true))
-        return refuse(400, "no Upgrade to websocket");
+        return error_response(400, "the Upgrade header must name websocket");
     if (!request.lists("Connection", "Upgrade", true))
-        return refuse(400, "no Upgrade in Connection");
+        return error_response(400, "the Connection header must name Upgrade");
     if (request.count("Sec-WebSocket-Version") > 1)
-        return refuse(400, "more than one Sec-WebSocket-Version");
+        return error_response(400, "more than one Sec-WebSocket-Version");
     if (request.value("Sec-WebSocket-Version") != "13")
-        return refuse(426, "Sec-WebSocket-Version must be 13");
+        return error_response(426, "Sec-WebSocket-Version must be 13");
     if (request.count("Sec-WebSocket-Key") != 1)
-        return refuse(400, "no single Sec-WebSocket-Key");
+        return error_response(400, "exactly one Sec-WebSocket-Key header is required");
     if (!is_key(request.value("Sec-WebSocket-Key")))
-        return refuse(400, "malformed Sec-WebSocket-Key");
+        return error_response(400, "malformed Sec-WebSocket-Key");
     if (!body_length(request).is_zero())
-        return refuse(400, "handshake with a body");
+        return error_response(400, "handshake with a body");
     return std::nullopt;
 }
 
@@ -79,14 +79,14 @@ bool wants_websocket(const Request& request) {
 Agreement agree(const Request& request, bool deflate) {
     Agreement agreement;
     agreement.v1 = request.lists("Sec-WebSocket-Protocol", kV1, false);
-    if (deflate) agreement.compression = agree_on_compression(request);
+    if (deflate) agreement.compression = agree_on_deflate(request);
     return agreement;
 }
 
-Answer answer_handshake(const Request& request, const Site& site,
+Response answer_handshake(const Request& request, const Site& site,
                         const Agreement& agreement) {
     if (auto refusal = refuse_handshake(request)) return *refusal;
-    Answer answer;
+    Response answer;
     answer.status = 101;
     answer.bytes =
         "HTTP/1.1 101 Switching Protocols\r\n"

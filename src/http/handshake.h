@@ -28,7 +28,7 @@ void prepare_handshakes();
 /// What both sides agree on beyond the protocol itself.
 struct Agreement {
     bool v1 = false;  // the subprotocol wschat.v1
-    Compression compression;
+    DeflateAgreement compression;
 };
 
 /// What a request offers of that, without compression if not `deflate`.
@@ -36,7 +36,7 @@ Agreement agree(const Request& request, bool deflate);
 
 /// 101, or the refusal of what is not as section 4.2.1 has it.
 /// REQUIRES: !request.error.
-Answer answer_handshake(const Request& request, const Site& site,
+Response answer_handshake(const Request& request, const Site& site,
                         const Agreement& agreement);
 
 }  // namespace wschat

@@ -86,8 +86,8 @@ const char* parse_header(std::string_view line, Request& request) {
 }
 
 const char* error_in(const Request& request) {
-    if (request.version < "1.1") return "HTTP/1.1 is needed";
-    if (request.count("Host") != 1) return "no single Host";
+    if (request.version < "1.1") return "HTTP/1.1 is required";
+    if (request.count("Host") != 1) return "exactly one Host header is required";
     if (!is_host(request.value("Host"))) return "malformed Host";
     return nullptr;
 }
@@ -123,7 +123,7 @@ const char* headers_for(int status) {
 
 }  // namespace
 
-bool equal_in_any_case(std::string_view a, std::string_view b) {
+bool equals_ignoring_case(std::string_view a, std::string_view b) {
     return std::equal(a.begin(), a.end(), b.begin(), b.end(),
                       [](char x, char y) { return lower(x) == lower(y); });
 }
@@ -190,7 +190,7 @@ void HeadReader::end_line() {
 
 size_t Request::count(std::string_view name) const {
     auto has_name = [name](const Header& header) {
-        return equal_in_any_case(header.name, name);
+        return equals_ignoring_case(header.name, name);
     };
     return static_cast<size_t>(
         std::count_if(headers.begin(), headers.end(), has_name));
@@ -198,17 +198,17 @@ size_t Request::count(std::string_view name) const {
 
 std::string_view Request::value(std::string_view name) const {
     for (const Header& header : headers)
-        if (equal_in_any_case(header.name, name)) return header.value;
+        if (equals_ignoring_case(header.name, name)) return header.value;
     return {};
 }
 
 bool Request::lists(std::string_view name, std::string_view item,
                     bool any_case) const {
     for (const Header& header : headers) {
-        if (!equal_in_any_case(header.name, name)) continue;
+        if (!equals_ignoring_case(header.name, name)) continue;
         for (std::string_view rest = header.value; !rest.empty();) {
             const std::string_view found = trim(take_until(rest, ','));
-            if (any_case ? equal_in_any_case(found, item) : found == item)
+            if (any_case ? equals_ignoring_case(found, item) : found == item)
                 return true;
         }
     }
@@ -241,9 +241,9 @@ BodyLength body_length(const Request& request) {
     return {Kind::Known, std::strtoull(digits.c_str(), nullptr, 10)};
 }
 
-Answer answer_with(int status, const std::string& headers,
+Response make_response(int status, const std::string& headers,
                    std::string_view body) {
-    Answer answer;
+    Response answer;
     answer.status = status;
     answer.bytes = "HTTP/1.1 " + std::to_string(status) + " " +
                    status_text(status) + "\r\n" + headers_for(status) + headers;
@@ -256,14 +256,14 @@ Answer answer_with(int status, const std::string& headers,
     return answer;
 }
 
-Answer refuse(int status, const std::string& why) {
-    Answer answer =
-        answer_with(status, "Content-Type: text/plain\r\n", why + "\n");
+Response error_response(int status, const std::string& why) {
+    Response answer =
+        make_response(status, "Content-Type: text/plain\r\n", why + "\n");
     answer.why = why;
     return answer;
 }
 
-void drop_body(Answer& answer) {
+void remove_body(Response& answer) {
     answer.bytes.resize(answer.bytes.find("\r\n\r\n") + 4);
 }
 

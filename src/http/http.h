@@ -94,7 +94,7 @@ struct BodyLength {
 BodyLength body_length(const Request& request);
 
 /// The answer to a request.
-struct Answer {
+struct Response {
     int status = 400;     // 101: the connection is a WebSocket now; 100: the
                           // body may come
     std::string bytes{};  // to be sent
@@ -103,18 +103,18 @@ struct Answer {
 
 /// An answer with these header lines, each with its CR LF, this body, its
 /// length, and `Connection: close`.
-Answer answer_with(int status, const std::string& headers,
+Response make_response(int status, const std::string& headers,
                    std::string_view body);
 
 /// A refusal with a line of text as its body. REQUIRES: why is printable
 /// ASCII.
-Answer refuse(int status, const std::string& why);
+Response error_response(int status, const std::string& why);
 
 /// What answers HEAD has no body (RFC 9110, section 9.3.2).
-void drop_body(Answer& answer);
+void remove_body(Response& answer);
 
 /// ASCII letters compared in any case.
-bool equal_in_any_case(std::string_view a, std::string_view b);
+bool equals_ignoring_case(std::string_view a, std::string_view b);
 
 /// The same text with ASCII letters in lower case.
 std::string lower_case(std::string_view text);

@@ -65,7 +65,7 @@ std::optional<std::string> parse_origin(std::string_view text) {
     return parts->scheme.append(kSchemeEnd) + parts->rest;
 }
 
-bool admits(const OriginRules& rules, std::string_view origin,
+bool admits(const OriginConfig& rules, std::string_view origin,
             std::string_view host, bool local) {
     const auto& admitted = rules.admitted;
     for (std::string_view one : {origin, std::string_view("*")})

@@ -10,7 +10,7 @@
 
 namespace wschat {
 
-struct OriginRules {
+struct OriginConfig {
     std::string host;  // the name that clients use
     std::vector<std::string> admitted{};  // besides; as parse_origin() has them
 };
@@ -25,7 +25,7 @@ std::optional<std::string> parse_origin(std::string_view text);
 /// `host`; or it and `host` are loopback ones, and the visitor is `local`; or
 /// the rules admit it besides. That Host has the same name is no proof: a name
 /// can be made to point anywhere (DNS rebinding).
-bool admits(const OriginRules& rules, std::string_view origin,
+bool admits(const OriginConfig& rules, std::string_view origin,
             std::string_view host, bool local);
 
 }  // namespace wschat

@@ -28,7 +28,7 @@ bool is_key(std::string_view text) {
 
 }  // namespace
 
-Keys::Keys(const std::string& file) {
+PublishKeys::PublishKeys(const std::string& file) {
     std::ifstream lines(file);
     if (!lines) fail(file, std::strerror(errno));
     for (std::string line; std::getline(lines, line);) {
@@ -47,10 +47,10 @@ Keys::Keys(const std::string& file) {
     if (hashes_.size() > kMostKeys) fail(file, "there are more than two keys");
 }
 
-bool Keys::admit(std::string_view authorization) const {
+bool PublishKeys::admit(std::string_view authorization) const {
     constexpr std::string_view kScheme = "Bearer";
     std::string_view shown = authorization;
-    if (!equal_in_any_case(take_until(shown, ' '), kScheme)) return false;
+    if (!equals_ignoring_case(take_until(shown, ' '), kScheme)) return false;
     const Hash hash = hash_of(trim(shown));
     bool found = false;
     for (const Hash& key : hashes_)
@@ -58,7 +58,7 @@ bool Keys::admit(std::string_view authorization) const {
     return found;
 }
 
-Keys::Hash Keys::hash_of(std::string_view key) {
+PublishKeys::Hash PublishKeys::hash_of(std::string_view key) {
     Hash hash;
     SHA256(reinterpret_cast<const unsigned char*>(key.data()), key.size(),
            hash.data());

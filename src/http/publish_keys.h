@@ -10,18 +10,18 @@ namespace wschat {
 
 /// One key, or two while publishers change over from the one to the other.
 /// Only their hashes are held.
-class Keys {
+class PublishKeys {
 public:
     /// So long at least is a key that nobody guesses.
     static constexpr size_t kMinKey = 16;
 
     /// Without a file, there are none.
-    Keys() = default;
+    PublishKeys() = default;
 
     /// Reads a file with a key in each line, made of what RFC 6750, section
     /// 2.1, allows. Throws std::runtime_error with one line that says what is
     /// wrong with it.
-    explicit Keys(const std::string& file);
+    explicit PublishKeys(const std::string& file);
 
     bool empty() const { return hashes_.empty(); }
 

@@ -11,40 +11,40 @@ namespace wschat {
 namespace {
 
 using Kind = BodyLength::Kind;
-using Verdict = Ruling::Verdict;
+using Verdict = RelayDecision::Verdict;
 
-std::optional<Answer> refuse_publication(const Request& request,
+std::optional<Response> refuse_publication(const Request& request,
                                          const BodyLength& length,
-                                         const Keys& keys, uint64_t most) {
+                                         const PublishKeys& keys, uint64_t most) {
     if (length.kind == Kind::Malformed)
-        return refuse(400, "malformed or contradictory lengths");
-    if (keys.empty()) return refuse(403, "publishing needs --publish-key");
+        return error_response(400, "invalid Content-Length or Transfer-Encoding");
+    if (keys.empty()) return error_response(403, "publishing needs --publish-key");
     if (request.count("Authorization") != 1 ||
         !keys.admit(request.value("Authorization")))
-        return refuse(401, "not a key that may publish");
+        return error_response(401, "invalid publish key");
     if (length.kind != Kind::Known)
-        return refuse(411, "a Content-Length is needed");
+        return error_response(411, "Content-Length is required");
     if (length.bytes > most)
-        return refuse(413, "more than " + std::to_string(most) + " bytes");
+        return error_response(413, "more than " + std::to_string(most) + " bytes");
     return std::nullopt;
 }
 
 /// Whether the type of the body, whatever its parameters, is JSON lines.
 bool has_lines(const Request& request) {
     std::string_view type = request.value("Content-Type");
-    return equal_in_any_case(trim(take_until(type, ';')),
+    return equals_ignoring_case(trim(take_until(type, ';')),
                              "application/x-ndjson");
 }
 
 /// Why a text is not published; nothing if it is.
 std::string error_in(std::string_view text) {
     if (valid_utf8_prefix(text) < text.size()) return "malformed UTF-8";
-    Speaker publisher;
+    SendRights publisher;
     publisher.may_be_system = true;
-    const Ruling ruling = rule_on(text, publisher);
+    const RelayDecision ruling = decide_relay(text, publisher);
     if (ruling.verdict == Verdict::Relay) return "";
     return ruling.verdict == Verdict::Drop
-               ? "what PHP takes for false is not relayed"
+               ? "JSON value is falsy"
                : ruling.why;
 }
 
@@ -58,7 +58,7 @@ std::string_view take_text(std::string_view& rest, bool lines) {
 
 }  // namespace
 
-Publication judge_publication(const Request& request, const Keys& keys,
+Publication judge_publication(const Request& request, const PublishKeys& keys,
                               uint64_t most) {
     const BodyLength length = body_length(request);
     if (auto refusal = refuse_publication(request, length, keys, most))
@@ -85,7 +85,7 @@ Messages messages_in(const Upload& upload) {
                             : error};
         messages.texts.push_back(text);
     }
-    if (messages.texts.empty()) messages.error = "there is no message";
+    if (messages.texts.empty()) messages.error = "no message in the body";
     return messages;
 }
 

@@ -23,7 +23,7 @@ struct Upload {
 /// What a POST came to by its head alone: 100, and then a body follows, or the
 /// answer that refuses it.
 struct Publication {
-    Answer answer;
+    Response answer;
     Upload upload{};
 };
 
@@ -31,7 +31,7 @@ struct Publication {
 /// have a 403, a wrong one or none a 401, no length a 411, more than `most`
 /// bytes a 413. The answer 100 has bytes only if the client waits for it (RFC
 /// 9110, section 10.1.1).
-Publication judge_publication(const Request& request, const Keys& keys,
+Publication judge_publication(const Request& request, const PublishKeys& keys,
                               uint64_t most);
 
 /// The messages of a body, which must outlive them: all, or why none of them

@@ -13,20 +13,20 @@
 
 namespace wschat {
 
-struct GateRules {
+struct RouterConfig {
     Site site;
-    OriginRules origins;
+    OriginConfig origins;
     AddressSet trusted;  // proxies whose X-Forwarded-For is believed
     bool page = true;    // plain requests are answered with pages
     bool deflate = true;  // messages may be compressed
     bool rooms = false;   // the path names the room
-    Keys keys{};          // of those who may publish
+    PublishKeys keys{};          // of those who may publish
     uint64_t max_upload = 1 << 20;  // bytes
 };
 
 struct Admission {
-    Answer answer;       // 101: come in; 100: with this upload
-    Visitor visitor;
+    Response answer;       // 101: come in; 100: with this upload
+    ClientAddress visitor;
     Agreement agreement{};
     std::string room = "/";
     Resume resume{};     // of a client that speaks wschat.v1
@@ -36,6 +36,6 @@ struct Admission {
 /// Judges what a HeadReader has collected, in any state but NeedMore. Never
 /// throws and takes any bytes.
 Admission admit(const HeadReader& head, const Peer& peer,
-                const GateRules& rules);
+                const RouterConfig& rules);
 
 }  // namespace wschat

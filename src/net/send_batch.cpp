@@ -19,7 +19,7 @@ constexpr size_t kWorthwhile = 3;
 
 /// An io_uring whose requests may not wait for their sockets: so each has
 /// completed, as sent, cut short or refused, when the kernel has taken it.
-class Outflow::Ring {
+class SendBatch::Ring {
 public:
     Ring()
         : error_(-io_uring_queue_init(kBatch, &ring_, 0)), headers_(kBatch) {}
@@ -34,7 +34,7 @@ public:
 
     /// Writes those of the batch that the kernel takes, and makes them null.
     /// False if these were not all: the ring is of no use any more.
-    bool write(std::vector<Outgoing*>& batch) {
+    bool write(std::vector<SendRequest*>& batch) {
         for (size_t i = 0; i < batch.size(); ++i) prepare(*batch[i], i);
         for (size_t left = batch.size(); left > 0;) {
             const int taken = io_uring_submit_and_wait(
@@ -47,7 +47,7 @@ public:
     }
 
 private:
-    void prepare(const Outgoing& outgoing, size_t i) {
+    void prepare(const SendRequest& outgoing, size_t i) {
         constexpr int kFlags = MSG_NOSIGNAL | MSG_DONTWAIT;
         io_uring_sqe* entry = io_uring_get_sqe(&ring_);
         const std::string_view first = outgoing.pieces->piece[0];
@@ -61,12 +61,12 @@ private:
         io_uring_sqe_set_data64(entry, i);
     }
 
-    size_t reap(std::vector<Outgoing*>& batch) {
+    size_t reap(std::vector<SendRequest*>& batch) {
         unsigned head = 0;
         unsigned count = 0;
         io_uring_cqe* entry = nullptr;
         io_uring_for_each_cqe(&ring_, head, entry) {
-            Outgoing*& outgoing = batch[io_uring_cqe_get_data64(entry)];
+            SendRequest*& outgoing = batch[io_uring_cqe_get_data64(entry)];
             outgoing->result = transfer(entry->res, -entry->res);
             outgoing = nullptr;
             ++count;
@@ -77,10 +77,10 @@ private:
 
     io_uring ring_;
     int error_;
-    std::vector<MessageHeader> headers_;
+    std::vector<SendmsgHeader> headers_;
 };
 
-Outflow::Outflow(bool uring) : way_("send()") {
+SendBatch::SendBatch(bool uring) : way_("send()") {
     if (!uring) return;
     ring_ = std::make_unique<Ring>();
     way_ = "io_uring";
@@ -97,31 +97,31 @@ constexpr size_t kWorthwhile = 0;
 
 }  // namespace
 
-class Outflow::Ring {
+class SendBatch::Ring {
 public:
-    bool write(std::vector<Outgoing*>&) { return false; }
+    bool write(std::vector<SendRequest*>&) { return false; }
 };
 
-Outflow::Outflow(bool uring)
+SendBatch::SendBatch(bool uring)
     : way_(uring ? "send(): built without io_uring" : "send()") {}
 
 #endif
 
-Outflow::~Outflow() = default;
+SendBatch::~SendBatch() = default;
 
-void Outflow::write(std::vector<Outgoing>& all) {
-    for (Outgoing& outgoing : all) {
+void SendBatch::write(std::vector<SendRequest>& all) {
+    for (SendRequest& outgoing : all) {
         batch_.push_back(&outgoing);
         if (batch_.size() == kBatch) write_batch();
     }
     write_batch();
 }
 
-void Outflow::write_batch() {
+void SendBatch::write_batch() {
     if (ring_ && batch_.size() >= kWorthwhile && !ring_->write(batch_))
         ring_.reset();
-    for (Outgoing* left : batch_)
-        if (left) left->result = send_pieces(left->fd, *left->pieces);
+    for (SendRequest* left : batch_)
+        if (left) left->result = send_vec(left->fd, *left->pieces);
     batch_.clear();
 }
 

@@ -12,31 +12,31 @@
 namespace wschat {
 
 /// Bytes for one socket, and what became of them.
-struct Outgoing {
+struct SendRequest {
     int fd = -1;
-    const Pieces* pieces = nullptr;  // not empty
-    Transfer result{};
+    const IoVec* pieces = nullptr;  // not empty
+    IoResult result{};
 };
 
 /// Everything is over when write() returns: no socket and no byte that it was
 /// given is touched later.
-class Outflow {
+class SendBatch {
 public:
     /// The most that one system call takes.
     static constexpr size_t kBatch = 256;
 
     /// Without `uring`, or where that is refused, it writes one by one.
-    explicit Outflow(bool uring);
-    Outflow(const Outflow&) = delete;
-    Outflow& operator=(const Outflow&) = delete;
-    ~Outflow();
+    explicit SendBatch(bool uring);
+    SendBatch(const SendBatch&) = delete;
+    SendBatch& operator=(const SendBatch&) = delete;
+    ~SendBatch();
 
     /// In which way it writes, and why: words for the log.
     const std::string& way() const { return way_; }
 
-    /// Writes all as send_pieces() does and sets the result of each.
+    /// Writes all as send_vec() does and sets the result of each.
     /// REQUIRES: no socket is among them twice.
-    void write(std::vector<Outgoing>& all);
+    void write(std::vector<SendRequest>& all);
 
 private:
     class Ring;
@@ -45,7 +45,7 @@ private:
 
     std::string way_;
     std::unique_ptr<Ring> ring_;    // none: one by one
-    std::vector<Outgoing*> batch_;  // null: was written
+    std::vector<SendRequest*> batch_;  // null: was written
 };
 
 }  // namespace wschat

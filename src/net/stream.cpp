@@ -18,15 +18,15 @@ constexpr size_t kMaxUnsent = 64 << 10;
 
 }  // namespace
 
-Transfer transfer(ssize_t n, int error) {
-    if (n > 0) return {Transfer::State::Done, static_cast<size_t>(n)};
-    if (n == 0) return {Transfer::State::Eof};
+IoResult transfer(ssize_t n, int error) {
+    if (n > 0) return {IoResult::State::Done, static_cast<size_t>(n)};
+    if (n == 0) return {IoResult::State::Eof};
     if (error == EAGAIN || error == EWOULDBLOCK || error == EINTR)
-        return {Transfer::State::Blocked};
-    return {Transfer::State::Failed, 0, std::strerror(error)};
+        return {IoResult::State::Blocked};
+    return {IoResult::State::Failed, 0, std::strerror(error)};
 }
 
-const msghdr* MessageHeader::gather(const Pieces& pieces) {
+const msghdr* SendmsgHeader::gather(const IoVec& pieces) {
     for (size_t i = 0; i < pieces.count; ++i)
         parts_[i] = {const_cast<char*>(pieces.piece[i].data()),
                      pieces.piece[i].size()};
@@ -35,13 +35,13 @@ const msghdr* MessageHeader::gather(const Pieces& pieces) {
     return &header_;
 }
 
-Transfer send_pieces(int fd, const Pieces& pieces) {
+IoResult send_vec(int fd, const IoVec& pieces) {
     ssize_t n;
     if (pieces.count == 1) {
         const std::string_view only = pieces.piece[0];
         n = send(fd, only.data(), only.size(), MSG_NOSIGNAL);
     } else {
-        MessageHeader header;
+        SendmsgHeader header;
         n = sendmsg(fd, header.gather(pieces), MSG_NOSIGNAL);
     }
     return transfer(n, errno);
@@ -52,21 +52,21 @@ bool Stream::is_ready() const {
     return !offered_ || mode_ == Mode::Plain;
 }
 
-Transfer Stream::read(char* data, size_t size) {
+IoResult Stream::read(char* data, size_t size) {
     if (mode_ == Mode::Unknown && offered_) {
-        Transfer found = find_mode();
-        if (found.state != Transfer::State::Done) return found;
+        IoResult found = find_mode();
+        if (found.state != IoResult::State::Done) return found;
     }
     if (session_) return read_tls(data, size);
     const ssize_t n = recv(fd(), data, size, 0);
     return transfer(n, errno);
 }
 
-Transfer Stream::find_mode() {
+IoResult Stream::find_mode() {
     char first;
     const ssize_t n = recv(fd(), &first, 1, MSG_PEEK);
-    Transfer found = transfer(n, errno);
-    if (found.state != Transfer::State::Done) return found;
+    IoResult found = transfer(n, errno);
+    if (found.state != IoResult::State::Done) return found;
     mode_ = first == kTlsHandshake ? Mode::Tls : Mode::Plain;
     if (mode_ == Mode::Plain) return found;
     session_ = offered_->accept(fd());
@@ -75,11 +75,11 @@ Transfer Stream::find_mode() {
 
 /// The session may have something to say for itself: its part of the handshake,
 /// an alert. While records that outgoing() has shown wait, it goes behind them.
-Transfer Stream::read_tls(char* data, size_t size) {
+IoResult Stream::read_tls(char* data, size_t size) {
     if (sealed_ == 0) send_sealed();
     if (session_->sealed.size() > kMaxUnsent)
-        return {Transfer::State::Failed, 0, "TLS: takes no replies"};
-    const Transfer result = session_->read(data, size);
+        return {IoResult::State::Failed, 0, "TLS: peer does not read"};
+    const IoResult result = session_->read(data, size);
     if (sealed_ == 0) send_sealed();
     return result;
 }
@@ -88,10 +88,10 @@ Transfer Stream::read_tls(char* data, size_t size) {
 bool Stream::send_sealed() {
     std::string& sealed = session_->sealed;
     if (sealed.empty()) return true;
-    const Transfer result = send_pieces(fd(), Pieces(sealed));
-    if (result.state == Transfer::State::Blocked) return false;
+    const IoResult result = send_vec(fd(), IoVec(sealed));
+    if (result.state == IoResult::State::Blocked) return false;
     // A failure is found by whoever reads next.
-    sealed.erase(0, result.state == Transfer::State::Done ? result.size
+    sealed.erase(0, result.state == IoResult::State::Done ? result.size
                                                           : sealed.size());
     if (!sealed.empty()) return false;
     release(sealed);
@@ -102,7 +102,7 @@ bool Stream::read_waits_to_write() const {
     return session_ && sealed_ == 0 && !session_->sealed.empty();
 }
 
-Pieces Stream::outgoing(const Pieces& pieces) {
+IoVec Stream::outgoing(const IoVec& pieces) {
     if (!session_) return pieces;
     const bool has_some = sealed_ > 0;
     for (size_t i = 0; !has_some && i < pieces.count; ++i) {
@@ -111,7 +111,7 @@ Pieces Stream::outgoing(const Pieces& pieces) {
         if (!session_->seal(part)) return {};
         sealed_ += static_cast<uint32_t>(part.size());
     }
-    return Pieces(session_->sealed);
+    return IoVec(session_->sealed);
 }
 
 size_t Stream::sent(size_t n) {

@@ -19,21 +19,21 @@ namespace wschat {
 
 /// What a system call that moves bytes came to: it returned n, or a negative
 /// value and this error number.
-Transfer transfer(ssize_t n, int error);
+IoResult transfer(ssize_t n, int error);
 
-/// Pieces as sendmsg() takes them.
-class MessageHeader {
+/// An IoVec as sendmsg() takes it.
+class SendmsgHeader {
 public:
     /// Valid until the next call, as long as both live where they are.
-    const msghdr* gather(const Pieces& pieces);
+    const msghdr* gather(const IoVec& pieces);
 
 private:
     msghdr header_{};
-    std::array<iovec, Pieces::kMax> parts_{};
+    std::array<iovec, IoVec::kMax> parts_{};
 };
 
 /// Sends what the socket takes now.
-Transfer send_pieces(int fd, const Pieces& pieces);
+IoResult send_vec(int fd, const IoVec& pieces);
 
 /// One connection. No call blocks, and no peer can raise SIGPIPE.
 class Stream {
@@ -51,7 +51,7 @@ public:
     int fd() const { return socket_.get(); }
 
     /// REQUIRES: size >= kMinRead.
-    Transfer read(char* data, size_t size);
+    IoResult read(char* data, size_t size);
 
     /// Whether read() is to be called once more, as poll() won't tell.
     bool has_more() const { return session_ && session_->has_more(); }
@@ -60,7 +60,7 @@ public:
     /// them: the same bytes, or records that hold them, until sent() has been
     /// told that all of it went. None if that fails. REQUIRES: pieces are not
     /// empty, and begin with those that are not yet sent.
-    Pieces outgoing(const Pieces& pieces);
+    IoVec outgoing(const IoVec& pieces);
 
     /// The socket has taken n of the outgoing bytes. Returns how many bytes of
     /// the pieces have gone by that, in whole records.
@@ -82,8 +82,8 @@ public:
 private:
     enum class Mode : uint8_t { Unknown, Plain, Tls };
 
-    Transfer find_mode();
-    Transfer read_tls(char* data, size_t size);
+    IoResult find_mode();
+    IoResult read_tls(char* data, size_t size);
     bool send_sealed();
 
     Fd socket_;

@@ -158,15 +158,15 @@ std::unique_ptr<TlsSession> TlsContext::accept(int fd) const {
     return session;
 }
 
-Transfer TlsSession::read(char* data, size_t size) {
+IoResult TlsSession::read(char* data, size_t size) {
     if (more_) return *std::exchange(more_, std::nullopt);
     allowance_ = size;
-    Transfer all = read_record(data, size);
+    IoResult all = read_record(data, size);
     // What a peer has written in small pieces is served in one turn.
-    while (all.state == Transfer::State::Done && size - all.size >= kRecord) {
-        Transfer more = read_record(data + all.size, size - all.size);
-        if (more.state == Transfer::State::Blocked) break;
-        if (more.state != Transfer::State::Done) {
+    while (all.state == IoResult::State::Done && size - all.size >= kRecord) {
+        IoResult more = read_record(data + all.size, size - all.size);
+        if (more.state == IoResult::State::Blocked) break;
+        if (more.state != IoResult::State::Done) {
             more_ = std::move(more);
             break;
         }
@@ -190,24 +190,24 @@ ssize_t TlsSession::receive(char* data, size_t size) {
     return n;
 }
 
-Transfer TlsSession::read_record(char* data, size_t size) {
+IoResult TlsSession::read_record(char* data, size_t size) {
     ERR_clear_error();
     size_t n = 0;
     const int result = SSL_read_ex(session_.get(), data, size, &n);
-    if (result == 1) return {Transfer::State::Done, n};
+    if (result == 1) return {IoResult::State::Done, n};
     const int error = errno;
     switch (SSL_get_error(session_.get(), result)) {
-        case SSL_ERROR_WANT_READ: return {Transfer::State::Blocked};
-        case SSL_ERROR_ZERO_RETURN: return {Transfer::State::Eof};
+        case SSL_ERROR_WANT_READ: return {IoResult::State::Blocked};
+        case SSL_ERROR_ZERO_RETURN: return {IoResult::State::Eof};
         case SSL_ERROR_SYSCALL:
-            return {Transfer::State::Failed, 0, std::strerror(error)};
+            return {IoResult::State::Failed, 0, std::strerror(error)};
         default: break;
     }
     // Whoever leaves without a close_notify has left all the same: messages
     // have lengths of their own, so nothing can be cut off unnoticed.
     if (ERR_GET_REASON(ERR_peek_error()) == SSL_R_UNEXPECTED_EOF_WHILE_READING)
-        return {Transfer::State::Eof};
-    return {Transfer::State::Failed, 0, "TLS: " + tls_error()};
+        return {IoResult::State::Eof};
+    return {IoResult::State::Failed, 0, "TLS: " + tls_error()};
 }
 
 bool TlsSession::seal(std::string_view bytes) {

@@ -38,7 +38,7 @@ public:
     /// What one record holds, or records until the buffer has no place for one
     /// more. Takes no more than `size` bytes from the socket, whatever they
     /// are. Until the handshake is over there is nothing to read.
-    Transfer read(char* data, size_t size);
+    IoResult read(char* data, size_t size);
 
     /// Whether there is something to read of which poll() does not tell: an
     /// end, or a failure, that came right behind what was read.
@@ -56,10 +56,10 @@ public:
 private:
     friend struct SessionBio;
 
-    Transfer read_record(char* data, size_t size);
+    IoResult read_record(char* data, size_t size);
     ssize_t receive(char* data, size_t size);
 
-    std::optional<Transfer> more_;
+    std::optional<IoResult> more_;
     size_t allowance_ = 0;  // bytes that read() may still take from the socket
     bool ended_ = false;    // the socket has said so
     int fd_;

@@ -6,21 +6,21 @@
 
 namespace wschat {
 
-void Broadcast::publish(std::string_view text) { append(Opcode::Text, text); }
+void Broadcast::append(std::string_view text) { append_frame(Opcode::Text, text); }
 
-void Broadcast::publish_deflated(std::string_view deflated) {
-    append(Opcode::Text, deflated, true);
+void Broadcast::append_deflated(std::string_view deflated) {
+    append_frame(Opcode::Text, deflated, true);
 }
 
-void Broadcast::ping() { append(Opcode::Ping, {}); }
+void Broadcast::append_ping() { append_frame(Opcode::Ping, {}); }
 
-void Broadcast::append(Opcode opcode, std::string_view payload,
+void Broadcast::append_frame(Opcode opcode, std::string_view payload,
                        bool compressed) {
     char header[kMaxServerHeader];
     const size_t header_size =
         encode_header(header, opcode, payload.size(), compressed);
     const size_t size = header_size + payload.size();
-    if (positions_ > 0) {
+    if (cursors_ > 0) {
         Chunk& chunk = room_for(size);
         char* out = chunk.bytes.get() + chunk.size;
         std::copy_n(header, header_size, out);
@@ -43,37 +43,37 @@ Broadcast::Chunk& Broadcast::room_for(size_t size) {
     return chunks_.emplace_back(std::move(chunk));
 }
 
-Broadcast::Position Broadcast::join() {
-    room_for(0).positions++;
-    positions_++;
-    Position position;
-    position.chunk_ = last();
-    position.offset_ = end_;
-    return position;
+Broadcast::Cursor Broadcast::open_cursor() {
+    room_for(0).cursors++;
+    cursors_++;
+    Cursor cursor;
+    cursor.chunk_ = last();
+    cursor.offset_ = end_;
+    return cursor;
 }
 
-Broadcast::Position Broadcast::join(const Position& position,
+Broadcast::Cursor Broadcast::open_cursor(const Cursor& cursor,
                                     uint64_t offset) {
-    Position further = position;
-    at(further.chunk_).positions++;
-    positions_++;
+    Cursor further = cursor;
+    at(further.chunk_).cursors++;
+    cursors_++;
     advance(further, static_cast<size_t>(offset - further.offset_));
     return further;
 }
 
-void Broadcast::leave(const Position& position) {
-    assert(at(position.chunk_).positions > 0);
-    at(position.chunk_).positions--;
-    if (--positions_ > 0) return free_passed();
+void Broadcast::close_cursor(const Cursor& cursor) {
+    assert(at(cursor.chunk_).cursors > 0);
+    at(cursor.chunk_).cursors--;
+    if (--cursors_ > 0) return free_passed();
     first_ += chunks_.size();
     chunks_ = std::vector<Chunk>();
 }
 
-Pieces Broadcast::pending(const Position& position, uint64_t target) const {
-    Pieces pieces;
-    uint64_t offset = position.offset_;
-    for (uint64_t number = position.chunk_;
-         offset < target && pieces.count < Pieces::kMax; ++number) {
+IoVec Broadcast::pending(const Cursor& cursor, uint64_t target) const {
+    IoVec pieces;
+    uint64_t offset = cursor.offset_;
+    for (uint64_t number = cursor.chunk_;
+         offset < target && pieces.count < IoVec::kMax; ++number) {
         const Chunk& chunk = at(number);
         const uint64_t end = std::min(target, chunk.end());
         pieces.add({chunk.bytes.get() + (offset - chunk.begin),
@@ -83,21 +83,21 @@ Pieces Broadcast::pending(const Position& position, uint64_t target) const {
     return pieces;
 }
 
-void Broadcast::advance(Position& position, size_t n) {
-    position.offset_ += n;
-    const uint64_t old = position.chunk_;
-    while (position.chunk_ < last() &&
-           position.offset_ >= at(position.chunk_).end())
-        position.chunk_++;
-    if (position.chunk_ == old) return;
-    at(old).positions--;
-    at(position.chunk_).positions++;
+void Broadcast::advance(Cursor& cursor, size_t n) {
+    cursor.offset_ += n;
+    const uint64_t old = cursor.chunk_;
+    while (cursor.chunk_ < last() &&
+           cursor.offset_ >= at(cursor.chunk_).end())
+        cursor.chunk_++;
+    if (cursor.chunk_ == old) return;
+    at(old).cursors--;
+    at(cursor.chunk_).cursors++;
     free_passed();
 }
 
 void Broadcast::free_passed() {
     auto first = chunks_.begin();
-    while (first + 1 != chunks_.end() && first->positions == 0) ++first;
+    while (first + 1 != chunks_.end() && first->cursors == 0) ++first;
     first_ += static_cast<uint64_t>(first - chunks_.begin());
     chunks_.erase(chunks_.begin(), first);
 }

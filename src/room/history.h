@@ -1,4 +1,4 @@
-// The messages of a run by number, and the newest of them kept for those who
+// The messages of a log by number, and the newest of them kept for those who
 // come later. No clock.
 #pragma once
 
@@ -13,36 +13,36 @@
 namespace wschat {
 
 /// What is kept: all three at the most.
-struct KeepRules {
+struct RetentionConfig {
     size_t messages = 1000;
     std::chrono::steady_clock::duration time = std::chrono::minutes(10);
     uint64_t bytes = 1 << 20;  // frames, and what it takes to find them
 };
 
-/// A run whose messages are numbered from 1; pings are not. What is kept stays
-/// in the run because the history is in it too, with a position of its own.
+/// A log whose messages are numbered from 1; pings are not. What is kept stays
+/// in the log because the history is in it too, with a position of its own.
 class History {
 public:
     using Time = std::chrono::steady_clock::time_point;
 
     /// REQUIRES: rules outlive it.
-    explicit History(const KeepRules& rules) : rules_(&rules) {}
+    explicit History(const RetentionConfig& rules) : rules_(&rules) {}
 
-    Broadcast& run() { return run_; }
-    const Broadcast& run() const { return run_; }
+    Broadcast& log() { return log_; }
+    const Broadcast& log() const { return log_; }
 
     /// Appends a message and keeps it.
-    void publish(std::string_view text, Time now);
+    void append(std::string_view text, Time now);
 
     /// The number of the newest message; 0 if there was none yet.
-    uint64_t last() const { return last_; }
+    uint64_t newest() const { return newest_; }
 
-    /// The number of the oldest that is kept; last() + 1 if none is.
-    uint64_t first() const { return last_ + 1 - size(); }
+    /// The number of the oldest that is kept; newest() + 1 if none is.
+    uint64_t oldest() const { return newest_ + 1 - size(); }
 
-    /// Joins the run where this message begins, or at its end for the next one.
-    /// REQUIRES: first() <= number <= last() + 1.
-    Broadcast::Position join(uint64_t number);
+    /// Joins the log where this message begins, or at its end for the next one.
+    /// REQUIRES: oldest() <= number <= newest() + 1.
+    Broadcast::Cursor open_cursor(uint64_t number);
 
     /// Forgets what was kept for its time.
     void expire(Time now);
@@ -51,28 +51,28 @@ public:
     void shrink(uint64_t bytes);
 
     /// When all will have expired. REQUIRES: size() > 0.
-    Time end() const { return kept_.back().at + rules_->time; }
+    Time expires_at() const { return retained_.back().at + rules_->time; }
 
     /// How many are kept, and the bytes that these take.
-    size_t size() const { return kept_.size() - forgotten_; }
+    size_t size() const { return retained_.size() - dropped_; }
     uint64_t bytes() const;
 
 private:
-    struct Kept {
-        uint64_t offset = 0;  // in the run
+    struct Retained {
+        uint64_t offset = 0;  // in the log
         Time at{};
     };
 
-    const Kept& oldest() const { return kept_[forgotten_]; }
-    void forget_oldest() { ++forgotten_; }
-    void tidy();
+    const Retained& oldest_retained() const { return retained_[dropped_]; }
+    void drop_oldest() { ++dropped_; }
+    void release_dropped();
 
-    const KeepRules* rules_;
-    Broadcast run_;
-    Broadcast::Position position_;  // of the oldest; none if none is kept
-    std::vector<Kept> kept_;
-    size_t forgotten_ = 0;  // at the front of that
-    uint64_t last_ = 0;
+    const RetentionConfig* rules_;
+    Broadcast log_;
+    Broadcast::Cursor cursor_;  // of the oldest; none if none is kept
+    std::vector<Retained> retained_;
+    size_t dropped_ = 0;  // at the front of that
+    uint64_t newest_ = 0;
 };
 
 }  // namespace wschat

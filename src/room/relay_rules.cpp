@@ -8,7 +8,7 @@ namespace {
 
 using Reserved = JsonCheck::Reserved;
 
-using Verdict = Ruling::Verdict;
+using Verdict = RelayDecision::Verdict;
 
 std::string member(const char* name, const std::string& value) {
     return "\"" + std::string(name) + "\":" + value;
@@ -29,7 +29,7 @@ std::string system_message(const std::string& text) {
     return typed("system", text);
 }
 
-Ruling rule_on(std::string_view text, const Speaker& speaker) {
+RelayDecision decide_relay(std::string_view text, const SendRights& speaker) {
     const JsonCheck json = check_json(text);
     if (json.verdict == JsonCheck::Verdict::Malformed)
         return {Verdict::Refuse, std::string(json.reason) + " at byte " +

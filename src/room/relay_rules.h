@@ -18,17 +18,17 @@ std::string notice(const std::string& why);
 std::string system_message(const std::string& text);
 
 /// What a sender may do.
-struct Speaker {
+struct SendRights {
     bool may_be_system = false;  // may send messages of type "system"
     bool v1 = false;             // is answered if it sends a "ping"
 };
 
-struct Ruling {
+struct RelayDecision {
     enum class Verdict {
         Relay,
         Drop,    // without a word: PHP takes it for false
         Refuse,  // and the sender is told why
-        Answer   // a "ping" of ours: the sender gets kPong
+        Answer // a "ping" of ours: the sender gets kPong
     };
     Verdict verdict = Verdict::Relay;
     std::string why{};  // Refuse
@@ -38,7 +38,7 @@ constexpr char kPong[] = "{\"type\":\"pong\"}";
 
 /// Rules on a message: JSON that PHP sees as truthy is relayed, unless its type
 /// is reserved.
-Ruling rule_on(std::string_view text, const Speaker& speaker);
+RelayDecision decide_relay(std::string_view text, const SendRights& speaker);
 
 /// What a client that speaks wschat.v1 is told first.
 struct Hello {

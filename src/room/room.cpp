@@ -6,33 +6,33 @@ namespace wschat {
 
 void Room::publish(std::string_view text, Deflater& deflater,
                    History::Time now) {
-    history_.publish(text, now);
-    if (deflated_.positions() > 0) publish_deflated(text, deflater);
+    history_.append(text, now);
+    if (deflated_.cursors() > 0) publish_deflated(text, deflater);
 }
 
 void Room::publish_deflated(std::string_view text, Deflater& deflater) {
-    if (text.size() < kMinDeflated) return deflated_.publish(text);
+    if (text.size() < kMinDeflated) return deflated_.append(text);
     const std::string_view deflated = deflater.deflate(text);
     if (deflated.size() < text.size())
-        deflated_.publish_deflated(deflated);
+        deflated_.append_deflated(deflated);
     else
-        deflated_.publish(text);
+        deflated_.append(text);
 }
 
 void Room::ping() {
-    history_.run().ping();
-    deflated_.ping();
+    history_.log().append_ping();
+    deflated_.append_ping();
 }
 
 void Room::mark() {
-    history_.run().mark();
-    deflated_.mark();
+    history_.log().end_turn();
+    deflated_.end_turn();
 }
 
 Room::Start Room::start_for(const Resume& resume, size_t newcomers_get) const {
-    const uint64_t last = history_.last();
+    const uint64_t last = history_.newest();
     if (resume.epoch == epoch_ && resume.since <= last &&
-        resume.since + 1 >= history_.first())
+        resume.since + 1 >= history_.oldest())
         return {resume.since + 1, true};
     return {last + 1 - std::min(newcomers_get, history_.size()), false};
 }

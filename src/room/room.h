@@ -23,7 +23,7 @@ public:
     static constexpr size_t kMinDeflated = 128;
 
     /// REQUIRES: rules outlive it.
-    Room(std::string name, std::string epoch, const KeepRules& rules)
+    Room(std::string name, std::string epoch, const RetentionConfig& rules)
         : name_(std::move(name)), epoch_(std::move(epoch)), history_(rules) {}
 
     const std::string& name() const { return name_; }
@@ -32,8 +32,8 @@ public:
     const std::string& epoch() const { return epoch_; }
 
     /// The run that a client of either kind receives.
-    Broadcast& run(bool deflated) {
-        return deflated ? deflated_ : history_.run();
+    Broadcast& log(bool deflated) {
+        return deflated ? deflated_ : history_.log();
     }
 
     History& history() { return history_; }

@@ -137,7 +137,7 @@ void Rooms::expire(Time now) {
 Rooms::Time Rooms::next_expiry() const {
     if (idle_.empty()) return Time::max();
     const History& history = idle_.front()->history();
-    return history.size() > 0 ? history.end() : Time::min();
+    return history.size() > 0 ? history.expires_at() : Time::min();
 }
 
 }  // namespace wschat

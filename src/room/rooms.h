@@ -14,10 +14,10 @@
 
 namespace wschat {
 
-struct RoomRules {
+struct RoomsConfig {
     size_t most = 10'000;              // rooms
     uint64_t keep_total = 64 << 20;    // bytes that all of them keep
-    KeepRules keep;                    // for each of them
+    RetentionConfig keep;                    // for each of them
     size_t history = 0;                // kept messages that newcomers get
 };
 
@@ -26,7 +26,7 @@ public:
     using Time = History::Time;
 
     /// REQUIRES: rules outlive it.
-    explicit Rooms(const RoomRules& rules) : rules_(&rules) {}
+    explicit Rooms(const RoomsConfig& rules) : rules_(&rules) {}
 
     /// The room of this name, made if there is none. Null if there is no place
     /// for one more: a room that somebody holds is never given up for it.
@@ -70,7 +70,7 @@ private:
     void count_kept(Room& room);
     void limit_kept(Room& room);
 
-    const RoomRules* rules_;
+    const RoomsConfig* rules_;
     Deflater deflater_;
     std::map<std::string_view, std::unique_ptr<Room>> rooms_;
     std::list<Room*> idle_;  // nobody holds them; oldest first

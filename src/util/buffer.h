@@ -29,15 +29,15 @@ struct Bytes {
 };
 
 /// Bytes that lie in several places and are written in one call.
-struct Pieces {
+struct IoVec {
     static constexpr size_t kMax = 4;
 
     std::array<std::string_view, kMax> piece;
     size_t count = 0;
     size_t size = 0;  // bytes in all
 
-    Pieces() = default;
-    explicit Pieces(std::string_view only) { add(only); }
+    IoVec() = default;
+    explicit IoVec(std::string_view only) { add(only); }
 
     /// REQUIRES: count < kMax.
     void add(std::string_view bytes) {
@@ -48,7 +48,7 @@ struct Pieces {
 };
 
 /// What became of a read or a write.
-struct Transfer {
+struct IoResult {
     enum class State {
         Done,     // `size` bytes, at least one
         Blocked,  // nothing now; poll() will tell

@@ -20,7 +20,7 @@ bool is_space(char c) {
 
 Event close_event(std::string_view payload) {
     if (payload.size() == 1)
-        return failure(kCloseProtocolError, "close frame with half a code");
+        return failure(kCloseProtocolError, "close frame payload of 1 byte");
     const uint16_t code = close_code_of(payload);
     if (!payload.empty() && !is_valid_close_code(code))
         return failure(kCloseProtocolError, "invalid close code");
@@ -67,7 +67,7 @@ Event MessageReader::step(Bytes& input) {
     bool between_messages = partial_.empty() && type_ == Opcode::Continuation;
     if (rules_->raw_json && between_messages && *input.data == '{')
         return read_raw(input);
-    if (!frames_) return failure(kCloseProtocolError, "no JSON object");
+    if (!frames_) return failure(kCloseProtocolError, "expected a JSON object");
     return read_header(input);
 }
 
@@ -109,7 +109,7 @@ Event MessageReader::begin_frame(Bytes& input) {
     if (is_control(frame_.opcode)) return read_payload(input);
     const bool continues = frame_.opcode == Opcode::Continuation;
     if (continues && type_ == Opcode::Continuation)
-        return failure(kCloseProtocolError, "continuation of no message");
+        return failure(kCloseProtocolError, "continuation frame without a message");
     if (!continues && type_ != Opcode::Continuation)
         return failure(kCloseProtocolError, "message inside a message");
     if (!continues) {
@@ -180,7 +180,7 @@ Event MessageReader::end_of_message(std::string_view payload) {
     const bool text = type_ == Opcode::Text;
     type_ = Opcode::Continuation;
     if (text && !utf8_.complete())
-        return failure(kCloseInvalidData, "UTF-8 cut short");
+        return failure(kCloseInvalidData, "incomplete UTF-8 at the end");
     return {text ? Event::Kind::Text : Event::Kind::Binary, payload};
 }
 

@@ -34,7 +34,7 @@ struct Event {
 };
 
 /// What a peer may send.
-struct ReaderRules {
+struct ReaderConfig {
     uint64_t max_message = 1 << 20;  // bytes, of a raw object too
     bool raw_json = true;            // raw objects, where a frame may start
 };
@@ -51,14 +51,14 @@ public:
     static constexpr uint32_t kMaxEmptyFragments = 1000;
 
     /// REQUIRES: rules outlive the reader.
-    explicit MessageReader(const ReaderRules& rules) : rules_(&rules) {}
+    explicit MessageReader(const ReaderConfig& rules) : rules_(&rules) {}
 
     /// Consumes input up to the end of the next thing that the caller must
     /// know of. To be called until it says NeedMore; after Close or Error
     /// the caller throws all further input away.
     Event next(Bytes& input);
 
-    const ReaderRules& rules() const { return *rules_; }
+    const ReaderConfig& rules() const { return *rules_; }
 
     /// From now on the peer sends raw objects alone, and no frames.
     void refuse_frames() { frames_ = false; }
@@ -90,7 +90,7 @@ private:
     Event add_to_control(std::string_view piece, bool whole);
     void release_spent();
 
-    const ReaderRules* rules_;
+    const ReaderConfig* rules_;
     Buffer partial_;  // of a header, or of a control frame's payload
     Buffer message_;  // of fragments, of one frame or of a raw object
     FrameHeader frame_;    // the one whose payload is expected

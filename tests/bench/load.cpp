@@ -130,12 +130,12 @@ Talk as_fast_as_it_goes(const Plan& plan) {
 }
 
 /// The first messages find small buffers everywhere, and cold caches.
-void warm_up(const Plan& plan, Crowd& crowd) {
+void warm_up(const Plan& plan, LoadClients& crowd) {
     crowd.talk({plan["messages"] / 10 + 1, plan["window"], 0});
 }
 
 /// Talks, and prints what came of it. Returns how many seconds it took.
-double measure(const Plan& plan, Crowd& crowd, const Talk& talk) {
+double measure(const Plan& plan, LoadClients& crowd, const Talk& talk) {
     const Meter meter(plan.pid());
     crowd.talk(talk);
     const double seconds = meter.seconds();
@@ -151,21 +151,21 @@ double measure(const Plan& plan, Crowd& crowd, const Talk& talk) {
     return seconds;
 }
 
-void fanout(const Plan& plan, Crowd& crowd) {
+void fanout(const Plan& plan, LoadClients& crowd) {
     crowd.add_room("/", plan["clients"], 1, plan["bytes"]);
     if (plan["idle"] > 0) crowd.add_room("/idle", plan["idle"], 0, 0);
     warm_up(plan, crowd);
     measure(plan, crowd, as_fast_as_it_goes(plan));
 }
 
-void all(const Plan& plan, Crowd& crowd) {
+void all(const Plan& plan, LoadClients& crowd) {
     crowd.add_room("/", plan["clients"], plan["clients"], plan["bytes"]);
     const size_t rate = plan["rate"] * plan["clients"];
     measure(plan, crowd,
             {rate * plan["seconds"], 0, static_cast<double>(rate)});
 }
 
-void rooms(const Plan& plan, Crowd& crowd) {
+void rooms(const Plan& plan, LoadClients& crowd) {
     const size_t speakers =
         plan["speakers"] > 0 ? plan["speakers"] : plan["clients"];
     for (size_t i = 0; i < plan["rooms"]; ++i)
@@ -175,7 +175,7 @@ void rooms(const Plan& plan, Crowd& crowd) {
     measure(plan, crowd, as_fast_as_it_goes(plan));
 }
 
-void slow(const Plan& plan, Crowd& crowd) {
+void slow(const Plan& plan, LoadClients& crowd) {
     const Talk messages = as_fast_as_it_goes(plan);
     crowd.add_room("/", plan["clients"] - plan["slow"], 1, plan["bytes"]);
     warm_up(plan, crowd);
@@ -203,7 +203,7 @@ void wait_descriptors(pid_t pid, double number) {
     }
 }
 
-void idle(const Plan& plan, std::unique_ptr<Crowd> crowd) {
+void idle(const Plan& plan, std::unique_ptr<LoadClients> crowd) {
     const auto clients = static_cast<double>(plan["clients"]);
     const double descriptors_before = descriptors(plan.pid());
     const double memory_before = memory(plan.pid());
@@ -229,7 +229,7 @@ void run(const std::string& mode, const Plan& plan) {
     const Contact contact{static_cast<int>(plan["port"]),
                           plan["tls"] ? tls.get() : nullptr,
                           plan["deflate"] > 0};
-    auto crowd = std::make_unique<Crowd>(contact);
+    auto crowd = std::make_unique<LoadClients>(contact);
     if (mode == "fanout" || mode == "rtt") return fanout(plan, *crowd);
     if (mode == "all") return all(plan, *crowd);
     if (mode == "rooms") return rooms(plan, *crowd);

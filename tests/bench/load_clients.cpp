@@ -25,12 +25,12 @@ std::vector<Peer> dial(const Contact& contact, const std::string& path,
 
 }  // namespace
 
-Crowd::Crowd(const Contact& contact)
+LoadClients::LoadClients(const Contact& contact)
     : contact_(contact),
       epoll_(epoll_create1(EPOLL_CLOEXEC)),
       buffer_(kBuffer) {}
 
-void Crowd::add_room(const std::string& path, size_t clients, size_t speakers,
+void LoadClients::add_room(const std::string& path, size_t clients, size_t speakers,
                      size_t text_size) {
     rooms_.push_back({Transcript(speakers, text_size), path, clients_.size(),
                       clients, speakers});
@@ -45,13 +45,13 @@ void Crowd::add_room(const std::string& path, size_t clients, size_t speakers,
         }
 }
 
-void Crowd::add_deaf(size_t clients) {
+void LoadClients::add_deaf(size_t clients) {
     while (clients-- > 0)
         for (Peer& peer : dial(contact_, rooms_[0].path, 1))
             deaf_.push_back(std::move(peer));
 }
 
-void Crowd::talk(const Talk& talk) {
+void LoadClients::talk(const Talk& talk) {
     talk_ = talk;
     delays_.clear();
     begun_ = Clock::now();
@@ -71,18 +71,18 @@ void Crowd::talk(const Talk& talk) {
     }
 }
 
-void Crowd::check_silence() {
+void LoadClients::check_silence() {
     turn(Clock::duration::zero());
 }
 
-double Crowd::bytes_a_message() const {
+double LoadClients::bytes_a_message() const {
     const Transcript& transcript = rooms_[0].transcript;
     return static_cast<double>(transcript.size()) /
            static_cast<double>(transcript.said());
 }
 
 /// Serves those who received something. False if there are none for so long.
-bool Crowd::turn(Clock::duration patience) {
+bool LoadClients::turn(Clock::duration patience) {
     std::array<epoll_event, 512> events;
     const auto ns = std::chrono::nanoseconds(patience).count();
     const timespec timeout{ns / 1'000'000'000, ns % 1'000'000'000};
@@ -93,7 +93,7 @@ bool Crowd::turn(Clock::duration patience) {
     return n > 0;
 }
 
-void Crowd::hear(size_t number) {
+void LoadClients::hear(size_t number) {
     Client& client = clients_[number];
     Room& room = rooms_[client.room];
     room.transcript.hear(client.place, client.peer.read(buffer_), delays_);
@@ -101,7 +101,7 @@ void Crowd::hear(size_t number) {
 }
 
 /// How many messages are to have been said by now.
-size_t Crowd::due(const Room& room) const {
+size_t LoadClients::due(const Room& room) const {
     const std::chrono::duration<double> passed = Clock::now() - begun_;
     const size_t now =
         talk_.rate > 0
@@ -111,7 +111,7 @@ size_t Crowd::due(const Room& room) const {
 }
 
 /// One speaker's messages go out together, as far as there are several.
-void Crowd::speak(Room& room) {
+void LoadClients::speak(Room& room) {
     const size_t goal = due(room);
     std::string frames;
     while (room.transcript.said() < goal) {
@@ -124,7 +124,7 @@ void Crowd::speak(Room& room) {
 }
 
 /// How long to wait for what may be received meanwhile.
-Clock::duration Crowd::until_next() const {
+Clock::duration LoadClients::until_next() const {
     const size_t said = rooms_[0].transcript.said();
     if (talk_.rate == 0 || said == rooms_[0].quota) return kPatience;
     const std::chrono::duration<double> at(static_cast<double>(said + 1) /

@@ -19,9 +19,9 @@ struct Talk {
 
 /// All of them in one epoll loop. Whatever a server does wrong throws
 /// std::runtime_error.
-class Crowd {
+class LoadClients {
 public:
-    explicit Crowd(const Contact& contact);
+    explicit LoadClients(const Contact& contact);
 
     /// Connects clients to a room of their own, named by its path, where the
     /// first so many of them speak when it talks. Nothing may be said before

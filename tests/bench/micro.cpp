@@ -145,17 +145,17 @@ void encode(benchmark::State& bench) {
     });
 }
 
-/// Into a run that one client receives, at once.
+/// Appends to a log that one cursor follows at once.
 void publish(benchmark::State& bench) {
     Broadcast broadcast;
-    Broadcast::Position position = broadcast.join();
+    Broadcast::Cursor cursor = broadcast.open_cursor();
     run(bench, [&](const std::string& t) {
-        broadcast.publish(t);
-        const size_t size = broadcast.pending(position, broadcast.end()).size;
-        broadcast.advance(position, size);
+        broadcast.append(t);
+        const size_t size = broadcast.pending(cursor, broadcast.end()).size;
+        broadcast.advance(cursor, size);
         return size;
     });
-    broadcast.leave(position);
+    broadcast.close_cursor(cursor);
 }
 
 void deflate(benchmark::State& bench) {

@@ -69,7 +69,7 @@ run('publish.php', [
     'a wrong key, or none, is refused' => function () use ($key, $patient) {
         foreach (["{$key}x", ''] as $wrong) {
             $told = failure([[1], '/', ['key' => $wrong] + $patient]);
-            matches('~: 401 not a key that may publish~', $told);
+            matches('~: 401 invalid publish key~', $told);
             same(false, $wrong !== '' && strpos($told, $wrong));
         }
         $told = failure([[1], '/', ['key' => "$key\r\nX: y"] + $patient]);

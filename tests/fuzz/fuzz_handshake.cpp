@@ -41,8 +41,8 @@ enum Header : size_t {
 
 const Peer kPeer{"10.0.0.1", false};
 
-GateRules make_rules() {
-    GateRules rules;
+RouterConfig make_rules() {
+    RouterConfig rules;
     rules.site = {"example.com", "wss://example.com:9600/websocket.php"};
     rules.origins = {"example.com"};
     rules.trusted.add("10.0.0.0/8");
@@ -50,17 +50,17 @@ GateRules make_rules() {
 }
 
 /// The path names the room, and a publisher may publish.
-GateRules make_open_rules() {
-    GateRules rules = make_rules();
+RouterConfig make_open_rules() {
+    RouterConfig rules = make_rules();
     rules.rooms = true;
     rules.keys = test::some_keys();
     rules.max_upload = 1000;
     return rules;
 }
 
-const ReaderRules kReading;
-const GateRules kRules = make_rules();
-const GateRules kOpenRules = make_open_rules();
+const ReaderConfig kReading;
+const RouterConfig kRules = make_rules();
+const RouterConfig kOpenRules = make_open_rules();
 
 // Not assert(), which a build may leave out.
 void require(bool condition) {
@@ -94,7 +94,7 @@ void require_whole_line(std::string_view head) {
 }
 
 void test_accepted(const Admission& admission) {
-    const Answer& answer = admission.answer;
+    const Response& answer = admission.answer;
     const Agreement& agreement = admission.agreement;
     require(answer.why.empty());
     if (answer.status == 100) {
@@ -109,9 +109,9 @@ void test_accepted(const Admission& admission) {
     require(agreement.v1 || admission.resume.epoch.empty());
 }
 
-void test_answer(const HeadReader& head, const GateRules& rules) {
+void test_answer(const HeadReader& head, const RouterConfig& rules) {
     const Admission admission = admit(head, kPeer, rules);
-    const Answer& answer = admission.answer;
+    const Response& answer = admission.answer;
     const std::initializer_list<int> statuses = {
         100, 101, 200, 304, 400, 401, 403, 404, 405, 411, 413, 426, 431};
     require(std::count(statuses.begin(), statuses.end(), answer.status) == 1);
@@ -226,7 +226,7 @@ void test_messages(const Upload& upload) {
     require(messages.error.empty() != messages.texts.empty());
     for (char c : messages.error) require(c >= ' ' && c <= '~');
     for (std::string_view text : messages.texts) {
-        require(rule_on(text, {true, false}).verdict == Ruling::Verdict::Relay);
+        require(decide_relay(text, {true, false}).verdict == RelayDecision::Verdict::Relay);
         require(!upload.lines || text.find('\n') == text.npos);
         require(upload.lines || text == upload.body);
     }

@@ -19,7 +19,7 @@ void require(bool condition) {
 }
 
 struct Peer {
-    ReaderRules rules;
+    ReaderConfig rules;
     bool sends_frames = true;
     bool compresses = false;
 };

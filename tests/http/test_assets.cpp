@@ -26,22 +26,22 @@ std::string file(const std::string& name) {
     return content.str();
 }
 
-Answer get(const std::string& target, const std::string& line = "X: y",
+Response get(const std::string& target, const std::string& line = "X: y",
            bool rooms = false) {
     const std::string head =
         plain("GET " + target + " HTTP/1.1").with(line).text();
-    return answer_page(parse_request(head), rooms);
+    return asset_response(parse_request(head), rooms);
 }
 
-Answer get_in_room(const std::string& target) {
+Response get_in_room(const std::string& target) {
     return get(target, "X: y", true);
 }
 
-std::string body(const Answer& answer) {
+std::string body(const Response& answer) {
     return answer.bytes.substr(answer.bytes.find("\r\n\r\n") + 4);
 }
 
-std::string tag(const Answer& answer) {
+std::string tag(const Response& answer) {
     const size_t start = answer.bytes.find("ETag: ") + 6;
     return answer.bytes.substr(start, answer.bytes.find("\r\n", start) - start);
 }
@@ -53,8 +53,8 @@ TEST_CASE("each file is served by its name and on the page's own path") {
         const std::string name = row[0];
         CAPTURE(name);
         const bool is_page = name == "index.html";
-        const Answer by_name = get(is_page ? "/" : "/" + name);
-        const Answer by_query = get(is_page ? "/?x=y" : "/?v=1&asset=" + name);
+        const Response by_name = get(is_page ? "/" : "/" + name);
+        const Response by_query = get(is_page ? "/?x=y" : "/?v=1&asset=" + name);
         CHECK(by_name.status == 200);
         CHECK(body(by_name) == file(name));
         CHECK(body(by_name).size() > 100);
@@ -65,7 +65,7 @@ TEST_CASE("each file is served by its name and on the page's own path") {
 }
 
 TEST_CASE("answers are checked anew, not guessed at, and run no foreign code") {
-    const Answer page = get("/");
+    const Response page = get("/");
     CHECK(has_line(page, "Cache-Control: no-cache"));
     CHECK(has_line(page, "X-Content-Type-Options: nosniff"));
     CHECK(has_line(page, "Connection: close"));
@@ -93,7 +93,7 @@ TEST_CASE("what a browser has already is not sent again") {
     for (std::string value :
          {own, "W/" + own, "\"x\", " + own, own + ",\"y\"", std::string("*")}) {
         CAPTURE(value);
-        const Answer answer = get("/chat.js", "If-None-Match: " + value);
+        const Response answer = get("/chat.js", "If-None-Match: " + value);
         CHECK(answer.status == 304);
         CHECK(body(answer) == "");
         CHECK(tag(answer) == own);
@@ -120,7 +120,7 @@ TEST_CASE("what is not there is not found") {
 TEST_CASE("no other method is answered") {
     for (std::string method : {"POST", "PUT", "DELETE", "OPTIONS", "get"}) {
         const std::string head = plain(method + " / HTTP/1.1").text();
-        const Answer answer = answer_page(parse_request(head), false);
+        const Response answer = asset_response(parse_request(head), false);
         CHECK(answer.status == 405);
         check_refusal(answer);
     }

@@ -14,14 +14,14 @@ const std::string kBoth =
     "client_no_context_takeover";
 
 /// What is agreed on when a request has these header lines.
-Compression agreed(const std::vector<std::string>& lines) {
+DeflateAgreement agreed(const std::vector<std::string>& lines) {
     std::string head = "GET / HTTP/1.1\r\nHost: x\r\n";
     for (const std::string& line : lines)
         head += "Sec-WebSocket-Extensions: " + line + "\r\n";
     head += "\r\n";
     const Request request = parse_request(head);
     REQUIRE_FALSE(request.error);
-    return agree_on_compression(request);
+    return agree_on_deflate(request);
 }
 
 }  // namespace
@@ -42,7 +42,7 @@ TEST_CASE("permessage-deflate is agreed on without context") {
           "foo; a=1; b=\"x\", , permessage-deflate",
           ",permessage-deflate"}) {
         CAPTURE(offer);
-        const Compression compression = agreed({offer});
+        const DeflateAgreement compression = agreed({offer});
         CHECK(compression.takes);
         CHECK(compression.gives);
         CHECK(compression.answer == kBoth);
@@ -53,7 +53,7 @@ TEST_CASE("the server's window is as the client wants it, or not used") {
     for (int bits = 8; bits <= 15; ++bits) {
         CAPTURE(bits);
         const std::string number = std::to_string(bits);
-        const Compression compression =
+        const DeflateAgreement compression =
             agreed({"permessage-deflate; server_max_window_bits=" + number});
         CHECK(compression.takes);
         CHECK(compression.gives == (bits == 15));
@@ -92,7 +92,7 @@ TEST_CASE("an offer that is malformed or unknown is declined") {
           "permessage-deflate/client_max_window_bits",
           "permessage-deflate=1", "\"permessage-deflate\""}) {
         CAPTURE(offer);
-        const Compression compression = agreed({offer});
+        const DeflateAgreement compression = agreed({offer});
         CHECK_FALSE(compression.takes);
         CHECK_FALSE(compression.gives);
         CHECK(compression.answer.empty());

@@ -20,14 +20,14 @@ AddressSet trusting(const std::vector<std::string>& networks) {
 
 const AddressSet kProxies = trusting({"loopback", "10.0.0.0/8", "unix"});
 
-Visitor find(const Head& head, const Peer& peer,
+ClientAddress find(const Head& head, const Peer& peer,
              const AddressSet& trusted = kProxies) {
     const std::string text = head.text();
-    return find_visitor(parse_request(text), peer, trusted);
+    return find_client_address(parse_request(text), peer, trusted);
 }
 
 /// The visitor of a request with this header, which came from 127.0.0.1.
-Visitor forwarded(const std::string& value) {
+ClientAddress forwarded(const std::string& value) {
     return find(Head().with("X-Forwarded-For: " + value), {"127.0.0.1", true});
 }
 
@@ -55,7 +55,7 @@ TEST_CASE("the right-most address that is not trusted is the visitor's") {
     };
     for (const auto& row : rows) {
         CAPTURE(row.header);
-        const Visitor visitor = forwarded(row.header);
+        const ClientAddress visitor = forwarded(row.header);
         CHECK(visitor.error == nullptr);
         CHECK(visitor.address == row.address);
         CHECK_FALSE(visitor.local);
@@ -69,7 +69,7 @@ TEST_CASE("what can't be parsed is an error, wherever it stands") {
           "203.0.113.7 10.0.0.1", "203.0.113.7:x", "[::1",
           "2001:db8::1:", "\"203.0.113.7\"", "unix", "localhost"}) {
         CAPTURE(header);
-        const Visitor visitor = forwarded(header);
+        const ClientAddress visitor = forwarded(header);
         CHECK(visitor.error != nullptr);
         CHECK(visitor.address == "127.0.0.1");
     }
@@ -86,7 +86,7 @@ TEST_CASE("several header lines are joined in their order") {
 TEST_CASE("who is not trusted speaks for itself alone") {
     const Head head = Head().with("X-Forwarded-For: 203.0.113.7");
     for (std::string address : {"192.0.2.1", "2001:db8::1"}) {
-        const Visitor visitor = find(head, {address});
+        const ClientAddress visitor = find(head, {address});
         CHECK(visitor.address == address);
         CHECK_FALSE(visitor.ignored);
         CHECK_FALSE(visitor.local);
@@ -94,14 +94,14 @@ TEST_CASE("who is not trusted speaks for itself alone") {
     CHECK(find(Head().with("X-Forwarded-For: x"), {"192.0.2.1"}).error ==
           nullptr);
     CHECK_FALSE(find(Head(), {"unix", true}, {}).ignored);
-    const Visitor by_unix = find(head, {"unix", true}, {});
+    const ClientAddress by_unix = find(head, {"unix", true}, {});
     CHECK(by_unix.address == "unix");
     CHECK(by_unix.ignored);
 }
 
 TEST_CASE("a trusted proxy that names nobody is the visitor, and not local") {
     for (const Peer& peer : {Peer{"127.0.0.1", true}, Peer{"unix", true}}) {
-        const Visitor visitor = find(Head(), peer);
+        const ClientAddress visitor = find(Head(), peer);
         CHECK(visitor.address == peer.address);
         CHECK_FALSE(visitor.local);
     }

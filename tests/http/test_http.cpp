@@ -180,7 +180,7 @@ TEST_CASE("each status has its reason phrase and its headers") {
         {503, "HTTP/1.1 503 Service Unavailable\r\n"},
     };
     for (const auto& row : statuses) {
-        const Answer answer = refuse(row.status, "because of something");
+        const Response answer = error_response(row.status, "because of something");
         CHECK(answer.status == row.status);
         CHECK(answer.why == "because of something");
         CHECK(answer.bytes.rfind(row.line, 0) == 0);
@@ -189,7 +189,7 @@ TEST_CASE("each status has its reason phrase and its headers") {
 }
 
 TEST_CASE("an answer has its headers, its length and its body") {
-    Answer answer = answer_with(200, "X: y\r\n", "body");
+    Response answer = make_response(200, "X: y\r\n", "body");
     CHECK(answer.status == 200);
     CHECK(answer.why.empty());
     const std::string head =
@@ -199,12 +199,12 @@ TEST_CASE("an answer has its headers, its length and its body") {
         "Connection: close\r\n"
         "\r\n";
     CHECK(answer.bytes == head + "body");
-    drop_body(answer);
+    remove_body(answer);
     CHECK(answer.bytes == head);
 }
 
 TEST_CASE("what is not modified has no length") {
-    CHECK(answer_with(304, "", "").bytes ==
+    CHECK(make_response(304, "", "").bytes ==
           "HTTP/1.1 304 Not Modified\r\nConnection: close\r\n\r\n");
 }
 

@@ -13,15 +13,15 @@ namespace {
 
 const std::string kOther = "QUJDREVGR0hJSktMTU5P==";
 
-Keys keys_in(const std::string& content) {
+PublishKeys keys_in(const std::string& content) {
     const KeyFile file(content);
-    return Keys(file.path());
+    return PublishKeys(file.path());
 }
 
 /// What is said of a bad file, or nothing if it is good.
 std::string complaint_of(const std::string& path) {
     try {
-        Keys keys(path);
+        PublishKeys keys(path);
     } catch (const std::runtime_error& error) {
         return error.what();
     }
@@ -39,25 +39,25 @@ void check_refused(const std::string& content, const std::string& why) {
 }  // namespace
 
 TEST_CASE("without a file nobody is admitted") {
-    const Keys keys;
+    const PublishKeys keys;
     CHECK(keys.empty());
     for (std::string shown : {"", "Bearer", "Bearer ", kBearer})
         CHECK_FALSE(keys.admit(shown));
 }
 
 TEST_CASE("a file has one key or two, and both are admitted") {
-    const Keys one = keys_in(kKey);
+    const PublishKeys one = keys_in(kKey);
     CHECK_FALSE(one.empty());
     CHECK(one.admit(kBearer));
     CHECK_FALSE(one.admit("Bearer " + kOther));
-    const Keys two = keys_in(kKey + ("\n" + kOther) + "\n");
+    const PublishKeys two = keys_in(kKey + ("\n" + kOther) + "\n");
     CHECK(two.admit(kBearer));
     CHECK(two.admit("Bearer " + kOther));
     CHECK_FALSE(two.admit("Bearer 0123456789abcdeF"));
 }
 
 TEST_CASE("blanks around keys and empty lines mean nothing") {
-    const Keys keys =
+    const PublishKeys keys =
         keys_in("\n \t" + std::string(kKey) + " \t\n\n  \n" + kOther + "\n\n");
     CHECK(keys.admit(kBearer));
     CHECK(keys.admit("Bearer " + kOther));
@@ -65,7 +65,7 @@ TEST_CASE("blanks around keys and empty lines mean nothing") {
 }
 
 TEST_CASE("lines may end with CR LF") {
-    const Keys keys = keys_in(kKey + ("\r\n" + kOther) + "\r\n\r\n");
+    const PublishKeys keys = keys_in(kKey + ("\r\n" + kOther) + "\r\n\r\n");
     CHECK(keys.admit(kBearer));
     CHECK(keys.admit("Bearer " + kOther));
 }
@@ -105,7 +105,7 @@ TEST_CASE("a file that is none is named") {
 }
 
 TEST_CASE("the scheme is Bearer in any case, with one key behind it") {
-    const Keys keys = keys_in(kKey);
+    const PublishKeys keys = keys_in(kKey);
     const std::string key = kKey;
     for (std::string shown :
          {"Bearer " + key, "bearer " + key, "BEARER " + key, "Bearer   " + key})
@@ -122,7 +122,7 @@ TEST_CASE("the scheme is Bearer in any case, with one key behind it") {
 }
 
 TEST_CASE("no part of a key is a key, nor what begins with one") {
-    const Keys keys = keys_in(kKey);
+    const PublishKeys keys = keys_in(kKey);
     const std::string key = kKey;
     for (size_t n = 0; n < key.size(); ++n) {
         CHECK_FALSE(keys.admit("Bearer " + key.substr(0, n)));

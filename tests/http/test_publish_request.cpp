@@ -27,7 +27,7 @@ Head good_post() {
         .with("Content-Length: 2");
 }
 
-Publication judge(const Head& head, const Keys& keys = some_keys()) {
+Publication judge(const Head& head, const PublishKeys& keys = some_keys()) {
     const std::string text = head.text();
     return judge_publication(parse_request(text), keys, kMost);
 }
@@ -129,13 +129,13 @@ TEST_CASE("without keys nobody publishes, whatever is shown") {
     for (const Head& head : {good_post(), good_post().without("Authorization"),
                              good_post().without("Content-Length"),
                              good_post().instead("Content-Length: 101")}) {
-        const Answer answer = judge(head, Keys()).answer;
+        const Response answer = judge(head, PublishKeys()).answer;
         CHECK(answer.status == 403);
         check_refusal(answer);
         CHECK(answer.why.find("--publish-key") != std::string::npos);
     }
     CHECK(
-        judge(good_post().instead("Content-Length: x"), Keys()).answer.status ==
+        judge(good_post().instead("Content-Length: x"), PublishKeys()).answer.status ==
         400);
 }
 
@@ -149,7 +149,7 @@ TEST_CASE("who shows no good key learns of lengths only that they are bad") {
 }
 
 TEST_CASE("a 401 says how to show a key") {
-    const Answer answer = judge(good_post().without("Authorization")).answer;
+    const Response answer = judge(good_post().without("Authorization")).answer;
     CHECK(has_line(answer, "WWW-Authenticate: Bearer"));
 }
 
@@ -160,7 +160,7 @@ TEST_CASE("who waits for it is told to go on, and nobody else") {
               kContinue);
     for (std::string value : {"", "100", "100-continued", "x"})
         CHECK(judge(good_post().with("Expect: " + value)).answer.bytes == "");
-    const Answer refused =
+    const Response refused =
         judge(good_post().with("Expect: 100-continue").without("Authorization"))
             .answer;
     CHECK(refused.bytes.find(" 100 ") == std::string::npos);
@@ -198,7 +198,7 @@ TEST_CASE("a body that is not relayed says why") {
         std::string body;
         std::string error;
     } const bodies[] = {
-        {"", "there is no message"},
+        {"", "no message in the body"},
         {"x", "unexpected character at byte 0"},
         {"{\"a\":}", "unexpected character at byte 5"},
         {" ", "unexpected end at byte 1"},
@@ -206,10 +206,10 @@ TEST_CASE("a body that is not relayed says why") {
         {"\"\xFF\"", "malformed UTF-8"},
         {"\"\xC3\"", "malformed UTF-8"},
         {"\"\xED\xA0\x80\"", "malformed UTF-8"},
-        {"null", "what PHP takes for false is not relayed"},
-        {"0", "what PHP takes for false is not relayed"},
-        {"\"\"", "what PHP takes for false is not relayed"},
-        {"[]", "what PHP takes for false is not relayed"},
+        {"null", "JSON value is falsy"},
+        {"0", "JSON value is falsy"},
+        {"\"\"", "JSON value is falsy"},
+        {"[]", "JSON value is falsy"},
         {R"({"type":"error"})", "the type \"error\" is reserved"},
         {R"({"type":"hello"})", "the type \"hello\" is reserved"},
         {R"({"type":"ping"})", "the type \"ping\" is reserved"},
@@ -235,12 +235,12 @@ TEST_CASE("each line is a message, blank ones are none") {
 }
 
 TEST_CASE("one bad line is told, and none of the others is a message") {
-    CHECK(lines("") == "there is no message");
-    CHECK(lines("\n\r\n \t\n") == "there is no message");
+    CHECK(lines("") == "no message in the body");
+    CHECK(lines("\n\r\n \t\n") == "no message in the body");
     CHECK(lines("x") == "line 1: unexpected character at byte 0");
     CHECK(lines("1\n2\nx\n4") == "line 3: unexpected character at byte 0");
     CHECK(lines("1\n\n\n{\n}\n") == "line 4: unexpected end at byte 1");
-    CHECK(lines("1\n0\n") == "line 2: what PHP takes for false is not relayed");
+    CHECK(lines("1\n0\n") == "line 2: JSON value is falsy");
     CHECK(lines("1\n\"\xFF\"") == "line 2: malformed UTF-8");
     CHECK(lines("1\n{\"type\":\"ping\"}\n2") ==
           "line 2: the type \"ping\" is reserved");

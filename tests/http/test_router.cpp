@@ -12,27 +12,27 @@ using namespace wschat::test;
 
 namespace {
 
-GateRules rules() {
-    GateRules rules;
+RouterConfig rules() {
+    RouterConfig rules;
     rules.site = {"chat.example.com",
                   "wss://chat.example.com:9600/websocket.php"};
     rules.origins = {"example.com"};
     return rules;
 }
 
-Admission admit_bytes(std::string_view bytes, const GateRules& gate,
+Admission admit_bytes(std::string_view bytes, const RouterConfig& gate,
                       const Peer& peer) {
     HeadReader head;
     head.feed(bytes);
     return admit(head, peer, gate);
 }
 
-Admission admit(const Head& head, const GateRules& gate = rules(),
+Admission admit(const Head& head, const RouterConfig& gate = rules(),
                 const Peer& peer = {"203.0.113.7"}) {
     return admit_bytes(head.text(), gate, peer);
 }
 
-Answer answer_to(const Head& head) {
+Response answer_to(const Head& head) {
     return admit(head).answer;
 }
 
@@ -45,7 +45,7 @@ int status_of_line(const std::string& line) {
 }
 
 void check_refused(const Head& head, int status) {
-    const Answer answer = answer_to(head);
+    const Response answer = answer_to(head);
     CAPTURE(head.text());
     CHECK(answer.status == status);
     if (answer.status != 101) check_refusal(answer);
@@ -61,7 +61,7 @@ void check_accepted(const Head& head) {
 // Handshakes that are accepted
 
 TEST_CASE("the handshake of RFC 6455, section 1.2, gets the answer given") {
-    const Answer answer = answer_to(Head());
+    const Response answer = answer_to(Head());
     CHECK(answer.status == 101);
     CHECK(answer.bytes ==
           "HTTP/1.1 101 Switching Protocols\r\n"
@@ -217,7 +217,7 @@ TEST_CASE("a request that wants no WebSocket gets a page, if there are any") {
             .with("Upgrade: h2c"),
         plain("GET / HTTP/1.1").with("Origin: http://evil.example"),
     };
-    GateRules without = rules();
+    RouterConfig without = rules();
     without.page = false;
     for (const Head& head : requests) {
         const Admission admission = admit(head);
@@ -248,7 +248,7 @@ TEST_CASE("the answer to HEAD has no body") {
     };
     const int statuses[] = {200, 404, 405};
     for (size_t i = 0; i < 3; ++i) {
-        const Answer answer = answer_to(heads[i]);
+        const Response answer = answer_to(heads[i]);
         CHECK(answer.status == statuses[i]);
         CHECK(answer.bytes.find("\r\n\r\n") == answer.bytes.size() - 4);
         CHECK_FALSE(has_line(answer, "Content-Length: 0"));
@@ -317,7 +317,7 @@ TEST_CASE("nothing of a refused request is in its answer") {
           Head().instead("Upgrade: " + script),
           Head().instead("Sec-WebSocket-Key: " + script),
           Head().instead("Sec-WebSocket-Version: " + script)}) {
-        const Answer answer = answer_to(head);
+        const Response answer = answer_to(head);
         CHECK(answer.status >= 400);
         CHECK(answer.bytes.find("script") == std::string::npos);
         CHECK(answer.why.find("script") == std::string::npos);
@@ -332,7 +332,7 @@ TEST_CASE("any bytes get an answer") {
         HeadReader reader;
         reader.feed({copy.data(), copy.size()});
         if (reader.state() == HeadReader::State::NeedMore) return;
-        const Answer answer = admit(reader, {"203.0.113.7"}, rules()).answer;
+        const Response answer = admit(reader, {"203.0.113.7"}, rules()).answer;
         const std::string start =
             "HTTP/1.1 " + std::to_string(answer.status) + " ";
         if (answer.bytes.rfind(start, 0) != 0) ++wrong;
@@ -358,9 +358,9 @@ TEST_CASE("a page of another site is refused, and the log says how to admit") {
     CHECK(refused.answer.status == 403);
     CHECK(refused.answer.why ==
           "origin https://Evil.example:443: "
-          "--origin=https://evil.example would admit it");
+          "--origin=https://evil.example would allow it");
     CHECK(refused.answer.bytes.find("vil") == std::string::npos);
-    GateRules gate = rules();
+    RouterConfig gate = rules();
     gate.origins.admitted = {"https://evil.example"};
     CHECK(admit(Head().instead("Origin: https://evil.example"), gate)
               .answer.status == 101);
@@ -369,7 +369,7 @@ TEST_CASE("a page of another site is refused, and the log says how to admit") {
 TEST_CASE("what is no origin is refused without advice") {
     for (std::string origin : {"", "x", "http:/x", "*", "http://a b"}) {
         CAPTURE(origin);
-        const Answer answer = answer_to(Head().instead("Origin: " + origin));
+        const Response answer = answer_to(Head().instead("Origin: " + origin));
         CHECK(answer.status == 403);
         CHECK(answer.why == "origin " + origin);
     }
@@ -392,7 +392,7 @@ TEST_CASE("a loopback page is admitted unless something was forwarded") {
 }
 
 TEST_CASE("the visitor of a trusted proxy is whom it names") {
-    GateRules gate = rules();
+    RouterConfig gate = rules();
     gate.trusted.add("loopback");
     const Peer proxy{"127.0.0.1", true};
     const Head head = Head().with("X-Forwarded-For: 6.6.6.6, 203.0.113.9");
@@ -412,7 +412,7 @@ TEST_CASE("compression is agreed on if it is offered and allowed") {
     CHECK(has_line(with.answer,
                    "Sec-WebSocket-Extensions: permessage-deflate; "
                    "server_no_context_takeover; client_no_context_takeover"));
-    GateRules off = rules();
+    RouterConfig off = rules();
     off.deflate = false;
     const Admission without = admit(head, off);
     CHECK_FALSE(without.agreement.compression.takes);
@@ -448,8 +448,8 @@ TEST_CASE("a head that is too large or has a bad byte is refused") {
 
 namespace {
 
-GateRules with_rooms() {
-    GateRules gate = rules();
+RouterConfig with_rooms() {
+    RouterConfig gate = rules();
     gate.rooms = true;
     gate.keys = some_keys();
     gate.max_upload = 100;
@@ -506,7 +506,7 @@ TEST_CASE("a client of wschat.v1 may say that it comes back") {
     const Head head = Head()
                           .request_line("GET /a?epoch=abc&since=7 HTTP/1.1")
                           .instead("Sec-WebSocket-Protocol: wschat.v1");
-    for (const GateRules& gate : {rules(), with_rooms()}) {
+    for (const RouterConfig& gate : {rules(), with_rooms()}) {
         const Admission back = admit(head, gate);
         CHECK(back.resume.epoch == "abc");
         CHECK(back.resume.since == 7);
@@ -522,7 +522,7 @@ TEST_CASE("a client of wschat.v1 may say that it comes back") {
 // Publishing
 
 TEST_CASE("a POST with a key is to be followed by its body, in any room") {
-    GateRules gate = with_rooms();
+    RouterConfig gate = with_rooms();
     const Admission in_room = admit(post_to("/a"), gate);
     CHECK(in_room.answer.status == 100);
     CHECK(in_room.upload.room == "/a");
@@ -534,9 +534,9 @@ TEST_CASE("a POST with a key is to be followed by its body, in any room") {
 }
 
 TEST_CASE("a POST is refused as publication has it") {
-    const GateRules gate = with_rooms();
+    const RouterConfig gate = with_rooms();
     const auto status = [&gate](const Head& head) {
-        const Answer answer = admit(head, gate).answer;
+        const Response answer = admit(head, gate).answer;
         check_refusal(answer);
         return answer.status;
     };
@@ -558,7 +558,7 @@ TEST_CASE("a POST that wants a WebSocket is no publication") {
 
 TEST_CASE("keys are neither in an answer nor in the log") {
     const std::string secret = "0123456789abcdeX";
-    const Answer answer =
+    const Response answer =
         admit(post_to("/").instead("Authorization: Bearer " + secret),
               with_rooms())
             .answer;

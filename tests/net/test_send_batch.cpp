@@ -46,8 +46,8 @@ public:
     /// Until the socket takes no more.
     void fill(size_t i) {
         const std::string much(1 << 16, 'x');
-        while (send_pieces((*this)[i], Pieces(much)).state ==
-               Transfer::State::Done) {
+        while (send_vec((*this)[i], IoVec(much)).state ==
+               IoResult::State::Done) {
         }
     }
 
@@ -56,8 +56,8 @@ private:
     std::vector<Fd> peers_;
 };
 
-Pieces pieces_of(const std::vector<std::string_view>& parts) {
-    Pieces pieces;
+IoVec pieces_of(const std::vector<std::string_view>& parts) {
+    IoVec pieces;
     for (std::string_view part : parts) pieces.add(part);
     return pieces;
 }
@@ -67,19 +67,19 @@ Pieces pieces_of(const std::vector<std::string_view>& parts) {
     bool uring_##outflow = false; \
     SUBCASE("by send()") { uring_##outflow = false; } \
     SUBCASE("by io_uring, where it is permitted") { uring_##outflow = true; } \
-    Outflow outflow(uring_##outflow)
+    SendBatch outflow(uring_##outflow)
 
 }  // namespace
 
 TEST_CASE("everyone gets what is meant for them, however many they are") {
     IN_EITHER_WAY(outflow);
-    for (size_t count : {size_t{1}, size_t{2}, size_t{7}, Outflow::kBatch,
-                         Outflow::kBatch + 1, 2 * Outflow::kBatch + 5}) {
+    for (size_t count : {size_t{1}, size_t{2}, size_t{7}, SendBatch::kBatch,
+                         SendBatch::kBatch + 1, 2 * SendBatch::kBatch + 5}) {
         CAPTURE(count);
         Sockets sockets(count);
         std::vector<std::string> texts;
-        std::vector<Pieces> pieces;
-        std::vector<Outgoing> all;
+        std::vector<IoVec> pieces;
+        std::vector<SendRequest> all;
         for (size_t i = 0; i < count; ++i)
             texts.push_back("for " + std::to_string(i));
         for (const std::string& text : texts) pieces.emplace_back(text);
@@ -87,7 +87,7 @@ TEST_CASE("everyone gets what is meant for them, however many they are") {
             all.push_back({sockets[i], &pieces[i]});
         outflow.write(all);
         for (size_t i = 0; i < count; ++i) {
-            CHECK(all[i].result.state == Transfer::State::Done);
+            CHECK(all[i].result.state == IoResult::State::Done);
             CHECK(all[i].result.size == texts[i].size());
             CHECK(sockets.heard(i) == texts[i]);
         }
@@ -96,7 +96,7 @@ TEST_CASE("everyone gets what is meant for them, however many they are") {
 
 TEST_CASE("nothing to write is nothing to do") {
     IN_EITHER_WAY(outflow);
-    std::vector<Outgoing> none;
+    std::vector<SendRequest> none;
     outflow.write(none);
     CHECK(none.empty());
 }
@@ -104,8 +104,8 @@ TEST_CASE("nothing to write is nothing to do") {
 TEST_CASE("bytes from several places arrive in their order") {
     IN_EITHER_WAY(outflow);
     Sockets sockets(10);
-    const Pieces pieces = pieces_of({"one ", "two ", "three"});
-    std::vector<Outgoing> all;
+    const IoVec pieces = pieces_of({"one ", "two ", "three"});
+    std::vector<SendRequest> all;
     for (size_t i = 0; i < 10; ++i) all.push_back({sockets[i], &pieces});
     outflow.write(all);
     for (size_t i = 0; i < 10; ++i) {
@@ -119,20 +119,20 @@ TEST_CASE("whoever takes only some, or nothing, holds nobody up") {
     Sockets sockets(12);
     sockets.fill(3);
     const std::string much(8 << 20, 'm');
-    const Pieces large(much);
-    const Pieces small(std::string_view("small"));
-    std::vector<Outgoing> all;
+    const IoVec large(much);
+    const IoVec small(std::string_view("small"));
+    std::vector<SendRequest> all;
     for (size_t i = 0; i < 12; ++i)
         all.push_back({sockets[i], i == 5 ? &large : &small});
     outflow.write(all);
     for (size_t i = 0; i < 12; ++i) {
         CAPTURE(i);
-        const Transfer& result = all[i].result;
+        const IoResult& result = all[i].result;
         if (i == 3) {
-            CHECK(result.state == Transfer::State::Blocked);
+            CHECK(result.state == IoResult::State::Blocked);
             CHECK(result.size == 0);
         } else {
-            CHECK(result.state == Transfer::State::Done);
+            CHECK(result.state == IoResult::State::Done);
             const std::string heard = sockets.heard(i);
             CHECK(result.size == heard.size());
             if (i == 5)
@@ -148,16 +148,16 @@ TEST_CASE("whoever is gone is told of, and no signal comes") {
     Sockets sockets(9);
     sockets.hang_up(2);
     sockets.hang_up(8);
-    const Pieces one(std::string_view("anybody?"));
-    const Pieces three = pieces_of({"any", "body", "?"});
-    std::vector<Outgoing> all;
+    const IoVec one(std::string_view("anybody?"));
+    const IoVec three = pieces_of({"any", "body", "?"});
+    std::vector<SendRequest> all;
     for (size_t i = 0; i < 9; ++i)
         all.push_back({sockets[i], i == 8 ? &three : &one});
     outflow.write(all);
     for (size_t i = 0; i < 9; ++i) {
         CAPTURE(i);
         if (i == 2 || i == 8) {
-            CHECK(all[i].result.state == Transfer::State::Failed);
+            CHECK(all[i].result.state == IoResult::State::Failed);
             CHECK(all[i].result.error == "Broken pipe");
         } else {
             CHECK(sockets.heard(i) == "anybody?");
@@ -166,17 +166,17 @@ TEST_CASE("whoever is gone is told of, and no signal comes") {
 }
 
 TEST_CASE("it says in which way it writes") {
-    CHECK(Outflow(false).way() == "send()");
+    CHECK(SendBatch(false).way() == "send()");
 #ifdef WSCHAT_URING
     io_uring ring;
     const int refusal = io_uring_queue_init(1, &ring, 0);
     if (refusal == 0) {
         io_uring_queue_exit(&ring);
-        CHECK(Outflow(true).way() == "io_uring");
+        CHECK(SendBatch(true).way() == "io_uring");
     } else {
-        CHECK(Outflow(true).way().rfind("send(): io_uring: ", 0) == 0);
+        CHECK(SendBatch(true).way().rfind("send(): io_uring: ", 0) == 0);
     }
 #else
-    CHECK(Outflow(true).way() == "send(): built without io_uring");
+    CHECK(SendBatch(true).way() == "send(): built without io_uring");
 #endif
 }

@@ -117,7 +117,7 @@ const cases = {
     assert.match(reserved.output,
       /400 not relayed: the type "error" is reserved/);
     const wrong = await publish('[1]', "'/'", to(address, `${key}x`));
-    assert.match(wrong.output, /401 not a key that may publish/);
+    assert.match(wrong.output, /401 invalid publish key/);
     await daemon.end();
     const gone = await publish("['a' => 1]", "'/'", to(address));
     assert.match(gone.output, /Connection refused/);

@@ -52,15 +52,15 @@ bool are_whole_frames(std::string_view bytes) {
 /// Who has joined a run, and what was got from there.
 class Member {
 public:
-    explicit Member(Broadcast& run) : run_(&run), position_(run.join()) {}
+    explicit Member(Broadcast& run) : run_(&run), position_(run.open_cursor()) {}
 
     /// Where another one is, or further on.
     Member(const Member& other, uint64_t offset)
-        : run_(other.run_), position_(run_->join(other.position_, offset)) {}
+        : run_(other.run_), position_(run_->open_cursor(other.position_, offset)) {}
 
     /// Takes at most so many of the bytes that are pending, towards a target.
     size_t take(size_t most, uint64_t target) {
-        const Pieces pieces = run_->pending(position_, target);
+        const IoVec pieces = run_->pending(position_, target);
         size_t left = std::min(most, pieces.size);
         const size_t taken = left;
         for (size_t i = 0; i < pieces.count; ++i) {
@@ -79,22 +79,22 @@ public:
         return *this;
     }
 
-    void leave() { run_->leave(position_); }
+    void close_cursor() { run_->close_cursor(position_); }
 
-    Pieces pending() const { return run_->pending(position_, run_->end()); }
+    IoVec pending() const { return run_->pending(position_, run_->end()); }
     uint64_t offset() const { return position_.offset(); }
     const std::string& got() const { return got_; }
 
 private:
     Broadcast* run_;
-    Broadcast::Position position_;
+    Broadcast::Cursor position_;
     std::string got_;
 };
 
 /// Publishes until the run takes more memory. Returns how much more.
 size_t growth(Broadcast& run, const std::string& text) {
     const size_t before = run.capacity();
-    while (run.capacity() == before) run.publish(text);
+    while (run.capacity() == before) run.append(text);
     return run.capacity() - before;
 }
 
@@ -104,25 +104,25 @@ class Room {
 public:
     explicit Room(unsigned seed) : random_(seed) {}
 
-    void publish() {
+    void append() {
         const size_t size = below(40) == 0  ? below(200'000)
                             : below(8) == 0 ? below(9000)
                                             : below(300);
         const std::string text(size, static_cast<char>('a' + below(26)));
-        run_.publish(text);
+        run_.append(text);
         published_ += frame_of(text);
     }
 
-    void ping() {
-        run_.ping();
+    void append_ping() {
+        run_.append_ping();
         published_ += std::string("\x89\0", 2);
     }
 
-    void join() { walkers_.push_back({Member(run_), published_.size()}); }
+    void open_cursor() { walkers_.push_back({Member(run_), published_.size()}); }
 
-    void leave() {
+    void close_cursor() {
         const size_t i = below(walkers_.size());
-        walkers_[i].member.leave();
+        walkers_[i].member.close_cursor();
         walkers_.erase(walkers_.begin() + static_cast<std::ptrdiff_t>(i));
     }
 
@@ -172,16 +172,16 @@ private:
 TEST_CASE("what is published is one unmasked text frame") {
     Broadcast run;
     Member member(run);
-    run.publish("Hello");
+    run.append("Hello");
     CHECK(member.take_all().got() == "\x81\x05Hello");
 }
 
 TEST_CASE("a ping is an empty frame of its kind, between the others") {
     Broadcast run;
     Member member(run);
-    run.publish("a");
-    run.ping();
-    run.publish("b");
+    run.append("a");
+    run.append_ping();
+    run.append("b");
     CHECK(member.take_all().got() ==
           frame_of("a") + std::string("\x89\0", 2) + frame_of("b"));
 }
@@ -192,32 +192,32 @@ TEST_CASE("texts of every length form are framed") {
         const std::string text(size, 'x');
         Broadcast run;
         Member member(run);
-        run.publish(text);
+        run.append(text);
         CHECK(run.end() == frame_of(text).size());
         CHECK((member.take_all().got() == frame_of(text)));
     }
 }
 
-TEST_CASE("a run without positions keeps nothing") {
+TEST_CASE("a run without cursors keeps nothing") {
     Broadcast run;
     CHECK(run.capacity() == 0);
-    run.publish("Hello");
-    run.ping();
-    run.publish(std::string(100'000, 'x'));
+    run.append("Hello");
+    run.append_ping();
+    run.append(std::string(100'000, 'x'));
     CHECK(run.capacity() == 0);
     CHECK(run.end() == 7 + 2 + 100'010);
 }
 
 TEST_CASE("a member gets what was published since it joined") {
     Broadcast run;
-    run.publish("before anyone");
+    run.append("before anyone");
     Member first(run);
     CHECK(first.offset() == run.end());
     CHECK(first.pending().count == 0);
-    run.publish("one");
+    run.append("one");
     Member second(run);
     CHECK(second.pending().count == 0);
-    run.publish("two");
+    run.append("two");
     CHECK(first.take_all().got() == "\x81\x03one\x81\x03two");
     CHECK(second.take_all().got() == "\x81\x03two");
     CHECK(first.take(kAll) == 0);
@@ -226,9 +226,9 @@ TEST_CASE("a member gets what was published since it joined") {
 TEST_CASE("what is pending ends at the target") {
     Broadcast run;
     Member member(run);
-    run.publish("one");
+    run.append("one");
     const uint64_t target = run.end();
-    run.publish("two");
+    run.append("two");
     CHECK(member.take(2, target) == 2);
     CHECK(member.take(kAll, target) == 3);
     CHECK(member.take(kAll, target) == 0);
@@ -243,7 +243,7 @@ TEST_CASE("a target may lie many chunks ahead") {
     std::vector<uint64_t> targets;
     for (int i = 0; i < 500; ++i) {
         const std::string text(static_cast<size_t>(i * 7), 'x');
-        run.publish(text);
+        run.append(text);
         expected += frame_of(text);
         targets.push_back(run.end());
     }
@@ -259,17 +259,17 @@ TEST_CASE("members get what was published, whatever pieces they take") {
     for (unsigned seed = 1; seed <= 20; ++seed) {
         CAPTURE(seed);
         Room room(seed);
-        room.join();
+        room.open_cursor();
         for (int step = 0; step < 2000; ++step) {
             const uint64_t dice = room.below(20);
             if (dice == 0 && room.size() < 12)
-                room.join();
+                room.open_cursor();
             else if (dice == 1 && room.size() > 0)
-                room.leave();
+                room.close_cursor();
             else if (dice == 2)
-                room.ping();
+                room.append_ping();
             else if (dice < 8)
-                room.publish();
+                room.append();
             else if (room.size() > 0)
                 room.take();
         }
@@ -277,7 +277,7 @@ TEST_CASE("members get what was published, whatever pieces they take") {
         room.take_all();
         CHECK(room.wrong() == 0);
         CHECK(room.run().capacity() <= 200'010);
-        while (room.size() > 0) room.leave();
+        while (room.size() > 0) room.close_cursor();
         CHECK(room.run().capacity() == 0);
     }
 }
@@ -285,12 +285,12 @@ TEST_CASE("members get what was published, whatever pieces they take") {
 TEST_CASE("a run that was empty for a while goes on counting") {
     Broadcast run;
     Member first(run);
-    run.publish("one");
-    first.leave();
-    run.publish("two");
+    run.append("one");
+    first.close_cursor();
+    run.append("two");
     Member second(run);
     CHECK(second.offset() == 10);
-    run.publish("three");
+    run.append("three");
     CHECK(second.take_all().got() == "\x81\x05three");
     CHECK(second.offset() == 17);
 }
@@ -300,11 +300,11 @@ TEST_CASE("a frame never spans chunks") {
     Member member(run);
     std::mt19937 random(1);
     for (int i = 0; i < 3000; ++i)
-        run.publish(
+        run.append(
             std::string(random() % (i % 100 == 0 ? 150'000 : 3000), 'x'));
     int pieces_seen = 0;
     while (member.offset() < run.end()) {
-        const Pieces pieces = member.pending();
+        const IoVec pieces = member.pending();
         for (size_t i = 0; i < pieces.count; ++i)
             CHECK(are_whole_frames(pieces.piece[i]));
         pieces_seen += static_cast<int>(pieces.count);
@@ -326,10 +326,10 @@ TEST_CASE("chunks grow from 256 bytes to 64 KiB") {
 TEST_CASE("a chunk is filled to its last byte") {
     Broadcast run;
     Member member(run);
-    for (size_t i = 0; i < kMin / 64; ++i) run.publish(text_of_frame(64));
+    for (size_t i = 0; i < kMin / 64; ++i) run.append(text_of_frame(64));
     CHECK(run.capacity() == kMin);
     CHECK(member.pending().count == 1);
-    run.ping();
+    run.append_ping();
     CHECK(run.capacity() == kMin + 2 * kMin);
     CHECK(member.pending().count == 2);
 }
@@ -337,31 +337,31 @@ TEST_CASE("a chunk is filled to its last byte") {
 TEST_CASE("a frame that is larger than a chunk gets one of its own") {
     Broadcast run;
     Member member(run);
-    run.publish(text_of_frame(1000));
+    run.append(text_of_frame(1000));
     CHECK(run.capacity() == kMin + 1000);
-    run.publish(text_of_frame(kMax + 100));
+    run.append(text_of_frame(kMax + 100));
     CHECK(run.capacity() == kMin + 1000 + kMax + 100);
-    run.publish("small");
+    run.append("small");
     CHECK(run.capacity() == kMin + 1000 + kMax + 100 + kMax);
-    run.publish(text_of_frame(1 << 20));
+    run.append(text_of_frame(1 << 20));
     CHECK(run.capacity() == kMin + 1000 + kMax + 100 + kMax + (1 << 20));
     CHECK(member.pending().count == 4);
 }
 
-TEST_CASE("more chunks than Pieces hold are taken in several turns") {
+TEST_CASE("more chunks than one send takes are taken in several turns") {
     Broadcast run;
     Member member(run);
     std::string expected;
-    for (size_t i = 0; i < 2 * Pieces::kMax + 2; ++i) {
+    for (size_t i = 0; i < 2 * IoVec::kMax + 2; ++i) {
         const char c = static_cast<char>('a' + i);
-        run.publish(text_of_frame(kMax, c));
+        run.append(text_of_frame(kMax, c));
         expected += frame_of(text_of_frame(kMax, c));
     }
-    const Pieces pieces = member.pending();
-    CHECK(pieces.count == Pieces::kMax);
-    CHECK(pieces.size == Pieces::kMax * kMax);
-    CHECK(member.take(kAll) == Pieces::kMax * kMax);
-    CHECK(member.take(kAll) == Pieces::kMax * kMax);
+    const IoVec pieces = member.pending();
+    CHECK(pieces.count == IoVec::kMax);
+    CHECK(pieces.size == IoVec::kMax * kMax);
+    CHECK(member.take(kAll) == IoVec::kMax * kMax);
+    CHECK(member.take(kAll) == IoVec::kMax * kMax);
     CHECK(member.take(kAll) == 2 * kMax);
     CHECK(member.take(kAll) == 0);
     CHECK((member.got() == expected));
@@ -371,7 +371,7 @@ TEST_CASE("chunks are freed when the hindmost has passed them") {
     Broadcast run;
     Member fast(run);
     Member slow(run);
-    for (int i = 0; i < 10; ++i) run.publish(text_of_frame(kMax));
+    for (int i = 0; i < 10; ++i) run.append(text_of_frame(kMax));
     CHECK(run.capacity() == kMin + 10 * kMax);
     fast.take_all();
     CHECK(run.capacity() == kMin + 10 * kMax);
@@ -388,30 +388,30 @@ TEST_CASE("chunks are freed when the hindmost has passed them") {
 TEST_CASE("chunks are freed when the hindmost leaves") {
     Broadcast run;
     Member slow(run);
-    for (int i = 0; i < 5; ++i) run.publish(text_of_frame(kMax));
+    for (int i = 0; i < 5; ++i) run.append(text_of_frame(kMax));
     Member middle(run);
-    for (int i = 0; i < 5; ++i) run.publish(text_of_frame(kMax));
+    for (int i = 0; i < 5; ++i) run.append(text_of_frame(kMax));
     Member fast(run);
-    middle.leave();
+    middle.close_cursor();
     CHECK(run.capacity() == kMin + 10 * kMax);
-    slow.leave();
+    slow.close_cursor();
     CHECK(run.capacity() == kMax);
-    fast.leave();
+    fast.close_cursor();
     CHECK(run.capacity() == 0);
 }
 
 TEST_CASE("a run that is read takes no more memory, however long it gets") {
     Broadcast run;
-    Broadcast::Position positions[] = {run.join(), run.join()};
+    Broadcast::Cursor cursors[] = {run.open_cursor(), run.open_cursor()};
     const size_t before = heap_in_use();
     size_t most = 0;
     size_t most_on_heap = 0;
     for (int i = 0; i < 200'000; ++i) {
-        run.publish("a message of some forty bytes, or nearly");
+        run.append("a message of some forty bytes, or nearly");
         most = std::max(most, run.capacity());
         most_on_heap = std::max(most_on_heap, heap_in_use());
-        for (Broadcast::Position& position : positions)
-            run.advance(position, run.pending(position, run.end()).size);
+        for (Broadcast::Cursor& cursor : cursors)
+            run.advance(cursor, run.pending(cursor, run.end()).size);
     }
     CHECK(most <= 2 * kMax);
     CHECK(most_on_heap - before < 2 * kMax + 1000);
@@ -421,9 +421,9 @@ TEST_CASE("a run that is read takes no more memory, however long it gets") {
 TEST_CASE("a thousand members who never read cost what one does") {
     const auto memory_with = [](int members) {
         Broadcast run;
-        for (int i = 0; i < members; ++i) run.join();
+        for (int i = 0; i < members; ++i) run.open_cursor();
         const size_t before = heap_in_use();
-        for (int i = 0; i < 5000; ++i) run.publish(std::string(200, 'x'));
+        for (int i = 0; i < 5000; ++i) run.append(std::string(200, 'x'));
         return heap_in_use() - before;
     };
     const size_t one = memory_with(1);
@@ -435,10 +435,10 @@ TEST_CASE("a thousand members who never read cost what one does") {
 
 TEST_CASE("nobody is allocated for") {
     Broadcast run;
-    run.join();
-    run.publish("x");
+    run.open_cursor();
+    run.append("x");
     const size_t before = heap_in_use();
-    for (int i = 0; i < 1000; ++i) run.join();
+    for (int i = 0; i < 1000; ++i) run.open_cursor();
     const size_t after = heap_in_use();
     CHECK(after == before);
 }
@@ -452,19 +452,19 @@ TEST_CASE("who joins further back gets all from there, where others are") {
     std::vector<uint64_t> frames{0};
     for (size_t i = 0; i < 400; ++i) {
         const std::string text(i * 11 % 3000, static_cast<char>('a' + i % 26));
-        run.publish(text);
+        run.append(text);
         expected += frame_of(text);
         frames.push_back(run.end());
     }
-    CHECK(keeper.pending().count == Pieces::kMax);
+    CHECK(keeper.pending().count == IoVec::kMax);
     for (uint64_t offset : frames) {
         CAPTURE(offset);
         const size_t capacity = run.capacity();
         Member member(keeper, offset);
-        CHECK(run.positions() == 2);
+        CHECK(run.cursors() == 2);
         CHECK(member.offset() == offset);
         CHECK((member.take_all().got() == expected.substr(offset)));
-        member.leave();
+        member.close_cursor();
         CHECK(run.capacity() == capacity);
     }
     CHECK(keeper.offset() == 0);
@@ -474,55 +474,55 @@ TEST_CASE("who joins further back gets all from there, where others are") {
 TEST_CASE("who joins further back holds what is there, as anybody does") {
     Broadcast run;
     Member keeper(run);
-    for (int i = 0; i < 10; ++i) run.publish(text_of_frame(kMax));
+    for (int i = 0; i < 10; ++i) run.append(text_of_frame(kMax));
     Member middle(keeper, 5 * kMax);
     Member last(keeper, 10 * kMax);
-    keeper.leave();
+    keeper.close_cursor();
     CHECK(run.capacity() == 5 * kMax);
     middle.take(2 * kMax);
     CHECK(run.capacity() == 3 * kMax);
-    middle.leave();
+    middle.close_cursor();
     CHECK(run.capacity() == kMax);
     CHECK(last.pending().count == 0);
-    last.leave();
+    last.close_cursor();
     CHECK(run.capacity() == 0);
 }
 
 TEST_CASE("joining further back moves nobody else") {
     Broadcast run;
-    run.publish("before");
+    run.append("before");
     Member keeper(run);
-    run.publish("one");
+    run.append("one");
     const uint64_t second = run.end();
-    run.publish("two");
+    run.append("two");
     Member member(keeper, second);
     CHECK(member.take_all().got() == "\x81\x03two");
     CHECK(keeper.take_all().got() == "\x81\x03one\x81\x03two");
     Member at_end(keeper, run.end());
     CHECK(at_end.pending().count == 0);
-    run.publish("three");
+    run.append("three");
     CHECK(at_end.take_all().got() == "\x81\x05three");
 }
 
 TEST_CASE("what was appended before the mark is old") {
     Broadcast run;
-    CHECK(run.marked() == 0);
-    run.publish("Hello");
-    CHECK(run.marked() == 0);
-    run.mark();
-    CHECK(run.marked() == 7);
-    run.ping();
-    CHECK(run.marked() == 7);
-    run.mark();
-    run.mark();
-    CHECK(run.marked() == 9);
+    CHECK(run.end_of_last_turn() == 0);
+    run.append("Hello");
+    CHECK(run.end_of_last_turn() == 0);
+    run.end_turn();
+    CHECK(run.end_of_last_turn() == 7);
+    run.append_ping();
+    CHECK(run.end_of_last_turn() == 7);
+    run.end_turn();
+    run.end_turn();
+    CHECK(run.end_of_last_turn() == 9);
 }
 
 TEST_CASE("a deflated text is one frame with its bit set") {
     Broadcast run;
     Member member(run);
-    run.publish_deflated("abc");
-    run.publish("d");
+    run.append_deflated("abc");
+    run.append("d");
     CHECK(member.take_all().got() ==
           "\xC1\x03"
           "abc\x81\x01"

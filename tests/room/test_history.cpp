@@ -32,38 +32,38 @@ const std::string kPing("\x89\0", 2);
 /// A history with its rules, at a time that stands still unless told.
 class Store {
 public:
-    explicit Store(const KeepRules& keep = {}) : rules(keep) {}
+    explicit Store(const RetentionConfig& keep = {}) : rules(keep) {}
     Store(const Store&) = delete;
     Store& operator=(const Store&) = delete;
 
-    void publish(const std::string& text) { history.publish(text, now); }
+    void append(const std::string& text) { history.append(text, now); }
     void publish_all(const std::vector<std::string>& texts) {
-        for (const std::string& text : texts) publish(text);
+        for (const std::string& text : texts) append(text);
     }
 
     /// What somebody gets who begins with this message.
     std::string from(uint64_t number) {
-        Broadcast& run = history.run();
-        Broadcast::Position position = history.join(number);
+        Broadcast& log = history.log();
+        Broadcast::Cursor position = history.open_cursor(number);
         std::string got;
-        while (position.offset() < run.end()) {
-            const Pieces pieces = run.pending(position, run.end());
+        while (position.offset() < log.end()) {
+            const IoVec pieces = log.pending(position, log.end());
             for (size_t i = 0; i < pieces.count; ++i) got += pieces.piece[i];
-            run.advance(position, pieces.size);
+            log.advance(position, pieces.size);
         }
-        run.leave(position);
+        log.leave(position);
         return got;
     }
 
     /// All that is kept.
-    std::string all() { return from(history.first()); }
+    std::string all() { return from(history.oldest()); }
 
-    KeepRules rules;
+    RetentionConfig rules;
     History history{rules};
     History::Time now{};
 };
 
-KeepRules keep(size_t messages, std::chrono::seconds time = 600s,
+RetentionConfig keep(size_t messages, std::chrono::seconds time = 600s,
                uint64_t bytes = 1 << 20) {
     return {messages, time, bytes};
 }
@@ -75,8 +75,8 @@ constexpr uint64_t kEntry = 16;
 
 TEST_CASE("a history begins without a message") {
     Store store;
-    CHECK(store.history.last() == 0);
-    CHECK(store.history.first() == 1);
+    CHECK(store.history.newest() == 0);
+    CHECK(store.history.oldest() == 1);
     CHECK(store.history.size() == 0);
     CHECK(store.history.bytes() == 0);
     CHECK(store.all() == "");
@@ -84,13 +84,13 @@ TEST_CASE("a history begins without a message") {
 
 TEST_CASE("messages are numbered from 1, and pings are not") {
     Store store;
-    store.history.run().ping();
-    store.publish("a");
-    CHECK(store.history.last() == 1);
-    store.history.run().ping();
-    store.publish("b");
-    CHECK(store.history.last() == 2);
-    CHECK(store.history.first() == 1);
+    store.history.log().ping();
+    store.append("a");
+    CHECK(store.history.newest() == 1);
+    store.history.log().ping();
+    store.append("b");
+    CHECK(store.history.newest() == 2);
+    CHECK(store.history.oldest() == 1);
     CHECK(store.from(1) == frame_of("a") + kPing + frame_of("b"));
     CHECK(store.from(2) == frame_of("b"));
 }
@@ -107,12 +107,12 @@ TEST_CASE("who begins with a number gets that message and all after it") {
 
 TEST_CASE("who begins with the next message gets none that was before") {
     Store store;
-    store.publish("a");
-    Broadcast& run = store.history.run();
-    const Broadcast::Position position = store.history.join(2);
-    store.publish("b");
-    CHECK(run.pending(position, run.end()).size == 3);
-    run.leave(position);
+    store.append("a");
+    Broadcast& log = store.history.log();
+    const Broadcast::Cursor position = store.history.open_cursor(2);
+    store.append("b");
+    CHECK(log.pending(position, log.end()).size == 3);
+    log.leave(position);
 }
 
 TEST_CASE("no more messages are kept than may be, the oldest go") {
@@ -121,7 +121,7 @@ TEST_CASE("no more messages are kept than may be, the oldest go") {
         Store store(keep(most));
         store.publish_all({"a", "b", "c", "d", "e"});
         CHECK(store.history.size() == most);
-        CHECK(store.history.first() == 6 - most);
+        CHECK(store.history.oldest() == 6 - most);
         const std::vector<std::string> texts{"a", "b", "c", "d", "e"};
         const auto kept = texts.end() - static_cast<std::ptrdiff_t>(most);
         CHECK(store.all() == frames_of({kept, texts.end()}));
@@ -130,82 +130,82 @@ TEST_CASE("no more messages are kept than may be, the oldest go") {
 
 TEST_CASE("no message is kept for longer than it may be") {
     Store store(keep(1000, 10s));
-    store.publish("a");
+    store.append("a");
     store.now += 4s;
-    store.publish("b");
+    store.append("b");
     store.now += 6s - 1ns;
     store.history.expire(store.now);
-    CHECK(store.history.first() == 1);
+    CHECK(store.history.oldest() == 1);
     store.now += 1ns;
     store.history.expire(store.now);
-    CHECK(store.history.first() == 2);
+    CHECK(store.history.oldest() == 2);
     CHECK(store.all() == frame_of("b"));
     store.now += 4s;
-    store.publish("c");
-    CHECK(store.history.first() == 3);
-    CHECK(store.history.end() == store.now + 10s);
+    store.append("c");
+    CHECK(store.history.oldest() == 3);
+    CHECK(store.history.expires_at() == store.now + 10s);
     store.now += 1000s;
     store.history.expire(store.now);
     CHECK(store.history.size() == 0);
-    CHECK(store.history.first() == 4);
-    CHECK(store.history.last() == 3);
+    CHECK(store.history.oldest() == 4);
+    CHECK(store.history.newest() == 3);
 }
 
 TEST_CASE("what is kept takes no more bytes than it may") {
     // Four frames of 10 bytes and what it takes to find them.
     Store store(keep(1000, 600s, 4 * (10 + kEntry)));
     for (char c = 'a'; c <= 'f'; ++c) {
-        store.publish(std::string(8, c));
+        store.append(std::string(8, c));
         CHECK(store.history.bytes() <= store.rules.bytes);
     }
     CHECK(store.history.size() == 4);
     CHECK(store.history.bytes() == store.rules.bytes);
-    CHECK(store.history.first() == 3);
-    store.publish(std::string(9, 'g'));
+    CHECK(store.history.oldest() == 3);
+    store.append(std::string(9, 'g'));
     CHECK(store.history.size() == 3);
 }
 
 TEST_CASE("pings between the messages count as bytes, those before do not") {
     Store store;
-    store.history.run().ping();
-    store.publish("a");
+    store.history.log().ping();
+    store.append("a");
     CHECK(store.history.bytes() == 3 + kEntry);
-    store.history.run().ping();
+    store.history.log().ping();
     CHECK(store.history.bytes() == 5 + kEntry);
 }
 
 TEST_CASE("a message that is too large alone is numbered and not kept") {
     Store store(keep(1000, 600s, 100));
-    store.publish("a");
-    Broadcast& run = store.history.run();
-    Broadcast::Position member = store.history.join(2);
-    store.publish(std::string(100, 'x'));
-    CHECK(store.history.last() == 2);
+    store.append("a");
+    Broadcast& log = store.history.log();
+    Broadcast::Cursor member = store.history.open_cursor(2);
+    store.append(std::string(100, 'x'));
+    CHECK(store.history.newest() == 2);
     CHECK(store.history.size() == 0);
     CHECK(store.history.bytes() == 0);
-    CHECK(run.pending(member, run.end()).size == 102);
-    run.leave(member);
-    CHECK(run.capacity() == 0);
-    store.publish("c");
-    CHECK(store.history.first() == 3);
+    CHECK(log.pending(member, log.end()).size == 102);
+    log.leave(member);
+    CHECK(log.capacity() == 0);
+    store.append("c");
+    CHECK(store.history.oldest() == 3);
     CHECK(store.all() == frame_of("c"));
 }
 
 TEST_CASE("without anything to be kept, messages are numbered and passed on") {
     Store store(keep(0));
-    Broadcast& run = store.history.run();
-    const Broadcast::Position member = store.history.join(1);
+    Broadcast& log = store.history.log();
+    const Broadcast::Cursor member = store.history.open_cursor(1);
     const size_t before = heap_in_use();
-    store.publish("a");
-    store.publish("b");
+    store.append("a");
+    store.append("b");
     CHECK(heap_in_use() == before);
-    CHECK(store.history.last() == 2);
-    CHECK(store.history.first() == 3);
-    CHECK(run.pending(member, run.end()).size == 6);
+    CHECK(store.history.newest() == 2);
+    CHECK(store.history.oldest() == 3);
+    CHECK(log.pending(member, log.end()).size == 6);
     store.history.expire(store.now);
     store.history.shrink(0);
-    run.leave(member);
-    CHECK(run.capacity() == 0);
+    log.leave(member);
+    CHECK(log.capacity() == 0);
 }
 
 TEST_CASE("a history shrinks to what it is told") {
@@ -218,36 +218,36 @@ TEST_CASE("a history shrinks to what it is told") {
     store.history.shrink(0);
     CHECK(store.history.size() == 0);
     store.history.shrink(0);
-    store.publish("d");
-    CHECK(store.history.first() == 4);
+    store.append("d");
+    CHECK(store.history.oldest() == 4);
     CHECK(store.all() == frame_of("d"));
 }
 
 TEST_CASE("what is forgotten gives its memory back, if nobody needs it") {
     const size_t before = heap_in_use();
     Store store;
-    for (int i = 0; i < 900; ++i) store.publish(std::string(1000, 'x'));
-    Broadcast& run = store.history.run();
-    const Broadcast::Position hindmost = store.history.join(1);
+    for (int i = 0; i < 900; ++i) store.append(std::string(1000, 'x'));
+    Broadcast& log = store.history.log();
+    const Broadcast::Cursor hindmost = store.history.open_cursor(1);
     store.history.shrink(100'000);
-    CHECK(run.capacity() > 900'000);
-    run.leave(hindmost);
-    CHECK(run.capacity() < 100'000 + 2 * Broadcast::kMaxChunk);
+    CHECK(log.capacity() > 900'000);
+    log.leave(hindmost);
+    CHECK(log.capacity() < 100'000 + 2 * Broadcast::kMaxChunk);
     store.now += 600s;
     store.history.expire(store.now);
-    CHECK(run.capacity() == 0);
+    CHECK(log.capacity() == 0);
     CHECK(heap_in_use() == before);
 }
 
-TEST_CASE("a history takes no more memory, however long its run gets") {
+TEST_CASE("a history takes no more memory, however long its log gets") {
     Store store(keep(100));
     const std::string text = "a message of some forty bytes, or nearly";
-    for (int i = 0; i < 10'000; ++i) store.publish(text);
+    for (int i = 0; i < 10'000; ++i) store.append(text);
     const size_t before = allocations();
     size_t most = 0;
     for (int i = 0; i < 100'000; ++i) {
-        store.publish(text);
-        most = std::max(most, store.history.run().capacity());
+        store.append(text);
+        most = std::max(most, store.history.log().capacity());
     }
     CHECK(most <= 2 * Broadcast::kMaxChunk);
     // A chunk now and then.
@@ -260,14 +260,14 @@ TEST_CASE("what is kept is what a naive list keeps, whatever happens") {
         CAPTURE(seed);
         std::mt19937 random(seed);
         Store store(keep(random() % 40 + 1, std::chrono::seconds(20), 2000));
-        struct Kept {
+        struct Retained {
             std::string text;
             History::Time at;
         };
-        std::deque<Kept> model;
+        std::deque<Retained> model;
         const auto bytes = [&model] {
             uint64_t sum = 0;
-            for (const Kept& each : model) sum += each.text.size() + 2 + kEntry;
+            for (const Retained& each : model) sum += each.text.size() + 2 + kEntry;
             return sum;
         };
         const auto forget = [&](uint64_t most) {
@@ -282,7 +282,7 @@ TEST_CASE("what is kept is what a naive list keeps, whatever happens") {
             store.now += std::chrono::milliseconds(random() % 1000);
             if (dice < 14) {
                 const std::string text(random() % 120, 'x');
-                store.publish(text);
+                store.append(text);
                 model.push_back({text, store.now});
                 forget(store.rules.bytes);
             } else if (dice == 14) {
@@ -294,14 +294,14 @@ TEST_CASE("what is kept is what a naive list keeps, whatever happens") {
                 forget(store.rules.bytes);
             }
             std::string expected;
-            for (const Kept& each : model) expected += frame_of(each.text);
+            for (const Retained& each : model) expected += frame_of(each.text);
             if (store.all() != expected ||
                 store.history.size() != model.size() ||
                 store.history.bytes() != bytes())
                 ++wrong;
             const uint64_t some =
-                store.history.first() + random() % (model.size() + 1);
-            const size_t skipped = some - store.history.first();
+                store.history.oldest() + random() % (model.size() + 1);
+            const size_t skipped = some - store.history.oldest();
             std::string rest;
             for (size_t i = skipped; i < model.size(); ++i)
                 rest += frame_of(model[i].text);

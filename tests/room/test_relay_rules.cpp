@@ -9,30 +9,30 @@ using namespace wschat;
 namespace {
 
 /// What the sender is told; "relayed" if it is not its message that stops.
-std::string reply_to(const Ruling& ruling) {
+std::string reply_to(const RelayDecision& ruling) {
     switch (ruling.verdict) {
-        case Ruling::Verdict::Relay:
+        case RelayDecision::Verdict::Relay:
             return "relayed";
-        case Ruling::Verdict::Drop:
+        case RelayDecision::Verdict::Drop:
             return "";
-        case Ruling::Verdict::Refuse:
+        case RelayDecision::Verdict::Refuse:
             return notice(ruling.why);
-        case Ruling::Verdict::Answer:
+        case RelayDecision::Verdict::Answer:
             return kPong;
     }
     return "";
 }
 
-void check_relayed(const std::string& text, const Speaker& speaker = {}) {
+void check_relayed(const std::string& text, const SendRights& speaker = {}) {
     CAPTURE(text);
-    const Ruling ruling = rule_on(text, speaker);
-    CHECK((ruling.verdict == Ruling::Verdict::Relay));
+    const RelayDecision ruling = decide_relay(text, speaker);
+    CHECK((ruling.verdict == RelayDecision::Verdict::Relay));
 }
 
 void check_answered(const std::string& text, const std::string& reply,
-                    const Speaker& speaker = {}) {
+                    const SendRights& speaker = {}) {
     CAPTURE(text);
-    const Ruling ruling = rule_on(text, speaker);
+    const RelayDecision ruling = decide_relay(text, speaker);
     CHECK(reply_to(ruling) == reply);
 }
 
@@ -70,14 +70,14 @@ TEST_CASE("the server's types are its own") {
 }
 
 TEST_CASE("who may speak for the system does so, and for nothing else") {
-    const Speaker speaker{true, false};
+    const SendRights speaker{true, false};
     check_relayed(R"({"type":"system","message":"x"})", speaker);
     for (std::string type : {"error", "hello", "ping", "pong"})
         check_answered("{\"type\":\"" + type + "\"}", reserved(type), speaker);
 }
 
 TEST_CASE("a ping of wschat.v1 is answered with a pong") {
-    const Speaker speaker{false, true};
+    const SendRights speaker{false, true};
     check_answered(R"({"type":"ping"})", R"({"type":"pong"})", speaker);
     check_answered(R"({"x":1,"type":"pi\u006eg"})", R"({"type":"pong"})",
                    speaker);
@@ -93,10 +93,10 @@ TEST_CASE("notices and system messages are JSON, whatever they say") {
 }
 
 TEST_CASE("each ruling has its verdict, and a reason only if it refuses") {
-    using Verdict = Ruling::Verdict;
+    using Verdict = RelayDecision::Verdict;
     struct {
         std::string text;
-        Speaker speaker;
+        SendRights speaker;
         Verdict verdict;
     } const rows[] = {
         {"{}", {}, Verdict::Relay},
@@ -115,7 +115,7 @@ TEST_CASE("each ruling has its verdict, and a reason only if it refuses") {
     };
     for (const auto& row : rows) {
         CAPTURE(row.text);
-        const Ruling ruling = rule_on(row.text, row.speaker);
+        const RelayDecision ruling = decide_relay(row.text, row.speaker);
         CHECK((ruling.verdict == row.verdict));
         CHECK(ruling.why.empty() == (row.verdict != Verdict::Refuse));
     }

@@ -15,9 +15,9 @@ namespace {
 /// Who receives one of the runs.
 class Member {
 public:
-    Member(Lobby& lobby, bool deflated)
-        : run_(&lobby.room.run(deflated)), position_(run_->join()) {}
-    ~Member() { run_->leave(position_); }
+    Member(StandaloneRoom& lobby, bool deflated)
+        : log_(&lobby.room.log(deflated)), cursor_(log_->join()) {}
+    ~Member() { log_->close_cursor(cursor_); }
     Member(const Member&) = delete;
     Member& operator=(const Member&) = delete;
 
@@ -25,16 +25,16 @@ public:
     std::string hear() {
         std::string heard;
         for (;;) {
-            const Pieces pieces = run_->pending(position_, run_->end());
+            const IoVec pieces = log_->pending(cursor_, log_->end());
             if (pieces.count == 0) return heard;
             for (size_t i = 0; i < pieces.count; ++i) heard += pieces.piece[i];
-            run_->advance(position_, pieces.size);
+            log_->advance(cursor_, pieces.size);
         }
     }
 
 private:
-    Broadcast* run_;
-    Broadcast::Position position_;
+    Broadcast* log_;
+    Broadcast::Cursor cursor_;
 };
 
 const std::string kLong(1000, 'a');
@@ -42,7 +42,7 @@ const std::string kLong(1000, 'a');
 }  // namespace
 
 TEST_CASE("everyone in a room gets a message, deflated or as it is") {
-    Lobby room;
+    StandaloneRoom room;
     Member plain(room, false);
     Member deflating(room, true);
     room.publish(kLong);
@@ -54,7 +54,7 @@ TEST_CASE("everyone in a room gets a message, deflated or as it is") {
 }
 
 TEST_CASE("short messages, and what would grow, are not deflated") {
-    Lobby room;
+    StandaloneRoom room;
     Member deflating(room, true);
     for (const std::string& text :
          {std::string(127, 'a'), std::string("{}"), std::string()}) {
@@ -74,7 +74,7 @@ TEST_CASE("short messages, and what would grow, are not deflated") {
 }
 
 TEST_CASE("pings go to both kinds of members") {
-    Lobby room;
+    StandaloneRoom room;
     Member plain(room, false);
     Member deflating(room, true);
     room.ping();
@@ -84,7 +84,7 @@ TEST_CASE("pings go to both kinds of members") {
 
 TEST_CASE("a room that nobody is in holds nothing") {
     const size_t before = heap_in_use();
-    Lobby room;
+    StandaloneRoom room;
     {
         Member plain(room, false);
         Member deflating(room, true);
@@ -98,9 +98,9 @@ TEST_CASE("a room that nobody is in holds nothing") {
 }
 
 TEST_CASE("a client begins where it left off, or as a newcomer") {
-    Lobby lobby(3);
+    StandaloneRoom lobby(3);
     for (int i = 0; i < 5; ++i) lobby.publish("{}");
-    REQUIRE(lobby.room.history().first() == 3);
+    REQUIRE(lobby.room.history().oldest() == 3);
     struct {
         Resume resume;
         size_t newcomers_get;
@@ -141,7 +141,7 @@ TEST_CASE("a client begins where it left off, or as a newcomer") {
 
 TEST_CASE(
     "where nothing is kept, who misses nothing has recovered all the same") {
-    Lobby lobby(0);
+    StandaloneRoom lobby(0);
     CHECK(lobby.room.start_for({"epoch", 0}, 10).recovered);
     CHECK(lobby.room.start_for({"epoch", 0}, 10).first == 1);
     CHECK_FALSE(lobby.room.start_for({"epoch", 1}, 10).recovered);
@@ -152,7 +152,7 @@ TEST_CASE(
 }
 
 TEST_CASE("members have seats, and the last one takes that of who leaves") {
-    Lobby lobby;
+    StandaloneRoom lobby;
     Room& room = lobby.room;
     CHECK(room.enter(10) == 0);
     CHECK(room.enter(11) == 1);
@@ -174,7 +174,7 @@ TEST_CASE("members have seats, and the last one takes that of who leaves") {
 
 TEST_CASE("seats that nobody takes any more are given back") {
     const size_t before = heap_in_use();
-    Lobby lobby;
+    StandaloneRoom lobby;
     for (uint32_t i = 0; i < 1000; ++i) lobby.room.enter(i);
     const size_t full = heap_in_use();
     while (lobby.room.members().size() > 10) lobby.room.leave(0);
@@ -184,17 +184,17 @@ TEST_CASE("seats that nobody takes any more are given back") {
 }
 
 TEST_CASE("what was published until then is old, in both runs") {
-    Lobby lobby;
+    StandaloneRoom lobby;
     Member plain(lobby, false);
     Member deflating(lobby, true);
     lobby.publish("Hello");
     lobby.publish(kLong);
-    CHECK(lobby.room.run(false).marked() == 0);
-    CHECK(lobby.room.run(true).marked() == 0);
+    CHECK(lobby.room.log(false).marked() == 0);
+    CHECK(lobby.room.log(true).marked() == 0);
     lobby.mark();
     for (bool deflated : {false, true}) {
-        CHECK(lobby.room.run(deflated).marked() ==
-              lobby.room.run(deflated).end());
+        CHECK(lobby.room.log(deflated).marked() ==
+              lobby.room.log(deflated).end());
     }
-    CHECK(lobby.room.run(true).end() < lobby.room.run(false).end());
+    CHECK(lobby.room.log(true).end() < lobby.room.log(false).end());
 }

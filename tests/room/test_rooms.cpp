@@ -23,14 +23,14 @@ namespace {
 /// What a message takes besides its frame.
 constexpr uint64_t kEntry = 16;
 
-RoomRules most(size_t rooms) {
-    RoomRules rules;
+RoomsConfig most(size_t rooms) {
+    RoomsConfig rules;
     rules.most = rooms;
     return rules;
 }
 
-RoomRules keep_total(uint64_t bytes) {
-    RoomRules rules;
+RoomsConfig keep_total(uint64_t bytes) {
+    RoomsConfig rules;
     rules.keep_total = bytes;
     return rules;
 }
@@ -38,7 +38,7 @@ RoomRules keep_total(uint64_t bytes) {
 /// Rooms with their rules, at a time that stands still unless told.
 class House {
 public:
-    explicit House(const RoomRules& limits = {}) : rules(limits) {}
+    explicit House(const RoomsConfig& limits = {}) : rules(limits) {}
     House(const House&) = delete;
     House& operator=(const House&) = delete;
 
@@ -75,7 +75,7 @@ public:
     /// was none, there is one now.
     bool has(const std::string& name) {
         Room* room = open(name);
-        return room && room->history().last() > 0;
+        return room && room->history().newest() > 0;
     }
 
     std::vector<std::string> news() { return names(rooms.take_news()); }
@@ -83,7 +83,7 @@ public:
         return names(rooms.take_recounted());
     }
 
-    RoomRules rules;
+    RoomsConfig rules;
     Rooms rooms{rules};
     Rooms::Time now{};
 
@@ -119,8 +119,8 @@ public:
         for (;;) {
             const Event event = clients_.front().next(input);
             if (event.kind == Event::Kind::NeedMore) return;
-            const Ruling ruling = rule_on(event.payload, {});
-            REQUIRE((ruling.verdict == Ruling::Verdict::Relay));
+            const RelayDecision ruling = decide_relay(event.payload, {});
+            REQUIRE((ruling.verdict == RelayDecision::Verdict::Relay));
             house.publish(*room_, event.payload);
         }
     }
@@ -156,13 +156,13 @@ private:
         Client::Flush flush = client.begin_flush();
         while (flush.next.count > 0) {
             delivered += flush.next.size;
-            client.go_on(flush, {Transfer::State::Done, flush.next.size});
+            client.go_on(flush, {IoResult::State::Done, flush.next.size});
         }
     }
 
     std::string input_;
-    ReaderRules reading_;
-    GateRules gate_;
+    ReaderConfig reading_;
+    RouterConfig gate_;
     std::deque<Client> clients_;
     Room* room_ = nullptr;
 };
@@ -214,8 +214,8 @@ TEST_CASE("each room counts its own messages") {
     house.publish(a);
     house.publish(a);
     house.publish(b);
-    CHECK(a.history().last() == 2);
-    CHECK(b.history().last() == 1);
+    CHECK(a.history().newest() == 2);
+    CHECK(b.history().newest() == 1);
 }
 
 TEST_CASE("a room that is made anew counts anew, and says so") {
@@ -223,7 +223,7 @@ TEST_CASE("a room that is made anew counts anew, and says so") {
     std::set<std::string> epochs;
     for (int i = 0; i < 20; ++i) {
         Room& room = house.enter("/a");
-        CHECK(room.history().last() == 0);
+        CHECK(room.history().newest() == 0);
         CHECK(room.epoch().size() == 12);
         CHECK(room.epoch().find_first_not_of("0123456789abcdef") ==
               std::string::npos);
@@ -285,7 +285,7 @@ TEST_CASE("who comes back to a room in time finds it as it was") {
     house.rooms.expire(house.now);
     CHECK(house.rooms.size() == 1);
     CHECK(house.open("/a")->history().size() == 0);
-    CHECK(room.history().last() == 1);
+    CHECK(room.history().newest() == 1);
     house.leave(room);
     CHECK(house.rooms.size() == 0);
 }
@@ -308,7 +308,7 @@ TEST_CASE("a room that is opened has forgotten what was kept for its time") {
     house.now += 5s;
     house.publish(room);
     house.now += 5s;
-    CHECK(house.open("/a")->history().first() == 2);
+    CHECK(house.open("/a")->history().oldest() == 2);
 }
 
 // Limits
@@ -405,7 +405,7 @@ TEST_CASE(
     for (int i = 0; i < 3; ++i) house.publish(b, text);
     CHECK(a.history().size() == 3);
     CHECK(b.history().size() == 1);
-    CHECK(b.history().first() == 3);
+    CHECK(b.history().oldest() == 3);
     house.publish(a, text);
     CHECK(a.history().size() == 3);
     CHECK(b.history().size() == 1);
@@ -422,7 +422,7 @@ TEST_CASE("an idle room that is over the limit alone forgets its own") {
     house.publish(room, std::string(1000, 'x'));
     CHECK(house.open("/a") == &room);
     CHECK(room.history().size() == 0);
-    CHECK(room.history().last() == 7);
+    CHECK(room.history().newest() == 7);
     house.rooms.expire(house.now);
     CHECK(house.rooms.size() == 0);
 }
@@ -448,7 +448,7 @@ TEST_CASE("what all rooms keep stays below the limit, whatever happens") {
     for (unsigned seed = 1; seed <= 10; ++seed) {
         CAPTURE(seed);
         std::mt19937 random(seed);
-        RoomRules rules = keep_total(5000);
+        RoomsConfig rules = keep_total(5000);
         rules.most = 8;
         rules.keep.time = 20s;
         rules.keep.messages = 20;
@@ -533,8 +533,8 @@ TEST_CASE("what is published while news is written makes no news old") {
     house.publish(room);
     house.rooms.take_news();
     house.publish(room, "\"somebody is lost\"");
-    CHECK(room.run(false).marked() == 0);
-    CHECK(room.run(true).marked() == 0);
+    CHECK(room.log(false).marked() == 0);
+    CHECK(room.log(true).marked() == 0);
     CHECK(house.news() == Names{"/a"});
 }
 
@@ -557,12 +557,12 @@ TEST_CASE("a ping is news to all members, and numbered nowhere") {
     Room& a = house.enter("/a");
     house.enter("/b");
     Room& nobody = house.publish_to("/nobody");
-    const uint64_t end = nobody.run(false).end();
+    const uint64_t end = nobody.log(false).end();
     house.rooms.ping(house.now);
-    CHECK(a.run(false).end() == 2);
-    CHECK(a.run(true).end() == 2);
-    CHECK(a.history().last() == 0);
-    CHECK(nobody.run(false).end() == end);
+    CHECK(a.log(false).end() == 2);
+    CHECK(a.log(true).end() == 2);
+    CHECK(a.history().newest() == 0);
+    CHECK(nobody.log(false).end() == end);
     CHECK(house.news() == Names{"/a", "/b"});
 }
 
@@ -584,8 +584,8 @@ TEST_CASE("a ping comes with forgetting what was kept for its time") {
 TEST_CASE("rooms that fall silent give back what compression took") {
     House house;
     Room& room = house.enter("/a");
-    Broadcast& run = room.run(true);
-    const Broadcast::Position position = run.join();
+    Broadcast& log = room.log(true);
+    const Broadcast::Cursor position = run.join();
     const size_t before = heap_in_use();
     house.publish(room, std::string(2000, 'x'));
     CHECK(heap_in_use() > before + 16'000);

@@ -21,7 +21,7 @@ namespace {
 
 void wait_until(int fd, short events, const char* what, Where at) {
     pollfd entry{fd, events, 0};
-    if (poll(&entry, 1, Deadline().left()) == 0)
+    if (poll(&entry, 1, TimeLimit().left()) == 0)
         fail(at, std::string("nothing happened while ") + what);
 }
 
@@ -65,8 +65,8 @@ Layout layout_of(std::string_view bytes, bool takes_deflated, Where at) {
 
 }  // namespace
 
-Address Address::v4(uint16_t port, const char* host) {
-    Address address;
+SocketAddress SocketAddress::v4(uint16_t port, const char* host) {
+    SocketAddress address;
     auto* in = reinterpret_cast<sockaddr_in*>(&address.storage_);
     in->sin_family = AF_INET;
     in->sin_port = htons(port);
@@ -75,8 +75,8 @@ Address Address::v4(uint16_t port, const char* host) {
     return address;
 }
 
-Address Address::v6(uint16_t port) {
-    Address address;
+SocketAddress SocketAddress::v6(uint16_t port) {
+    SocketAddress address;
     auto* in = reinterpret_cast<sockaddr_in6*>(&address.storage_);
     in->sin6_family = AF_INET6;
     in->sin6_port = htons(port);
@@ -85,8 +85,8 @@ Address Address::v6(uint16_t port) {
     return address;
 }
 
-Address Address::unix_socket(const std::string& path) {
-    Address address;
+SocketAddress SocketAddress::unix_socket(const std::string& path) {
+    SocketAddress address;
     auto* un = reinterpret_cast<sockaddr_un*>(&address.storage_);
     un->sun_family = AF_UNIX;
     path.copy(un->sun_path, sizeof un->sun_path - 1);
@@ -94,11 +94,11 @@ Address Address::unix_socket(const std::string& path) {
     return address;
 }
 
-const sockaddr* Address::get() const {
+const sockaddr* SocketAddress::get() const {
     return reinterpret_cast<const sockaddr*>(&storage_);
 }
 
-std::string Response::header(std::string_view name) const {
+std::string ReceivedResponse::header(std::string_view name) const {
     std::vector<std::string> values;
     std::istringstream lines(head);
     for (std::string line; std::getline(lines, line);) {
@@ -112,7 +112,7 @@ std::string Response::header(std::string_view name) const {
     return values.size() == 1 ? values[0] : "";
 }
 
-Peer::Peer(const Address& address, int receive_buffer, Where at)
+Peer::Peer(const SocketAddress& address, int receive_buffer, Where at)
     : fd_(socket(address.family(), SOCK_STREAM | SOCK_CLOEXEC, 0)) {
     if (receive_buffer > 0)
         setsockopt(fd(), SOL_SOCKET, SO_RCVBUF, &receive_buffer,
@@ -258,7 +258,7 @@ void Peer::hears_end(Where at) {
 }
 
 void Peer::is_gone(Where at) {
-    const Deadline deadline;
+    const TimeLimit deadline;
     while (fill(at)) {
         read_ = in_.size();
         if (deadline.over()) fail(at, "the connection goes on");
@@ -286,8 +286,8 @@ std::string Peer::answer_head(Where at) {
     return head;
 }
 
-Response Peer::answer(Where at) {
-    Response response;
+ReceivedResponse Peer::answer(Where at) {
+    ReceivedResponse response;
     response.head = answer_head(at);
     response.status = std::atoi(response.head.c_str() + 9);
     if (response.status == 101) return response;
@@ -301,7 +301,7 @@ Response Peer::answer(Where at) {
 }
 
 void Peer::is_refused(int status, Where at) {
-    const Response refusal = answer(at);
+    const ReceivedResponse refusal = answer(at);
     const std::string& head = refusal.head;
     if (refusal.status != status)
         fail(at, shown(head) + " in place of " + std::to_string(status));
@@ -339,25 +339,25 @@ void Peer::take(size_t size, Where at) {
 void Peer::shake_hands(std::string_view target, std::string_view more,
                        Where at) {
     send(handshake(target, more), at);
-    const Response response = answer(at);
+    const ReceivedResponse response = answer(at);
     if (response.status != 101 ||
         response.header("Sec-WebSocket-Accept") != kAccept)
         fail(at, shown(response.head) + " in place of a handshake");
 }
 
-bool accepts(const Address& address) {
+bool accepts(const SocketAddress& address) {
     const Fd fd(socket(address.family(), SOCK_STREAM | SOCK_CLOEXEC, 0));
     return connect(fd.get(), address.get(), address.size()) == 0;
 }
 
-Peer join(const Address& address, int receive_buffer, Where at) {
+Peer join(const SocketAddress& address, int receive_buffer, Where at) {
     Peer peer(address, receive_buffer, at);
     peer.shake_hands(at);
     return peer;
 }
 
 Peer join(const Daemon& daemon, Where at) {
-    return join(Address::v4(daemon.port()), 0, at);
+    return join(SocketAddress::v4(daemon.port()), 0, at);
 }
 
 std::vector<Peer> join(const Daemon& daemon, int clients, Where at) {

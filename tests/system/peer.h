@@ -19,11 +19,11 @@
 namespace wschat::test {
 
 /// Where to dial.
-class Address {
+class SocketAddress {
 public:
-    static Address v4(uint16_t port, const char* host = "127.0.0.1");
-    static Address v6(uint16_t port);
-    static Address unix_socket(const std::string& path);
+    static SocketAddress v4(uint16_t port, const char* host = "127.0.0.1");
+    static SocketAddress v6(uint16_t port);
+    static SocketAddress unix_socket(const std::string& path);
 
     int family() const { return storage_.ss_family; }
     const sockaddr* get() const;
@@ -43,7 +43,7 @@ struct Frame {
 };
 
 /// An answer in HTTP.
-struct Response {
+struct ReceivedResponse {
     int status = 0;
     std::string head;  // with the status line and the empty line
     std::string body;  // unless the status is 101
@@ -62,10 +62,10 @@ constexpr char kDisconnected[] =
 class Peer {
 public:
     /// Connects. A receive buffer other than 0 is asked for before.
-    explicit Peer(const Address& address, int receive_buffer = 0,
+    explicit Peer(const SocketAddress& address, int receive_buffer = 0,
                   Where at = {});
     explicit Peer(const Daemon& daemon, Where at = {})
-        : Peer(Address::v4(daemon.port()), 0, at) {}
+        : Peer(SocketAddress::v4(daemon.port()), 0, at) {}
     /// One that is connected already.
     explicit Peer(Fd connected) : fd_(std::move(connected)) {}
 
@@ -87,7 +87,7 @@ public:
 
     // What comes to it.
 
-    Response answer(Where at = {});
+    ReceivedResponse answer(Where at = {});
     /// The head of an answer alone: the status line, header lines and the empty
     /// line.
     std::string answer_head(Where at = {});
@@ -148,15 +148,15 @@ private:
 };
 
 /// Whether somebody listens there.
-bool accepts(const Address& address);
+bool accepts(const SocketAddress& address);
 
 /// A client: connected and through its handshake.
-Peer join(const Address& address, int receive_buffer = 0, Where at = {});
+Peer join(const SocketAddress& address, int receive_buffer = 0, Where at = {});
 Peer join(const Daemon& daemon, Where at = {});
 std::vector<Peer> join(const Daemon& daemon, int clients, Where at = {});
 
 /// Another daemon, whose deadline for handshakes passes time.
-class Clock {
+class Ticker {
 public:
     /// Waits for half a second.
     void tick() { Peer(daemon_).is_refused(408); }

@@ -97,7 +97,7 @@ double cpu_seconds(pid_t pid) {
 }
 
 long sleeps(pid_t pid, Where at) {
-    const Deadline deadline;
+    const TimeLimit deadline;
     while (state_of(pid) != 'S') {
         if (deadline.over()) fail(at, "the process never sleeps");
         sched_yield();
@@ -119,7 +119,7 @@ size_t open_descriptors(pid_t pid) {
 }
 
 void wait_descriptors(pid_t pid, size_t number, Where at) {
-    const Deadline deadline;
+    const TimeLimit deadline;
     while (open_descriptors(pid) != number) {
         if (deadline.over())
             fail(at, std::to_string(open_descriptors(pid)) +

@@ -97,7 +97,7 @@ Receipt publish(Peer publisher, std::string_view request, Where at) {
     static const std::regex form(
         R"_(\{"room":"([^"]*)","clients":(\d+),"number":(\d+)\}\n)_");
     publisher.send(request, at);
-    const Response answer = publisher.answer(at);
+    const ReceivedResponse answer = publisher.answer(at);
     std::smatch part;
     if (answer.status != 200 || !std::regex_match(answer.body, part, form) ||
         answer.header("Content-Type") != "application/json" ||

@@ -50,7 +50,7 @@ std::string timed(const std::string& option, double seconds) {
     return text.str();
 }
 
-int Deadline::left() const {
+int TimeLimit::left() const {
     using std::chrono::milliseconds;
     const auto left = std::chrono::duration_cast<milliseconds>(
         end_ - std::chrono::steady_clock::now());

@@ -39,9 +39,9 @@ std::chrono::milliseconds patience();
 std::string timed(const std::string& option, double seconds);
 
 /// When patience ends.
-class Deadline {
+class TimeLimit {
 public:
-    Deadline() : end_(std::chrono::steady_clock::now() + patience()) {}
+    TimeLimit() : end_(std::chrono::steady_clock::now() + patience()) {}
 
     bool over() const { return std::chrono::steady_clock::now() >= end_; }
 

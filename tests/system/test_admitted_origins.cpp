@@ -48,9 +48,9 @@ TEST_CASE("pages of others are refused, and the log names the option") {
     check_refused(daemon, from("http://evil.example", "evil.example"));
     daemon.wait_log(
         "127.0.0.1 refused: 403 origin http://evil.example: "
-        "--origin=http://evil.example would admit it\n");
+        "--origin=http://evil.example would allow it\n");
     check_refused(daemon, from("null", "example.com"));
-    daemon.wait_log("--origin=null would admit it\n");
+    daemon.wait_log("--origin=null would allow it\n");
     check_refused(daemon, from("nonsense", "example.com"));
     daemon.wait_log("refused: 403 origin nonsense\n");
     check_refused(daemon, from("http://localhost", "example.com"));

@@ -113,9 +113,9 @@ TEST_CASE("peers are announced by their address, or as unix") {
     Daemon daemon({"--announce=address", "--bind=127.0.0.1", "--bind=::1",
                    "--bind=unix:" + scratch / "chat"});
     Peer ann = join_announced(daemon);
-    Peer six = join(Address::v6(daemon.port()));
+    Peer six = join(SocketAddress::v6(daemon.port()));
     ann.hears(R"({"type":"system","message":"::1 connected"})");
-    Peer unix_peer = join(Address::unix_socket(scratch / "chat"));
+    Peer unix_peer = join(SocketAddress::unix_socket(scratch / "chat"));
     ann.hears(R"({"type":"system","message":"unix connected"})");
     six.hang_up();
     ann.hears(R"({"type":"system","message":"::1 disconnected"})");

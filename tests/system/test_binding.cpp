@@ -24,7 +24,7 @@ std::string at_port(const std::string& address, const Daemon& daemon) {
 }
 
 // Only a message through the daemon shows that a connection is served.
-void check_chat(const Address& address) {
+void check_chat(const SocketAddress& address) {
     Peer peer = join(address);
     peer.say("[1]");
     peer.hears("[1]");
@@ -45,7 +45,7 @@ void check_in_use(const std::string& path) {
 
 wschat::Fd bound_socket(const std::string& path, int type) {
     wschat::Fd fd(socket(AF_UNIX, type | SOCK_CLOEXEC, 0));
-    const Address address = Address::unix_socket(path);
+    const SocketAddress address = SocketAddress::unix_socket(path);
     REQUIRE(bind(fd.get(), address.get(), address.size()) == 0);
     return fd;
 }
@@ -72,23 +72,23 @@ gid_t some_other_group() {
 TEST_CASE("an address as the host is the address it listens at") {
     Daemon v4({}, "127.0.0.1");
     CHECK(listens_at(v4.pid()) == Addresses{at_port("127.0.0.1", v4)});
-    check_chat(Address::v4(v4.port()));
+    check_chat(SocketAddress::v4(v4.port()));
 
     Daemon v6({}, "::1");
     CHECK(listens_at(v6.pid()) == Addresses{at_port("[::1]", v6)});
-    check_chat(Address::v6(v6.port()));
+    check_chat(SocketAddress::v6(v6.port()));
 
     Daemon other({}, "127.0.0.2");
     CHECK(listens_at(other.pid()) == Addresses{at_port("127.0.0.2", other)});
-    check_chat(Address::v4(other.port(), "127.0.0.2"));
+    check_chat(SocketAddress::v4(other.port(), "127.0.0.2"));
 }
 
 TEST_CASE("localhost is both loopback addresses at one port") {
     Daemon daemon({}, "localhost");
     CHECK(listens_at(daemon.pid()) ==
           Addresses{at_port("127.0.0.1", daemon), at_port("[::1]", daemon)});
-    Peer ann = join(Address::v4(daemon.port()));
-    Peer bob = join(Address::v6(daemon.port()));
+    Peer ann = join(SocketAddress::v4(daemon.port()));
+    Peer bob = join(SocketAddress::v6(daemon.port()));
     ann.say("[4]");
     bob.hears("[4]");
     bob.say("[6]");
@@ -100,9 +100,9 @@ TEST_CASE("a name as the host listens at every address") {
     Daemon daemon({"--announce=address"}, "chat.example.org");
     CHECK(listens_at(daemon.pid()) ==
           Addresses{at_port("0.0.0.0", daemon), at_port("[::]", daemon)});
-    Peer ann = join(Address::v4(daemon.port()));
+    Peer ann = join(SocketAddress::v4(daemon.port()));
     ann.hears(kConnected);
-    Peer bob = join(Address::v6(daemon.port()));
+    Peer bob = join(SocketAddress::v6(daemon.port()));
     ann.hears(R"({"type":"system","message":"::1 connected"})");
 }
 
@@ -124,11 +124,11 @@ TEST_CASE("--bind may be repeated, and all its addresses are one room") {
                                                 at_port("[::1]", daemon),
                                                 at_port("127.0.0.3", daemon)});
     std::vector<Peer> peers;
-    peers.push_back(join(Address::v4(daemon.port())));
-    peers.push_back(join(Address::v6(daemon.port())));
-    peers.push_back(join(Address::v4(daemon.port(), "127.0.0.3")));
-    peers.push_back(join(Address::unix_socket(scratch / "a")));
-    peers.push_back(join(Address::unix_socket(scratch / "b")));
+    peers.push_back(join(SocketAddress::v4(daemon.port())));
+    peers.push_back(join(SocketAddress::v6(daemon.port())));
+    peers.push_back(join(SocketAddress::v4(daemon.port(), "127.0.0.3")));
+    peers.push_back(join(SocketAddress::unix_socket(scratch / "a")));
+    peers.push_back(join(SocketAddress::unix_socket(scratch / "b")));
     peers.back().say("[1]");
     for (Peer& peer : peers) peer.hears("[1]");
 }
@@ -138,7 +138,7 @@ TEST_CASE("a unix socket alone opens no port") {
     Daemon daemon({unix_option(scratch / "chat"), "--announce=address"});
     CHECK(listens_at(daemon.pid()).empty());
     CHECK(daemon.log().find("unix:" + scratch / "chat") != std::string::npos);
-    Peer ann = join(Address::unix_socket(scratch / "chat"));
+    Peer ann = join(SocketAddress::unix_socket(scratch / "chat"));
     ann.hears(R"({"type":"system","message":"unix connected"})");
     daemon.wait_log("wschat: unix joined");
 }
@@ -184,7 +184,7 @@ TEST_CASE("a stale unix socket is replaced") {
     bound_socket(scratch / "chat", SOCK_STREAM);
     REQUIRE(std::filesystem::exists(scratch / "chat"));
     Daemon daemon({unix_option(scratch / "chat")});
-    check_chat(Address::unix_socket(scratch / "chat"));
+    check_chat(SocketAddress::unix_socket(scratch / "chat"));
 }
 
 TEST_CASE("a unix socket left by a killed daemon is replaced") {
@@ -195,14 +195,14 @@ TEST_CASE("a unix socket left by a killed daemon is replaced") {
     }
     REQUIRE(std::filesystem::exists(scratch / "chat"));
     Daemon daemon({unix_option(scratch / "chat")});
-    check_chat(Address::unix_socket(scratch / "chat"));
+    check_chat(SocketAddress::unix_socket(scratch / "chat"));
 }
 
 TEST_CASE("a live unix socket is in use, and stays its owner's") {
     ScratchDirectory scratch;
     Daemon daemon({unix_option(scratch / "chat")});
     check_in_use(scratch / "chat");
-    check_chat(Address::unix_socket(scratch / "chat"));
+    check_chat(SocketAddress::unix_socket(scratch / "chat"));
 }
 
 TEST_CASE("a unix socket is live though its owner accepts nobody now") {
@@ -210,7 +210,7 @@ TEST_CASE("a unix socket is live though its owner accepts nobody now") {
     const wschat::Fd owner = bound_socket(scratch / "full", SOCK_STREAM);
     listen(owner.get(), 0);
     const wschat::Fd waiting(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
-    const Address address = Address::unix_socket(scratch / "full");
+    const SocketAddress address = SocketAddress::unix_socket(scratch / "full");
     REQUIRE(connect(waiting.get(), address.get(), address.size()) == 0);
     check_in_use(scratch / "full");
     CHECK(std::filesystem::exists(scratch / "full"));

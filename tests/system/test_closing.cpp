@@ -134,7 +134,7 @@ TEST_CASE("a close frame that cannot be written is given up") {
     Daemon daemon({timed("--close-timeout", 0.3)});
     Peer ann = join(daemon);
     const size_t before = open_descriptors(daemon.pid());
-    Peer stuck = join(Address::v4(daemon.port()), 4096);
+    Peer stuck = join(SocketAddress::v4(daemon.port()), 4096);
     for (int i = 0; i < 30; ++i) {
         ann.say(json_string(100000));
         ann.hears(json_string(100000));
@@ -147,7 +147,7 @@ TEST_CASE("a close frame that cannot be written is given up") {
 TEST_CASE("who half-closes gets what it is owed, then the end") {
     Daemon daemon;
     Peer ann = join(daemon);
-    Peer bob = join(Address::v4(daemon.port()), 4096);
+    Peer bob = join(SocketAddress::v4(daemon.port()), 4096);
     for (int i = 0; i < 20; ++i) {
         ann.say(json_string(100000));
         ann.hears(json_string(100000));
@@ -162,7 +162,7 @@ TEST_CASE("who half-closes gets what it is owed, then the end") {
 TEST_CASE("who closes is sent what it is owed before the echo") {
     Daemon daemon;
     Peer ann = join(daemon);
-    Peer bob = join(Address::v4(daemon.port()), 4096);
+    Peer bob = join(SocketAddress::v4(daemon.port()), 4096);
     for (int i = 0; i < 20; ++i) {
         ann.say(json_string(100000));
         ann.hears(json_string(100000));

@@ -28,7 +28,7 @@ std::string offer(const std::string& extensions) {
 std::string agreed_on(const Daemon& daemon, const std::string& lines) {
     Peer peer(daemon);
     peer.send(handshake("/", lines));
-    const Response answer = peer.answer();
+    const ReceivedResponse answer = peer.answer();
     CHECK(answer.status == 101);
     if (count(answer.head, "Sec-WebSocket-Extensions") > 1) return "twice";
     return answer.header("Sec-WebSocket-Extensions");
@@ -330,7 +330,7 @@ TEST_CASE("who reads its history late moves over to deflated in order") {
         }
     };
     say(1, 50);
-    Peer late(Address::v4(daemon.port()), 4096);
+    Peer late(SocketAddress::v4(daemon.port()), 4096);
     late.shake_hands("/", kDeflate, {});
     late.take_deflated();
     say(51, 100);

@@ -159,7 +159,7 @@ TEST_CASE("echo takes no raw JSON, with a handshake or without") {
 TEST_CASE("echo reads a client only while that client is owed nothing") {
     Daemon echo = Daemon::echo();
     Peer reader = join(echo);
-    Peer ann = join(Address::v4(echo.port()), 4096);
+    Peer ann = join(SocketAddress::v4(echo.port()), 4096);
     const std::string message(1 << 20, '*');
     std::string sent;
     int messages = 0;

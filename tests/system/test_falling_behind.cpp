@@ -15,7 +15,7 @@ namespace {
 
 // A client whose end of the connection holds little.
 Peer join_stalled(const Daemon& daemon, Where at = {}) {
-    return join(Address::v4(daemon.port()), 4096, at);
+    return join(SocketAddress::v4(daemon.port()), 4096, at);
 }
 
 std::string numbered(int number, size_t size) {
@@ -35,7 +35,7 @@ void chat(std::vector<Peer>& peers, int messages, size_t size, Where at = {}) {
 void flood(Peer& peer, const std::string& part) {
     std::string bytes;
     for (int i = 0; i < 100; ++i) bytes += part;
-    const Deadline deadline;
+    const TimeLimit deadline;
     while (!deadline.over() && peer.send_if_possible(bytes)) continue;
 }
 
@@ -154,7 +154,7 @@ TEST_CASE("who earns notices and never reads is dropped") {
 TEST_CASE("a publisher that earns notices and never reads is dropped") {
     Daemon daemon({timed("--stall-timeout", 600)});
     Peer ann = join(daemon);
-    Peer rude(Address::v4(daemon.port()), 4096);
+    Peer rude(SocketAddress::v4(daemon.port()), 4096);
     flood(rude, "{nonsense}");
     rude.is_gone();
     ann.sync();

@@ -15,7 +15,7 @@ std::string forwarded_for(const std::string& value) {
 }
 
 /// Joins with these header lines. Whom the room is told of.
-std::string announced(const Address& address, const std::string& headers) {
+std::string announced(const SocketAddress& address, const std::string& headers) {
     Peer peer(address);
     peer.send(handshake("/", headers));
     CHECK(peer.answer().status == 101);
@@ -23,7 +23,7 @@ std::string announced(const Address& address, const std::string& headers) {
 }
 
 std::string announced(const Daemon& daemon, const std::string& headers) {
-    return announced(Address::v4(daemon.port()), headers);
+    return announced(SocketAddress::v4(daemon.port()), headers);
 }
 
 std::string connected(const std::string& address) {
@@ -67,7 +67,7 @@ TEST_CASE("a proxy on a unix socket is trusted by the name unix") {
     const std::string path = scratch / "chat";
     Daemon daemon({"--announce=address", "--trust-proxy=unix",
                    "--bind=unix:" + path, "--bind=127.0.0.1"});
-    const Address unix_socket = Address::unix_socket(path);
+    const SocketAddress unix_socket = SocketAddress::unix_socket(path);
     CHECK(announced(unix_socket, forwarded_for("203.0.113.7")) ==
           connected("203.0.113.7"));
     CHECK(announced(unix_socket, "") == connected("unix"));
@@ -97,7 +97,7 @@ TEST_CASE("only clients of wschat.v1 are answered when they say ping") {
     Daemon daemon;
     Peer ann(daemon);
     ann.send(handshake("/", "Sec-WebSocket-Protocol: x, wschat.v1\r\n"));
-    const Response response = ann.answer();
+    const ReceivedResponse response = ann.answer();
     CHECK(response.header("Sec-WebSocket-Protocol") == "wschat.v1");
     CHECK(ann.next_text().find("{\"type\":\"hello\"") == 0);
     ann.say("{\"type\":\"ping\"}");

@@ -45,7 +45,7 @@ TEST_CASE("who says nothing for two intervals is dropped") {
 TEST_CASE("who takes what it is owed need not answer pings") {
     Daemon daemon({timed("--ping-interval", 1)});
     Peer ann = join(daemon);
-    Peer reader = join(Address::v4(daemon.port()), 4096);
+    Peer reader = join(SocketAddress::v4(daemon.port()), 4096);
     const std::string message = json_string(100000);
     for (int i = 0; i < 38; ++i) {
         ann.say(message);
@@ -69,7 +69,7 @@ TEST_CASE("--ping-interval=0 sends no pings and drops nobody for silence") {
 TEST_CASE("pings come between whole messages") {
     Daemon daemon({timed("--ping-interval", 0.5)});
     Peer ann = join(daemon);
-    const Deadline deadline;
+    const TimeLimit deadline;
     for (int pings = 0; pings < 3 && !deadline.over();) {
         ann.say(json_string(70000));
         Frame frame = ann.next();
@@ -98,7 +98,7 @@ TEST_CASE("who has not shaken hands is not pinged") {
 }
 
 TEST_CASE("a pause of the daemon drops nobody who answered its pings") {
-    Clock clock;
+    Ticker clock;
     Daemon daemon({timed("--ping-interval", 0.4)});
     Peer ann = join(daemon);
     answer_ping(ann);

@@ -48,8 +48,8 @@ void fill(int fd) {
 
 // A unix socket comes into being a moment before it is listened to.
 void wait_for(const std::string& path) {
-    const Deadline deadline;
-    while (!accepts(Address::unix_socket(path))) {
+    const TimeLimit deadline;
+    while (!accepts(SocketAddress::unix_socket(path))) {
         REQUIRE(!deadline.over());
         sched_yield();
     }
@@ -57,7 +57,7 @@ void wait_for(const std::string& path) {
 
 void check_crowd_chats(const std::string& path) {
     for (int i = 0; i < 200; ++i) {
-        Peer ann = join(Address::unix_socket(path));
+        Peer ann = join(SocketAddress::unix_socket(path));
         ann.say("[1]");
         ann.hears("[1]");
     }
@@ -78,7 +78,7 @@ TEST_CASE("who joins, leaves, is refused or dropped is one line each") {
     stranger.send("GET / HTTP/1.0\r\n\r\n");
     stranger.is_refused(400);
     check_line(daemon, 5, "wschat: 127.0.0.1 refused: 400 .+");
-    Peer stalled = join(Address::v4(daemon.port()), 4096);
+    Peer stalled = join(SocketAddress::v4(daemon.port()), 4096);
     check_line(daemon, 6, "wschat: 127.0.0.1 joined \\(2 clients\\)");
     for (int i = 0; i < 60; ++i) {
         ann.say(json_string(20000));
@@ -110,9 +110,9 @@ TEST_CASE("-q logs nothing but errors") {
             command({option, "--bind=unix:" + path, "localhost", "0"}));
         wait_for(path);
         {
-            Peer ann = join(Address::unix_socket(path));
+            Peer ann = join(SocketAddress::unix_socket(path));
             ann.hears(R"({"type":"system","message":"unix connected"})");
-            Peer stranger(Address::unix_socket(path));
+            Peer stranger(SocketAddress::unix_socket(path));
             stranger.send("nonsense\r\n\r\n");
             stranger.is_refused(400);
         }
@@ -154,9 +154,9 @@ TEST_CASE("-v tells more of each handshake, but no query") {
 // control byte.
 TEST_CASE("-v tells how messages are sent") {
     Daemon usual({"-v"});
-    usual.wait_log("sends by ");
+    usual.wait_log("send method: ");
     Daemon plain({"-v", "--no-uring"});
-    plain.wait_log("sends by send()\n");
+    plain.wait_log("send method: send()\n");
 }
 
 TEST_CASE("control bytes from peers are escaped") {
@@ -255,7 +255,7 @@ TEST_CASE("with no standard descriptors at all, no client gets the log") {
     wait_for(scratch / "chat");
     std::vector<Peer> peers;
     for (int i = 0; i < 5; ++i)
-        peers.push_back(join(Address::unix_socket(scratch / "chat")));
+        peers.push_back(join(SocketAddress::unix_socket(scratch / "chat")));
     peers.back().hang_up();
     peers.pop_back();
     for (Peer& peer : peers) peer.sync();

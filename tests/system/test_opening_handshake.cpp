@@ -34,7 +34,7 @@ void check_accepted(const Daemon& daemon, const std::vector<Request>& table) {
         INFO("request: " << request.name);
         Peer peer(daemon);
         peer.send(request.head + "\r\n");
-        const Response response = peer.answer();
+        const ReceivedResponse response = peer.answer();
         CHECK_MESSAGE(response.status == 101, response.head);
         if (response.status != 101) continue;
         CHECK(response.header("Sec-WebSocket-Accept") == kAccept);
@@ -71,7 +71,7 @@ TEST_CASE("the answer is that of RFC 6455") {
     Daemon daemon;
     Peer ann(daemon);
     ann.send(handshake());
-    const Response response = ann.answer();
+    const ReceivedResponse response = ann.answer();
     CHECK(response.head.rfind("HTTP/1.1 101 ", 0) == 0);
     CHECK(shown(response.header("Upgrade")) == shown("websocket"));
     CHECK(shown(response.header("Connection")) == shown("Upgrade"));
@@ -99,7 +99,7 @@ TEST_CASE("the answer tells what the tutorial's does: origin and location") {
         Daemon daemon({"--bind=127.0.0.1"}, site.host);
         Peer ann(daemon);
         ann.send(handshake());
-        const Response response = ann.answer();
+        const ReceivedResponse response = ann.answer();
         CHECK(response.header("WebSocket-Origin") == site.host);
         CHECK(response.header("WebSocket-Location") ==
               std::string(site.scheme) + "://" + site.in_url + ":" +
@@ -109,7 +109,7 @@ TEST_CASE("the answer tells what the tutorial's does: origin and location") {
 
 TEST_CASE("an IPv6 host stands in brackets in the location") {
     Daemon daemon({}, "::1");
-    Peer ann(Address::v6(daemon.port()));
+    Peer ann(SocketAddress::v6(daemon.port()));
     ann.send(handshake());
     CHECK(ann.answer().header("WebSocket-Location") ==
           "ws://[::1]:" + std::to_string(daemon.port()) + "/websocket.php");
@@ -122,7 +122,7 @@ TEST_CASE("unknown subprotocols and extensions are ignored") {
                        "Sec-WebSocket-Protocol: chat, superchat\r\n"
                        "Sec-WebSocket-Extensions: x-unknown; a=\"b, c\"\r\n"
                        "Sec-WebSocket-Extensions: \r\n"));
-    const Response response = ann.answer();
+    const ReceivedResponse response = ann.answer();
     CHECK(response.status == 101);
     CHECK(response.head.find("Sec-WebSocket-Protocol") == std::string::npos);
     CHECK(response.head.find("Sec-WebSocket-Extensions") == std::string::npos);

@@ -49,7 +49,7 @@ TEST_CASE("what is posted goes to everyone, and its publisher is told so") {
     std::vector<Peer> peers = join(daemon, 3);
     Peer publisher(daemon);
     publisher.send(post(" {\"a\": [1] }\n"));
-    const Response answer = publisher.answer();
+    const ReceivedResponse answer = publisher.answer();
     CHECK(answer.status == 200);
     CHECK(answer.body == "{\"room\":\"/\",\"clients\":3,\"number\":1}\n");
     CHECK(answer.header("Content-Type") == "application/json");
@@ -102,7 +102,7 @@ TEST_CASE("what is not relayed is refused with the reason") {
     const auto why = [&](const std::string& body) {
         Peer publisher(daemon);
         publisher.send(post(body));
-        const Response answer = publisher.answer();
+        const ReceivedResponse answer = publisher.answer();
         CHECK(answer.status == 400);
         return answer.body;
     };
@@ -134,7 +134,7 @@ TEST_CASE("who shows no key, or none of these, is refused") {
         CAPTURE(lines);
         Peer publisher(daemon);
         publisher.send(post_with(lines + kLength3, "[1]"));
-        const Response answer = publisher.answer();
+        const ReceivedResponse answer = publisher.answer();
         CHECK(answer.status == 401);
         CHECK(answer.header("WWW-Authenticate") == "Bearer");
         publisher.hears_end();
@@ -425,7 +425,7 @@ TEST_CASE("of JSON lines all are published or none") {
           std::pair("[1]\n\"\xFF\"\n", "line 2: malformed UTF-8")}) {
         Peer publisher(daemon);
         publisher.send(post(body, "/", kLines));
-        const Response answer = publisher.answer();
+        const ReceivedResponse answer = publisher.answer();
         CHECK(answer.status == 400);
         CHECK(answer.body.rfind("not relayed: " + std::string(why), 0) == 0);
     }
@@ -480,8 +480,8 @@ TEST_CASE("publishers come over TLS, unix sockets and IPv6") {
     ScratchDirectory scratch;
     Daemon daemon(files.options({keys.option(), "--bind=127.0.0.1",
                                  "--bind=unix:" + scratch / "chat"}));
-    Peer ann = join(Address::unix_socket(scratch / "chat"));
-    publish(Peer(Address::unix_socket(scratch / "chat")), post("[1]"));
+    Peer ann = join(SocketAddress::unix_socket(scratch / "chat"));
+    publish(Peer(SocketAddress::unix_socket(scratch / "chat")), post("[1]"));
     ann.hears("[1]");
     for (bool byte_by_byte : {false, true}) {
         Wish wish;

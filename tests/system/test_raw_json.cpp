@@ -58,9 +58,9 @@ TEST_CASE("local peers are those on IPv4, IPv6 and unix sockets") {
     Daemon daemon({"--bind=127.0.0.1", "--bind=127.0.0.9", "--bind=::1",
                    "--bind=unix:" + scratch / "chat"});
     Peer ann = join(daemon);
-    for (const Address& address :
-         {Address::v4(daemon.port()), Address::v4(daemon.port(), "127.0.0.9"),
-          Address::v6(daemon.port()), Address::unix_socket(scratch / "chat")}) {
+    for (const SocketAddress& address :
+         {SocketAddress::v4(daemon.port()), SocketAddress::v4(daemon.port(), "127.0.0.9"),
+          SocketAddress::v6(daemon.port()), SocketAddress::unix_socket(scratch / "chat")}) {
         Peer publisher(address);
         publisher.send("{\"a\":1}");
         publisher.half_close();
@@ -262,10 +262,10 @@ TEST_CASE("strangers publish nothing without a handshake") {
     // The kernel keeps what goes to an address of its own to itself.
     Daemon daemon({"--bind=" + own, "--bind=127.0.0.1"});
     Peer ann = join(daemon);
-    Peer stranger(Address::v4(daemon.port(), own.c_str()));
+    Peer stranger(SocketAddress::v4(daemon.port(), own.c_str()));
     stranger.send("{\"a\":1}\r\n\r\n");
     stranger.is_refused(400);
-    Peer bob = join(Address::v4(daemon.port(), own.c_str()));
+    Peer bob = join(SocketAddress::v4(daemon.port(), own.c_str()));
     bob.send("{\"a\":2}");
     ann.hears("{\"a\":2}");
 }
@@ -407,8 +407,8 @@ TEST_CASE("--no-raw takes no raw JSON from anyone") {
     Daemon daemon(
         {"--no-raw", "--bind=127.0.0.1", "--bind=unix:" + scratch / "chat"});
     Peer ann = join(daemon);
-    for (const Address& address :
-         {Address::v4(daemon.port()), Address::unix_socket(scratch / "chat")}) {
+    for (const SocketAddress& address :
+         {SocketAddress::v4(daemon.port()), SocketAddress::unix_socket(scratch / "chat")}) {
         Peer publisher(address);
         publisher.send("{\"a\":1}\r\n\r\n");
         publisher.is_refused(400);

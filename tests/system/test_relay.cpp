@@ -319,8 +319,8 @@ TEST_CASE("messages of a million bytes come through whole") {
 
 TEST_CASE("the tutorial's own front end chats") {
     Daemon daemon({}, "localhost");
-    Peer ann = join(Address::v6(daemon.port()));
-    Peer bob = join(Address::v4(daemon.port()));
+    Peer ann = join(SocketAddress::v6(daemon.port()));
+    Peer bob = join(SocketAddress::v4(daemon.port()));
     const std::string message =
         R"({"type":"message","username":"Ann","message":"hello"})";
     ann.say(message);

@@ -71,7 +71,7 @@ TEST_CASE("when descriptors run out, clients go on and newcomers wait") {
 }
 
 TEST_CASE("when descriptors run out, the daemon sleeps") {
-    Clock clock;
+    Ticker clock;
     Daemon daemon(with_descriptors(64, 64));
     if (is_under_valgrind(daemon.pid())) return;
     Peer ann = join(daemon);
@@ -104,7 +104,7 @@ TEST_CASE("the soft limit of descriptors is raised to the hard one") {
 }
 
 TEST_CASE("a handshake in time leaves nothing to wake up for") {
-    Clock clock;
+    Ticker clock;
     Daemon daemon({timed("--handshake-timeout", 0.4), "--ping-interval=0"});
     Peer ann = join(daemon);
     ann.say("[1]");
@@ -116,7 +116,7 @@ TEST_CASE("a handshake in time leaves nothing to wake up for") {
 }
 
 TEST_CASE("an idle daemon does not wake up") {
-    Clock clock;
+    Ticker clock;
     Daemon daemon({timed("--ping-interval", 0.1)});
     Peer ann = join(daemon);
     ann.say("[1]");
@@ -132,7 +132,7 @@ TEST_CASE("an idle daemon does not wake up") {
 }
 
 TEST_CASE("idle clients do not wake the daemon up") {
-    Clock clock;
+    Ticker clock;
     Daemon daemon({"--ping-interval=0", "--handshake-timeout=600"});
     std::vector<Peer> peers = join(daemon, 50);
     peers.front().say("[1]");
@@ -172,7 +172,8 @@ TEST_CASE("memory is given back when clients leave") {
     crowd.clear();
     wait_descriptors(daemon.pid(), descriptors);
     ann.sync();
-    CHECK(memory(daemon.pid()) - before < 3 * 1024);
+    // Up to 4 MiB of free memory stay with the daemon on purpose.
+    CHECK(memory(daemon.pid()) - before < 6 * 1024);
 }
 
 TEST_CASE("an idle client costs little memory") {

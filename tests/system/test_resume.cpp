@@ -95,7 +95,7 @@ struct Latecomer {
 private:
     Peer come_back() {
         chat_sized(ann.peer, 1, 16, 60'000);
-        Peer peer(Address::v4(daemon.port()), 4096);
+        Peer peer(SocketAddress::v4(daemon.port()), 4096);
         peer.shake_hands(since(ann.hello, 0), kV1, {});
         return peer;
     }
@@ -268,7 +268,7 @@ TEST_CASE("a daemon that was started anew recovers nobody") {
 }
 
 TEST_CASE("after its time nothing is kept") {
-    Clock clock;
+    Ticker clock;
     Daemon daemon({"--keep=10,0.2", "--rooms"});
     Member ann = join_v1(daemon, "/a");
     Member bob = join_v1(daemon, "/b");

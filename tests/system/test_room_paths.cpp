@@ -327,7 +327,7 @@ TEST_CASE("who joins a room that is ending finds that one or a new one") {
 
 TEST_CASE("rooms that nobody is in wake nobody") {
     KeyFile keys;
-    Clock clock;
+    Ticker clock;
     Daemon daemon({"--rooms", timed("--ping-interval", 0.1),
                    timed("--close-timeout", 0.1), keys.option()});
     for (const char* room : {"/a", "/b", "/c"})

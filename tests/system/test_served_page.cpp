@@ -16,10 +16,10 @@ std::string request(const std::string& method, const std::string& target,
 }
 
 /// What is answered, and then the connection ends.
-Response answer(const Daemon& daemon, const std::string& request) {
+ReceivedResponse answer(const Daemon& daemon, const std::string& request) {
     Peer peer(daemon);
     peer.send(request);
-    const Response response = peer.answer();
+    const ReceivedResponse response = peer.answer();
     peer.hears_end();
     return response;
 }
@@ -28,7 +28,7 @@ Response answer(const Daemon& daemon, const std::string& request) {
 
 TEST_CASE("a browser gets the page and its parts") {
     Daemon daemon;
-    const Response page = answer(daemon, request("GET", "/"));
+    const ReceivedResponse page = answer(daemon, request("GET", "/"));
     CHECK(page.status == 200);
     CHECK(page.header("Content-Type") == "text/html; charset=utf-8");
     CHECK(page.header("Cache-Control") == "no-cache");
@@ -40,7 +40,7 @@ TEST_CASE("a browser gets the page and its parts") {
     for (std::string name : {"style.css", "chat.js", "wschat.js"}) {
         CAPTURE(name);
         CHECK(page.body.find("\"?asset=" + name + "\"") != std::string::npos);
-        const Response part = answer(daemon, request("GET", "/" + name));
+        const ReceivedResponse part = answer(daemon, request("GET", "/" + name));
         CHECK(part.status == 200);
         CHECK(part.body.size() > 1000);
         CHECK(answer(daemon, request("GET", "/?asset=" + name)).body ==
@@ -50,7 +50,7 @@ TEST_CASE("a browser gets the page and its parts") {
 
 TEST_CASE("HEAD tells what GET would, without the body") {
     Daemon daemon;
-    const Response page = answer(daemon, request("GET", "/"));
+    const ReceivedResponse page = answer(daemon, request("GET", "/"));
     Peer peer(daemon);
     peer.send(request("HEAD", "/"));
     CHECK(peer.answer_head() == page.head);
@@ -59,7 +59,7 @@ TEST_CASE("HEAD tells what GET would, without the body") {
 
 TEST_CASE("what has not changed is not sent again") {
     Daemon daemon;
-    const Response page = answer(daemon, request("GET", "/"));
+    const ReceivedResponse page = answer(daemon, request("GET", "/"));
     Peer peer(daemon);
     peer.send(request("GET", "/",
                       "If-None-Match: " + page.header("ETag") + "\r\n"));

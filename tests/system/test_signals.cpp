@@ -13,7 +13,7 @@ namespace {
 
 // A client that is owed this many messages of 100,000 bytes, and reads none.
 Peer join_owed(const Daemon& daemon, Peer& speaker, int messages) {
-    Peer peer = join(Address::v4(daemon.port()), 4096);
+    Peer peer = join(SocketAddress::v4(daemon.port()), 4096);
     for (int i = 0; i < messages; ++i) {
         speaker.say(json_string(100000));
         speaker.hears(json_string(100000));
@@ -28,7 +28,7 @@ TEST_CASE("SIGTERM and SIGINT close everyone with 1001 and end with 0") {
         CAPTURE(number);
         Daemon daemon({}, "localhost");
         std::vector<Peer> peers = join(daemon, 20);
-        peers.push_back(join(Address::v6(daemon.port())));
+        peers.push_back(join(SocketAddress::v6(daemon.port())));
         daemon.signal(number);
         for (Peer& peer : peers) {
             peer.is_closed(1001);
@@ -54,9 +54,9 @@ TEST_CASE("a stopping daemon listens no more") {
     daemon.signal(SIGTERM);
     ann.is_closed(1001);
     CHECK(!daemon.log().empty());
-    CHECK(!accepts(Address::v4(daemon.port())));
-    CHECK(!accepts(Address::v6(daemon.port())));
-    CHECK(!accepts(Address::unix_socket(scratch / "chat")));
+    CHECK(!accepts(SocketAddress::v4(daemon.port())));
+    CHECK(!accepts(SocketAddress::v6(daemon.port())));
+    CHECK(!accepts(SocketAddress::unix_socket(scratch / "chat")));
     ann.hang_up();
     CHECK(daemon.wait_exit() == 0);
 }
@@ -113,7 +113,7 @@ TEST_CASE("a second signal ends the daemon at once") {
         ann.is_closed(1001);
         daemon.signal(number);
         CHECK(daemon.wait_exit() == 0);
-        CHECK(!accepts(Address::unix_socket(scratch / "chat")));
+        CHECK(!accepts(SocketAddress::unix_socket(scratch / "chat")));
     }
 }
 
@@ -146,7 +146,7 @@ TEST_CASE("SIGTERM ends a daemon that is never idle") {
     std::vector<Peer> peers = join(daemon, 20);
     daemon.signal(SIGTERM);
     // Until it has stopped, something is always ready.
-    const Deadline deadline;
+    const TimeLimit deadline;
     bool there = true;
     while (there && !deadline.over())
         for (Peer& peer : peers)

@@ -194,7 +194,7 @@ TEST_CASE("unix sockets stay plain") {
     const std::string path = scratch / "chat";
     Daemon daemon(
         files.options({"--bind=unix:" + path, "--bind=127.0.0.1"}));
-    Peer ann = join(Address::unix_socket(path));
+    Peer ann = join(SocketAddress::unix_socket(path));
     const auto bob = join_tls(daemon);
     ann.say("[1]");
     bob->peer().hears("[1]");
@@ -213,7 +213,7 @@ TEST_CASE("half a TLS handshake is ended in time, and holds up nobody") {
     ann->peer().say("[1]");
     ann->peer().hears("[1]");
     for (Peer& half : halves) half.is_gone();
-    daemon.wait_log("127.0.0.1 refused: no TLS handshake in time", 4);
+    daemon.wait_log("127.0.0.1 refused: TLS handshake not complete in time", 4);
     ann->peer().sync();
 }
 
@@ -271,7 +271,7 @@ TEST_CASE("a client that stops reading under TLS is dropped, others are not") {
     const auto deaf = join_tls(daemon);
     const auto ann = join_tls(daemon);
     const std::string message = json_string(200000);
-    const Deadline deadline;
+    const TimeLimit deadline;
     while (count(daemon.log(), " dropped: ") == 0 && !deadline.over()) {
         ann->peer().say(message);
         ann->peer().hears(message);
@@ -397,7 +397,7 @@ TEST_CASE("a certificate that can't be used leaves the former one in use") {
 TEST_CASE("without TLS there is nothing to reload") {
     Daemon daemon;
     daemon.signal(SIGHUP);
-    daemon.wait_log("SIGHUP: there is nothing to reload");
+    daemon.wait_log("SIGHUP: nothing to reload");
 }
 
 TEST_CASE("files that can't be used are one clear line") {

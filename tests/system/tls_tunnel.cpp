@@ -153,7 +153,7 @@ bool TlsTunnel::flush() {
 bool TlsTunnel::receive() {
     std::array<char, 16384> buffer;
     pollfd entry{network_.get(), POLLIN, 0};
-    if (poll(&entry, 1, Deadline().left()) != 1) return false;
+    if (poll(&entry, 1, TimeLimit().left()) != 1) return false;
     const ssize_t n = recv(network_.get(), buffer.data(), buffer.size(), 0);
     if (n <= 0) return false;
     BIO_write(SSL_get_rbio(ssl_.get()), buffer.data(), static_cast<int>(n));

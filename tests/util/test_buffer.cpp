@@ -21,13 +21,13 @@ TEST_CASE("bytes are taken from the front, no more than there are") {
 }
 
 TEST_CASE("pieces count their bytes, and none is empty") {
-    Pieces pieces("one");
+    IoVec pieces("one");
     pieces.add("");
     pieces.add("three");
     CHECK(pieces.count == 2);
     CHECK(pieces.size == 8);
     CHECK(pieces.piece[1] == "three");
-    CHECK(Pieces("").count == 0);
+    CHECK(IoVec("").count == 0);
 }
 
 TEST_CASE("a buffer that was never used takes a pointer and no more") {

@@ -17,21 +17,21 @@ namespace {
 
 constexpr uint64_t kMiB = 1 << 20;
 
-ReaderRules at_most(uint64_t max_message) {
-    ReaderRules rules;
+ReaderConfig at_most(uint64_t max_message) {
+    ReaderConfig rules;
     rules.max_message = max_message;
     return rules;
 }
 
-ReaderRules without_raw_json() {
-    ReaderRules rules;
+ReaderConfig without_raw_json() {
+    ReaderConfig rules;
     rules.raw_json = false;
     return rules;
 }
 
 /// What a peer may send; deflated messages too, if that was agreed on.
-struct PeerRules : ReaderRules {
-    PeerRules(const ReaderRules& rules = {}) : ReaderRules(rules) {}
+struct PeerRules : ReaderConfig {
+    PeerRules(const ReaderConfig& rules = {}) : ReaderConfig(rules) {}
     bool deflates = false;
 };
 
@@ -115,7 +115,7 @@ private:
         }
     }
 
-    ReaderRules rules_;
+    ReaderConfig rules_;
     MessageReader reader_{rules_};
     std::string heard_;
     bool over_ = false;
@@ -405,7 +405,7 @@ TEST_CASE("a length over the limit is refused by the header alone") {
 }
 
 TEST_CASE("the limit is one for all fragments of a message") {
-    const ReaderRules rules = at_most(10);
+    const ReaderConfig rules = at_most(10);
     const std::string six = first_fragment("123456");
     check_heard(six + last_fragment("7890"), "text 1234567890; ", rules);
     check_heard(
@@ -505,7 +505,7 @@ TEST_CASE("close frames give a code and a reason") {
     check_heard(close_frame(1000, longest + "r"), "error 1002; ");
 }
 
-TEST_CASE("a close frame with half a code is refused") {
+TEST_CASE("a close frame payload of 1 byte is refused") {
     check_heard(frame(0x88, "\x03"), "error 1002; ");
 }
 
@@ -646,7 +646,7 @@ TEST_CASE("a bomb costs no more than the limit") {
 }
 
 TEST_CASE("nothing is held of a deflated message once it was read") {
-    const ReaderRules rules;
+    const ReaderConfig rules;
     MessageReader reader(rules);
     reader.allow_compression();
     std::string message = frame(0xC1, deflated(std::string(50'000, 'x')));
@@ -805,7 +805,7 @@ TEST_CASE("a reader holds no memory between messages") {
             last_fragment(""),
         frame_header(0x81, 65536),
     };
-    const ReaderRules rules;
+    const ReaderConfig rules;
     for (const std::string& stream : streams)
         for (size_t piece : {stream.size(), stream.size() / 2, size_t{1}}) {
             CAPTURE(stream.size());
@@ -821,7 +821,7 @@ TEST_CASE("a reader holds no memory between messages") {
 }
 
 TEST_CASE("a message in the making takes what has arrived of it") {
-    const ReaderRules rules;
+    const ReaderConfig rules;
     const size_t half = 50'000;
     for (std::string stream :
          {text_frame(std::string(2 * half, 'x')),
@@ -837,7 +837,7 @@ TEST_CASE("a message in the making takes what has arrived of it") {
 }
 
 TEST_CASE("no memory is taken for a length that was only announced") {
-    ReaderRules rules = at_most(uint64_t{1} << 40);
+    ReaderConfig rules = at_most(uint64_t{1} << 40);
     MessageReader reader(rules);
     std::string stream = frame_header(0x81, uint64_t{1} << 40) + "x";
     const size_t before = heap_in_use();
@@ -847,7 +847,7 @@ TEST_CASE("no memory is taken for a length that was only announced") {
 }
 
 TEST_CASE("a reader that forgets gives back what it holds") {
-    const ReaderRules rules;
+    const ReaderConfig rules;
     for (std::string stream :
          {first_fragment(std::string(5000, 'x')),
           frame_header(0x82, 9000) + std::string(5000, '\0'),
