@@ -7,132 +7,113 @@ namespace wschat {
 
 namespace {
 
-// A fast reader with a long backlog lets the others have their turn.
+// A client that reads fast and has much to receive gives way to the others
+// after this many bytes.
 constexpr size_t kMaxFlush = 256 << 10;
 
 }  // namespace
 
-Client::Client(Accepted peer, const ReaderConfig& rules, const TlsContext* tls)
-    : stream_(std::move(peer.fd), tls),
-      peer_(std::move(peer.peer)),
-      head_(std::make_unique<HeadReader>()),
-      reader_(rules) {}
+Client::Client(Accepted accepted, const ReaderConfig& config,
+               const TlsContext* tls)
+    : stream_(std::move(accepted.fd), tls),
+      peer_(accepted.peer),
+      reader_(config),
+      request_(std::make_unique<Request>(HeadReader())) {
+    member_.address = peer_;
+}
 
-std::optional<Admission> Client::shake_hands(Bytes& input,
-                                             const RouterConfig& rules) {
-    if (input.size == 0) return std::nullopt;
-    const bool may_be_raw = peer_.local && reader_.rules().raw_json;
-    if (may_be_raw && head_->text().empty() && *input.data == '{') {
-        head_.reset();
+// Input
+
+ClientInput Client::next(Bytes& input) {
+    // Before the check below: a body may have no bytes.
+    if (state_ == State::Receiving) return read_body(input);
+    if (input.size == 0) return input::NeedMore();
+    switch (state_) {
+        case State::Handshaking: return read_head(input);
+        case State::Raw:
+        case State::Open: return read_message(input);
+        default: break;
+    }
+    input.take(input.size);
+    return input::NeedMore();
+}
+
+ClientInput Client::read_head(Bytes& input) {
+    auto& head = std::get<HeadReader>(*request_);
+    // Raw JSON without a handshake, as the tutorial takes it. Only as the first
+    // byte, and only from this machine: else a web page could make a browser
+    // send such an object to this port in the body of an HTTP request.
+    const bool may_be_raw = peer_.is_local() && reader_.config().raw_json;
+    if (may_be_raw && head.text().empty() && *input.data == '{') {
+        request_.reset();
         reader_.refuse_frames();
+        sends_frames_ = false;
         state_ = State::Raw;
-        return std::nullopt;
+        return input::RawJsonBegun();
     }
-    input.take(head_->feed(input.view()));
-    Admission admission;
-    admission.visitor.address = peer_.address;
-    if (stream_.refused_tls())
-        admission.answer = error_response(400, "this port speaks TLS: use https");
-    else if (head_->state() == HeadReader::State::NeedMore)
-        return std::nullopt;
-    else
-        admission = admit(*head_, peer_, rules);
-    head_.reset();
-    peer_.address = admission.visitor.address;
-    return admission;
+    input.take(head.feed(input.view()));
+    if (stream_.refused_tls()) return input::TlsRequired();
+    if (head.state() == HeadReader::State::NeedMore) return input::NeedMore();
+    return input::RequestHead{&head};
 }
 
-void Client::answer(const Admission& admission) {
-    const int status = admission.answer.status;
-    if (status != 100 && status != 101) return close(admission.answer.bytes);
-    send(admission.answer.bytes);
-    if (status == 100) {
-        state_ = State::Receiving;
-        upload_ = std::make_unique<Upload>(admission.upload);
-        return;
+ClientInput Client::read_body(Bytes& input) {
+    auto& request = std::get<PublishRequest>(*request_);
+    request.body.append(
+        input.take(request.size - request.body.size()).view());
+    if (!request.is_complete()) return input::NeedMore();
+    return input::RequestBody{std::move(request)};
+}
+
+ClientInput Client::read_message(Bytes& input) {
+    using Kind = Event::Kind;
+    const Event event = reader_.next(input);
+    switch (event.kind) {
+        case Kind::NeedMore: return input::NeedMore();
+        case Kind::Text:
+        case Kind::Raw: return input::Message{event.payload, false};
+        case Kind::Binary: return input::Message{event.payload, true};
+        case Kind::Pong: return input::ControlFrame();
+        case Kind::Ping:
+            send(encode_frame(Opcode::Pong, event.payload));
+            return input::ControlFrame();
+        case Kind::Close:
+            close(encode_frame(Opcode::Close, event.payload));
+            return input::PeerClosed{event.code};
+        case Kind::Error: break;
     }
+    close(sends_frames_ ? encode_close(event.code, event.reason) : "");
+    return input::ProtocolError{event.code, event.reason};
+}
+
+// Replies
+
+void Client::upgrade(const Upgrade& upgrade, std::string_view first_message) {
+    request_.reset();
     state_ = State::Open;
-    v1_ = admission.agreement.v1;
-    takes_deflated_ = admission.agreement.compression.gives;
-    if (admission.agreement.compression.takes) reader_.allow_compression();
+    if (upgrade.agreement.compression.takes) reader_.allow_compression();
+    send(upgrade.response);
+    if (!first_message.empty()) tell(first_message);
 }
 
-std::optional<Upload> Client::receive(Bytes& input) {
-    upload_->body.append(
-        input.take(upload_->size - upload_->body.size()).view());
-    if (upload_->body.size() < upload_->size) return std::nullopt;
-    return std::move(*std::exchange(upload_, nullptr));
-}
-
-Event Client::next(Bytes& input) {
-    if (!listens()) return {};
-    Event event = reader_.next(input);
-    if (event.kind == Event::Kind::Ping)
-        send(encode_frame(Opcode::Pong, event.payload));
-    else if (event.kind == Event::Kind::Close)
-        close(encode_frame(Opcode::Close, event.payload));
-    else if (event.kind == Event::Kind::Error)
-        close(state_ == State::Raw ? ""
-                                   : encode_close(event.code, event.reason));
-    return event;
-}
-
-void Client::join(Room& joined, uint64_t first) {
-    History& history = joined.history();
-    const bool from_history = first <= history.newest();
-    Broadcast& deflated = joined.log(true);
-    if (takes_deflated_ && !from_history)
-        return join_at(deflated, deflated.open_cursor());
-    join_at(history.log(), history.open_cursor(first));
-    if (takes_deflated_) next_log_ = &deflated;
-}
-
-void Client::join_at(Broadcast& log, const Broadcast::Cursor& cursor) {
-    log_ = &log;
-    cursor_ = cursor;
-    joined_ = log.end();
-    target_ = cursor.offset();
-}
-
-/// It was sent all of its run: the rest comes from the other.
-void Client::move_over() {
-    if (!next_log_) return;
-    log_->close_cursor(cursor_);
-    Broadcast& next = *std::exchange(next_log_, nullptr);
-    join_at(next, next.open_cursor());
-}
-
-void Client::leave() {
-    if (log_) std::exchange(log_, nullptr)->close_cursor(cursor_);
-}
-
-uint64_t Client::backlog() const {
-    if (state_ != State::Open || !log_) return 0;
-    const uint64_t old = log_->end_of_last_turn();
-    const uint64_t from = std::max(cursor_.offset(), joined_);
-    return old > from ? old - from : 0;
-}
-
-Client::Own& Client::own() {
-    if (!own_) own_ = std::make_unique<Own>();
-    return *own_;
-}
-
-size_t Client::own_size() const {
-    return own_ ? own_->waiting.size() + own_->going.size() - own_->gone : 0;
+void Client::expect_body(ExpectBody expected) {
+    send(expected.interim_response);
+    *request_ = std::move(expected.request);
+    state_ = State::Receiving;
 }
 
 void Client::tell(std::string_view json) {
-    if (reader_.takes_frames()) return send(encode_frame(Opcode::Text, json));
+    if (sends_frames_) return send(encode_frame(Opcode::Text, json));
     send(json);
     send("\n");
 }
 
 void Client::close(std::string last_words) {
     own().last_words = std::move(last_words);
-    upload_.reset();
+    request_.reset();
     reader_.forget();
-    if (log_) target_ = log_->end();
+    // What was published until now is still sent; later messages are not.
+    if (cursor_.is_started()) target_ = cursor_.end();
     state_ = State::Closing;
 }
 
@@ -142,18 +123,26 @@ void Client::end_of_input() {
     if (state_ != State::Closing) drop();
 }
 
+void Client::drop() {
+    cursor_.stop();
+    state_ = State::Gone;
+}
+
+// Output
+
 Client::Flush Client::begin_flush() {
     Flush flush;
-    flush.before = state_;
+    flush.client = this;
+    flush.state_before = state_;
     flush.was_blocked = blocked_;
     find_next(flush);
     return flush;
 }
 
 void Client::find_next(Flush& flush) {
-    const IoVec pieces = owed();
-    if (pieces.count > 0) {
-        flush.next = stream_.outgoing(pieces);
+    const IoVec bytes = next_bytes();
+    if (bytes.count > 0) {
+        flush.next = stream_.outgoing(bytes);
         if (flush.next.count == 0)
             flush.result = {IoResult::State::Failed, 0, "TLS: cannot write"};
         return;
@@ -162,26 +151,82 @@ void Client::find_next(Flush& flush) {
     if (blocked_) flush.result.state = IoResult::State::Blocked;
 }
 
-void Client::go_on(Flush& flush, const IoResult& written) {
+void Client::continue_flush(Flush& flush, const IoResult& sent) {
     const size_t asked = flush.next.size;
     flush.next = {};
-    if (written.state == IoResult::State::Failed) {
-        flush.result = written;
+    if (sent.state == IoResult::State::Failed) {
+        flush.result = sent;
         return;
     }
-    sent(stream_.sent(written.size));
-    flush.result.size += written.size;
-    if (written.size == asked && flush.result.size < kMaxFlush)
+    consume(stream_.sent(sent.size));
+    flush.result.size += sent.size;
+    if (sent.size == asked && flush.result.size < kMaxFlush)
         return find_next(flush);
     flush.result.state = IoResult::State::Blocked;
     blocked_ = true;
 }
 
-IoResult Client::flush() {
-    Flush flush = begin_flush();
-    while (flush.next.count > 0)
-        go_on(flush, send_vec(fd(), flush.next));
-    return flush.result;
+/// Returns the next bytes to send; none if nothing waits. Returns the same
+/// bytes, or more, until consume() is called, as Stream::outgoing() requires.
+IoVec Client::next_bytes() {
+    const bool inside_own = own_ && !own_->current.empty();
+    const bool in_log = cursor_.is_started();
+    if (!inside_own && in_log && cursor_.offset() < target_)
+        return cursor_.pending(target_);
+    // The log is at a frame boundary, target_.
+    if (inside_own || take_own_bytes())
+        return IoVec(std::string_view(own_->current).substr(own_->sent));
+    if (!in_log || state_ == State::Closing) return {};
+    cursor_.switch_log_at_end();
+    target_ = cursor_.end();
+    return cursor_.pending(target_);
+}
+
+/// Makes the waiting bytes the current ones; when closing, and nothing else
+/// waits, the last words. Returns false if there are none.
+bool Client::take_own_bytes() {
+    if (!own_) return false;
+    own_->current.swap(own_->waiting);
+    if (own_->current.empty() && state_ == State::Closing)
+        own_->current.swap(own_->last_words);
+    if (own_->current.empty()) own_.reset();
+    return own_ != nullptr;
+}
+
+void Client::consume(size_t n) {
+    if (!own_ || own_->current.empty()) return cursor_.advance(n);
+    own_->sent += n;
+    if (own_->sent < own_->current.size()) return;
+    release(own_->current);
+    own_->sent = 0;
+    // The log has its turn, up to its present end, before more own bytes: a
+    // client that sends pings without end still receives messages.
+    if (state_ == State::Open && cursor_.is_started())
+        target_ = cursor_.end();
+}
+
+/// Ends the sending direction: everything is sent. Returns false if the socket
+/// takes no more now.
+bool Client::finish() {
+    if (!stream_.shut_down_writing()) return false;
+    cursor_.stop();
+    // Not closed at once: with unread input the kernel would send a reset, and
+    // the peer might lose what was sent last (RFC 6455, section 7.1.1).
+    state_ = input_ended_ ? State::Gone : State::Draining;
+    return true;
+}
+
+Client::Own& Client::own() {
+    if (!own_) own_ = std::make_unique<Own>();
+    return *own_;
+}
+
+size_t Client::own_size() const {
+    return own_ ? own_->waiting.size() + own_->current.size() - own_->sent : 0;
+}
+
+uint64_t Client::backlog() const {
+    return state_ == State::Open ? cursor_.backlog() : 0;
 }
 
 bool Client::waits_for_output() const {
@@ -192,50 +237,19 @@ bool Client::can_read(bool readable, bool writable) const {
     return readable || (writable && stream_.read_waits_to_write());
 }
 
-/// What goes next, or nothing if that is all for now. Until sent() says
-/// that some of it went, it goes on to begin with the same bytes.
-IoVec Client::owed() {
-    const bool midway = own_ && !own_->going.empty();
-    if (!midway && log_ && cursor_.offset() < target_)
-        return log_->pending(cursor_, target_);
-    if (midway || has_own_turn())
-        return IoVec(std::string_view(own_->going).substr(own_->gone));
-    if (!log_ || state_ == State::Closing) return {};
-    if (cursor_.offset() == log_->end()) move_over();
-    target_ = log_->end();
-    return log_->pending(cursor_, target_);
-}
-
-/// Gives its own bytes their turn, if there are any.
-bool Client::has_own_turn() {
-    if (!own_) return false;
-    own_->going.swap(own_->waiting);
-    if (own_->going.empty() && state_ == State::Closing)
-        own_->going.swap(own_->last_words);
-    if (own_->going.empty()) own_.reset();
-    return own_ != nullptr;
-}
-
-void Client::sent(size_t n) {
-    if (!own_ || own_->going.empty()) return log_->advance(cursor_, n);
-    own_->gone += n;
-    if (own_->gone < own_->going.size()) return;
-    release(own_->going);
-    own_->gone = 0;
-    if (state_ == State::Open && log_) target_ = log_->end();
-}
-
-/// False if the socket takes no more now.
-bool Client::finish() {
-    if (!stream_.shut_down_writing()) return false;
-    leave();
-    state_ = input_ended_ ? State::Gone : State::Draining;
-    return true;
-}
-
-void Client::drop() {
-    leave();
-    state_ = State::Gone;
+void complete_flushes(SendBatch& batch, std::vector<Client::Flush>& flushes) {
+    std::vector<SendRequest> requests;
+    do {
+        requests.clear();
+        for (const Client::Flush& flush : flushes)
+            if (flush.next.count > 0)
+                requests.push_back({flush.client->fd(), &flush.next});
+        batch.write(requests);
+        auto request = requests.begin();
+        for (Client::Flush& flush : flushes)
+            if (flush.next.count > 0)
+                flush.client->continue_flush(flush, request++->result);
+    } while (!requests.empty());
 }
 
 }  // namespace wschat

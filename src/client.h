@@ -1,193 +1,240 @@
-// One connection: its stream, what is read from it, and what it is owed.
-// Passive: the server tells it what happened, and it returns messages. No
-// clock; the times in it are the server's.
+// One connection: its stream, what is read from it, and what is sent to it.
+// Passive: it is given bytes and tells what they mean, and is asked for bytes to
+// send. No clock, no poller; it joins no room by itself.
 #pragma once
 
-#include <chrono>
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <variant>
+#include <vector>
 
+#include "http/http.h"
+#include "http/publish_request.h"
 #include "http/router.h"
-#include "ws/message_reader.h"
-#include "room/room.h"
+#include "net/send_batch.h"
 #include "net/stream.h"
+#include "room/room.h"
+#include "room/room_cursor.h"
+#include "ws/message_reader.h"
 
 namespace wschat {
 
-/// A peer from its accept to its end.
+/// What a client's bytes amount to. Texts and pointers in it are valid until
+/// the next call of Client::next().
+namespace input {
+
+/// All bytes are used up.
+struct NeedMore {};
+
+/// The request head is complete, or can't become a valid one: see
+/// HeadReader::state(). Next is upgrade(), expect_body() or close().
+struct RequestHead {
+    const HeadReader* head;
+};
+
+/// The peer began a request without TLS, which this port requires. Next is
+/// close().
+struct TlsRequired {};
+
+/// The body of a POST is complete. Next is close().
+struct RequestBody {
+    PublishRequest request;
+};
+
+/// The peer sends raw JSON without a handshake.
+struct RawJsonBegun {};
+
+/// A message to be relayed: valid UTF-8 if it is a text, else any bytes.
+struct Message {
+    std::string_view text;
+    bool is_binary = false;
+};
+
+/// A ping or pong, which the client has dealt with.
+struct ControlFrame {};
+
+/// A close frame. The client is Closing.
+struct PeerClosed {
+    uint16_t code;  // kCloseNoStatus if it has none
+};
+
+/// The peer broke a rule. The client is Closing.
+struct ProtocolError {
+    uint16_t code;
+    const char* reason;  // static text
+};
+
+}  // namespace input
+
+using ClientInput =
+    std::variant<input::NeedMore, input::RequestHead, input::TlsRequired,
+                 input::RequestBody, input::RawJsonBegun, input::Message,
+                 input::ControlFrame, input::PeerClosed, input::ProtocolError>;
+
+/// A peer's connection from its accept to its end.
 ///
-/// It is owed the run of its room from its position on, and some bytes of its
-/// own (answer to the handshake, pongs, notices). Both go out in turns that
-/// end with a frame: the run up to `target_`, then the own bytes that there
-/// are, then the run up to its end by now, and so on. If it takes deflated
-/// messages and begins with kept ones, which are plain, it moves over to the
-/// deflated run once it was sent all of the other.
+/// Two things are sent to it: the frames of its room's log, from its cursor on,
+/// and bytes for it alone (the response to its request, pongs, notices). They
+/// alternate at frame boundaries: the log up to `target_`, then the own bytes
+/// that wait by then, then the log up to its present end, and so on.
 class Client {
 public:
-    using Time = std::chrono::steady_clock::time_point;
-
-    struct Flush;
-
     enum class State : uint8_t {
-        Handshaking,  // its request head is not whole
-        Receiving,    // its request may have a body, which is not whole
-        Raw,          // sends raw JSON without a handshake; in no room
-        Open,         // a WebSocket, in a room
-        Closing,      // gets what it is owed, then its last words
-        Draining,     // all was said; what still arrives is thrown away
+        Handshaking,  // its request head is not complete
+        Receiving,    // its request has a body, which is not complete
+        Raw,          // it sends raw JSON without a handshake; in no room
+        Open,         // a WebSocket, member of a room
+        Closing,      // it is sent what waits, then its last words
+        Draining,     // all is sent; what still arrives is thrown away
         Gone          // to be destroyed
     };
 
-    /// With `tls` the peer may speak TLS. REQUIRES: both outlive the client.
-    Client(Accepted peer, const ReaderConfig& rules, const TlsContext* tls);
+    /// If `tls` is not null, the peer must speak TLS. REQUIRES: config and tls
+    /// outlive the client.
+    Client(Accepted accepted, const ReaderConfig& config,
+           const TlsContext* tls);
 
     State state() const { return state_; }
     int fd() const { return stream_.fd(); }
 
-    /// Of the visitor, once its request has told whose it is; else its peer's.
-    const std::string& address() const { return peer_.address; }
+    /// The address of the other end of the connection, maybe a proxy's.
+    const Address& peer() const { return peer_; }
 
-    /// Whether the subprotocol wschat.v1 was agreed on.
-    bool speaks_v1() const { return v1_; }
+    /// The client as its room sees it. Its address is the peer's until a
+    /// request has told the client's.
+    Member& member() { return member_; }
+    const Member& member() const { return member_; }
+    RoomCursor& cursor() { return cursor_; }
 
-    const MessageReader& reader() const { return reader_; }
+    // Input
 
-    /// Whether its input still means something.
-    bool listens() const { return state_ <= State::Open; }
-
-    /// REQUIRES: size >= Stream::kMinRead.
+    /// Reads what the socket has. REQUIRES: size >= Stream::kMinRead.
     IoResult read(char* data, size_t size) { return stream_.read(data, size); }
 
-    /// Whether read() is to be called once more, as poll() won't tell.
+    /// True if read() must be called again although poll() won't report input.
     bool has_more() const { return stream_.has_more(); }
 
-    /// Whether bytes can be sent by now: a TLS handshake comes before.
+    /// Takes the next thing from the front of the bytes that were read, in
+    /// whatever state the client is. To be called until it returns NeedMore.
+    ClientInput next(Bytes& input);
+
+    /// True while input still means something.
+    bool is_listening() const { return state_ <= State::Open; }
+
+    /// True if a raw JSON object has begun and not ended.
+    bool is_inside_object() const { return reader_.inside_raw(); }
+
+    /// True if bytes can be sent: under TLS, the TLS handshake is complete.
     bool is_ready() const { return stream_.is_ready(); }
 
-    /// Handshaking: takes bytes of the request. Returns the verdict once it is
-    /// known; then answer() is next. If a peer that may do so begins with raw
-    /// JSON, nothing is taken and the state is Raw.
-    std::optional<Admission> shake_hands(Bytes& input, const RouterConfig& rules);
+    // Replies
 
-    /// Owes it the answer. With 101 the state is Open, with 100 Receiving, else
-    /// Closing.
-    void answer(const Admission& admission);
+    /// Makes it a WebSocket: sends the response, then `first_message`, a JSON
+    /// text, unless that is empty, then what the cursor finds in the room's
+    /// log, if it is started.
+    void upgrade(const Upgrade& upgrade, std::string_view first_message);
 
-    /// Receiving: takes bytes of the body. Returns the upload once it is whole;
-    /// then close() is next.
-    std::optional<Upload> receive(Bytes& input);
+    /// Waits for the body of its request.
+    void expect_body(ExpectBody expected);
 
-    /// Open or Raw: the next event, as MessageReader has it, but for the
-    /// payload of Close. Pings have been answered, and after Close and Error
-    /// the client is Closing.
-    Event next(Bytes& input);
-
-    /// From here on it is owed the messages of the room, beginning with this
-    /// one. REQUIRES: the room outlives it, and has that number in store or
-    /// yet to come.
-    void join(Room& room, uint64_t first);
-
-    bool in_room() const { return log_; }
-
-    /// Bytes that were appended after it joined and are old by now, which it
-    /// was not sent; 0 if it is not Open.
-    uint64_t backlog() const;
-
-    /// Owes it these bytes: whole frames, or lines if it sends no frames.
-    void send(std::string_view bytes) { own().waiting.append(bytes); }
-
-    /// A JSON text for it alone: in a frame, or as a line if it sends none.
+    /// Sends a JSON text to it alone: in a frame, or as a line if it sends raw
+    /// JSON without a handshake.
     void tell(std::string_view json);
 
-    /// How much of its own it has not been sent.
-    size_t own_size() const;
+    /// Sends it whole frames of its own.
+    void send(std::string_view bytes) { own().waiting.append(bytes); }
 
-    /// Begins to close: after all it is owed now go its last words.
+    /// Starts closing: sends all that waits by now, then these last words.
     void close(std::string last_words);
 
-    /// Its peer sends no more. Told a second time, the connection is gone.
+    /// Notes that the peer sends no more: starts closing what is open, drops
+    /// what is incomplete. When noted a second time, drops the client.
     void end_of_input();
 
-    /// Begins to write what it is owed. Until nothing comes next, the caller
-    /// sends that to the socket and tells go_on() what came of it. Meanwhile
-    /// nothing else may be done with the client.
+    /// Ends the connection at once, without a goodbye.
+    void drop();
+
+    // Output
+
+    struct Flush;
+
+    /// Begins to send what waits. While `next` is not empty, the caller sends
+    /// it and reports the result to continue_flush(). Meanwhile nothing else
+    /// may be done with the client.
     Flush begin_flush();
-    void go_on(Flush& flush, const IoResult& written);
+    void continue_flush(Flush& flush, const IoResult& sent);
 
-    /// All of that at once. Returns the result.
-    IoResult flush();
+    /// How many bytes of its own wait to be sent.
+    size_t own_size() const;
 
-    /// Whether the last flush was Blocked.
-    bool blocked() const { return blocked_; }
+    /// Bytes of messages that it has had the time to receive and has not (see
+    /// RoomCursor::backlog()); 0 unless Open.
+    uint64_t backlog() const;
 
-    /// What poll() is to wait for. After that, read() or flush() is to be
-    /// called as the next two say.
+    /// What poll() must wait for, and whether its events permit to read, or to
+    /// begin a flush.
     bool waits_for_input() const { return !input_ended_; }
     bool waits_for_output() const;
     bool can_read(bool readable, bool writable) const;
     bool can_flush(bool writable) const { return !blocked_ || writable; }
 
-    /// The end, at once.
-    void drop();
-
-    Time heard{};               // when it last showed a sign of life
-    Time deadline = Time::max();  // of its state
-    Time stalled = Time::max();   // when it must have taken bytes
-    Room* room = nullptr;         // that it was let into, if any
-    Room::Seat seat = 0;          // there, while it is Open
-    bool touched = false;         // it is to be looked at in this turn
-
 private:
-    /// What it is owed for itself alone. There seldom is any.
+    /// A request that is not complete.
+    using Request = std::variant<HeadReader, PublishRequest>;
+
+    /// What is sent to it alone. Clients seldom have any.
     struct Own {
-        std::string waiting;  // its turn is yet to come
-        std::string going;    // its turn is now
-        size_t gone = 0;      // how much of that was sent
+        std::string waiting;  // to be sent at the next frame boundary
+        std::string current;  // being sent
+        size_t sent = 0;      // bytes of `current`
         std::string last_words;
     };
 
+    ClientInput read_head(Bytes& input);
+    ClientInput read_body(Bytes& input);
+    ClientInput read_message(Bytes& input);
     Own& own();
     void find_next(Flush& flush);
-    IoVec owed();
-    bool has_own_turn();
-    void sent(size_t n);
-    void join_at(Broadcast& log, const Broadcast::Cursor& cursor);
-    void move_over();
+    IoVec next_bytes();
+    bool take_own_bytes();
+    void consume(size_t n);
     bool finish();
-    void leave();
 
     Stream stream_;
-    Peer peer_;
-    std::unique_ptr<HeadReader> head_;  // while Handshaking
-    std::unique_ptr<Upload> upload_;    // while Receiving
+    Address peer_;
+    Member member_;
+    RoomCursor cursor_;
     MessageReader reader_;
-    Broadcast* log_ = nullptr;  // of its room, if it is in one
-    Broadcast* next_log_ = nullptr;  // to move over to
-    Broadcast::Cursor cursor_;
-    uint64_t joined_ = 0;  // where the run ended then
+    std::unique_ptr<Request> request_;  // while Handshaking and Receiving
+
+    // How far the log is sent before its own bytes: they may only stand between
+    // two frames, and the cursor may be in the middle of one.
     uint64_t target_ = 0;
     std::unique_ptr<Own> own_;
-    bool v1_ = false;
-    bool takes_deflated_ = false;
-    bool blocked_ = false;
+    bool sends_frames_ = true;  // false: raw JSON without a handshake
+    bool blocked_ = false;      // the last flush was not completed
     bool input_ended_ = false;
     State state_ = State::Handshaking;
 };
 
-/// How a client is written what it is owed, step by step.
+/// A flush in progress.
 struct Client::Flush {
-    IoVec next{};  // to be sent; none: it is over
+    IoVec next{};  // to be sent; empty: the flush is over
 
-    /// Done: it is owed nothing more. Blocked: the peer takes no more now, or
-    /// others should have their turn. `size` is what the socket took in
-    /// either case. A client that is Closing and was sent all goes on to
-    /// Draining, or Gone if its input has ended.
+    /// Done: nothing waits any more. Blocked: the peer takes no more now, or
+    /// it is the others' turn. `size` is what the socket took in either case.
     IoResult result{IoResult::State::Done};
 
-    State before;      // of the client, when it began
-    bool was_blocked;  // whether the one before was
+    Client* client;
+    State state_before;  // when it began
+    bool was_blocked;    // the flush before was not completed
 };
+
+/// Sends to many clients what waits for each, until none takes more, and sets
+/// the result of each flush.
+void complete_flushes(SendBatch& batch, std::vector<Client::Flush>& flushes);
 
 }  // namespace wschat

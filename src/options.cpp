@@ -157,8 +157,7 @@ void parse_keep(RetentionConfig& keep, const std::string& text) {
     if (comma == text.npos) return;
     const Seconds time =
         parse_seconds("--keep", text.substr(comma + 1), false);
-    using Clock = std::chrono::steady_clock;
-    keep.time = std::chrono::duration_cast<Clock::duration>(time);
+    keep.time = to_duration(time);
 }
 
 std::string parse_admitted(const std::string& text) {
@@ -198,9 +197,9 @@ bool take_room_option(int found, const std::string& value,
             if (rules.most == 0)
                 bad_value("--max-rooms", value, "at least one is needed");
             return true;
-        case kKeep: parse_keep(rules.keep, value); return true;
+        case kKeep: parse_keep(rules.retention, value); return true;
         case kKeepTotal:
-            rules.keep_total = parse_bytes("--keep-total", value);
+            rules.retained_total = parse_bytes("--keep-total", value);
             return true;
         case kHistory:
             rules.history = parse_count("--history", value);

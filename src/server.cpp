@@ -1,6 +1,7 @@
 #include "server.h"
 
 #include <algorithm>
+#include <chrono>
 #include <utility>
 
 #include <malloc.h>
@@ -10,9 +11,21 @@ namespace wschat {
 
 namespace {
 
-constexpr int kMaxAccepts = 128;  // connections that a turn accepts
+/// Connections that a turn accepts from a listener: a flood of them must not
+/// keep the clients waiting.
+constexpr int kMaxAccepts = 128;
+
 constexpr std::chrono::seconds kAcceptRetry(1);
-constexpr int kSpareMemory = 4 << 20;  // bytes that are free and stay ours
+
+/// Bytes of free memory that stay with the process. What one turn allocates and
+/// frees, TLS records above all, the next one needs again: giving it back to
+/// the kernel each time costs more than filling it.
+constexpr int kSpareMemory = 4 << 20;
+
+void keep_spare_memory() {
+    mallopt(M_TRIM_THRESHOLD, kSpareMemory);
+    mallopt(M_MMAP_THRESHOLD, kSpareMemory);
+}
 
 std::optional<TlsContext> load_tls(const Settings& settings) {
     if (settings.tls_certificate.empty()) return std::nullopt;
@@ -20,21 +33,8 @@ std::optional<TlsContext> load_tls(const Settings& settings) {
 }
 
 PublishKeys load_keys(const Settings& settings) {
-    return settings.publish_key.empty() ? PublishKeys() : PublishKeys(settings.publish_key);
-}
-
-Poller poller_of(const std::vector<Listener>& listeners) {
-    Poller poller;
-    for (const Listener& listener : listeners)
-        poller.add(listener.fd(), POLLIN);
-    return poller;
-}
-
-/// What a turn takes and frees, records for a crowd on TLS above all, the next
-/// one takes again: to give it back each time costs more than to fill it.
-void keep_spare_memory() {
-    mallopt(M_TRIM_THRESHOLD, kSpareMemory);
-    mallopt(M_MMAP_THRESHOLD, kSpareMemory);
+    return settings.publish_key.empty() ? PublishKeys()
+                                        : PublishKeys(settings.publish_key);
 }
 
 }  // namespace
@@ -43,148 +43,179 @@ Server::Server(const Settings& settings, Log& log)
     : settings_(settings),
       log_(log),
       tls_(load_tls(settings)),
-      listeners_(listen_at(settings.endpoints)),
-      gate_(gate_rules()),
-      poller_(poller_of(listeners_)),
-      crowd_(settings, log, gate_, poller_) {
+      ports_(open_ports(settings)),
+      router_(make_router_config()),
+      hub_(settings),
+      connections_(settings, router_, hub_, poller_, log) {
     raise_descriptor_limit();
     keep_spare_memory();
     prepare_handshakes();
-    std::string places;
-    for (const Listener& listener : listeners_)
-        places += (places.empty() ? "" : " and ") +
-                  listener.endpoint().to_string();
-    log_.info("listening on " + places + url_to_open());
-    log_.debug("send method: " + crowd_.way());
+    std::string addresses;
+    for (uint32_t i = 0; i < ports_.size(); ++i) {
+        const Listener& listener = ports_[i].listener;
+        ports_[i].handle =
+            poller_.add(listener.fd(), POLLIN, {kTokenOwner, i});
+        addresses += (addresses.empty() ? "" : " and ") +
+                     listener.endpoint().to_string();
+    }
+    log_.info("listening on " + addresses + url_to_open());
     log_.flush();
 }
 
-RouterConfig Server::gate_rules() const {
-    RouterConfig gate;
-    gate.site.host = host_in_url(settings_.host);
-    gate.site.location =
-        websocket_location(settings_.host, port(), tls_.has_value());
-    gate.origins = {settings_.host, settings_.origins};
-    gate.trusted = settings_.trusted_proxies;
-    gate.page = settings_.page;
-    gate.deflate = settings_.deflate;
-    gate.rooms = settings_.rooms;
-    gate.keys = load_keys(settings_);
-    gate.max_upload = settings_.rules.max_message;
-    return gate;
+std::vector<Server::Port> Server::open_ports(const Settings& settings) {
+    std::vector<Port> ports;
+    for (Listener& listener : listen_at(settings.endpoints))
+        ports.push_back({std::move(listener)});
+    return ports;
 }
 
-/// All TCP addresses have the same.
+RouterConfig Server::make_router_config() const {
+    RouterConfig config;
+    config.site.host = host_in_url(settings_.host);
+    config.site.location =
+        websocket_location(settings_.host, port(), tls_.has_value());
+    config.origins = {settings_.host, settings_.origins};
+    config.trusted_proxies = settings_.trusted_proxies;
+    config.page = settings_.page;
+    config.deflate = settings_.deflate;
+    config.rooms = settings_.rooms;
+    config.keys = load_keys(settings_);
+    config.max_body = settings_.rules.max_message;
+    return config;
+}
+
+/// Returns the TCP port, which is the same for all addresses.
 int Server::port() const {
-    for (const Listener& listener : listeners_)
-        if (!listener.endpoint().is_unix) return listener.endpoint().port;
+    for (const Port& port : ports_)
+        if (!port.listener.endpoint().is_unix)
+            return port.listener.endpoint().port;
     return settings_.port;
 }
 
-/// How a browser gets here; nothing if it needs a proxy for that.
+/// Returns the URL by which a browser gets here; empty if it would need a
+/// proxy.
 std::string Server::url_to_open() const {
-    bool reachable = false;
-    for (const Listener& listener : listeners_) {
-        const Endpoint& endpoint = listener.endpoint();
-        reachable = reachable ||
-                    (!endpoint.is_unix &&
-                     (is_loopback_host(settings_.host) ||
-                      !is_loopback_host(endpoint.address)));
-    }
-    if (!reachable) return "";
+    const bool is_reachable =
+        std::any_of(ports_.begin(), ports_.end(), [this](const Port& port) {
+            const Endpoint& endpoint = port.listener.endpoint();
+            return !endpoint.is_unix && (is_loopback_host(settings_.host) ||
+                                         !is_loopback_host(endpoint.address));
+        });
+    if (!is_reachable) return "";
     const std::string scheme = settings_.page ? "http" : "ws";
-    return ", open " + scheme + (tls_ ? "s" : "") + "://" + gate_.site.host +
+    return ", open " + scheme + (tls_ ? "s" : "") + "://" + router_.site.host +
            ":" + std::to_string(port()) + "/";
 }
 
+// The order of a turn: signals first, so that a stop is not delayed by what the
+// clients send; clients before newcomers, so that a flood of connections does
+// not starve those who are there; what all of these have caused is sent at the
+// end, once for each client.
 void Server::run() {
-    while (!finished()) {
-        poller_.wait(std::min({crowd_.next_event(), next_accept_, stop_by_}),
-                     signals_.while_asleep());
+    while (!is_finished()) {
+        poller_.wait(
+            std::min({connections_.next_event(), next_accept_, stop_by_}),
+            signals_.while_asleep());
         now_ = Clock::now();
-        crowd_.begin_turn(now_);
-        heed_signals();
-        crowd_.serve();
-        accept_new();
-        const bool some_left = crowd_.end_turn();
-        if (some_left && starved_ && !stopping_) set_accepting(true);
+        hub_.begin_turn(now_);
+        connections_.begin_turn(now_);
+        handle_signals();
+        serve();
+        most_connections_ = std::max(most_connections_, connections_.size());
+        if (connections_.end_turn()) {
+            if (is_out_of_descriptors_ && !is_stopping_) set_accepting(true);
+            trim_memory();
+        }
         log_.flush();
     }
 }
 
-bool Server::finished() const {
-    return stopping_ &&
-           (crowd_.size() == 0 || now_ >= stop_by_ || signals_.stops() > 1);
+bool Server::is_finished() const {
+    return is_stopping_ && (connections_.size() == 0 || now_ >= stop_by_ ||
+                            signals_.stops() > 1);
 }
 
-void Server::heed_signals() {
+void Server::handle_signals() {
     signals_.look(now_);
     if (signals_.take_reload()) reload();
-    if (signals_.stops() > 0 && !stopping_) stop();
+    if (signals_.stops() > 0 && !is_stopping_) stop();
 }
 
-/// What can't be used stays as it was, file by file.
+/// Loads each file again. If one can't be used, what was loaded before stays.
 void Server::reload() {
-    const bool has_keys = !gate_.keys.empty();
-    if (!tls_ && !has_keys)
-        return log_.info("SIGHUP: nothing to reload");
+    const bool has_keys = !router_.keys.empty();
+    if (!tls_ && !has_keys) return log_.info("SIGHUP: nothing to reload");
+    if (tls_) reload("certificate", [this] { tls_->reload(); });
+    if (has_keys)
+        reload("keys", [this] { router_.keys = load_keys(settings_); });
+}
+
+template <typename Load>
+void Server::reload(const std::string& what, Load load) {
     try {
-        if (tls_) tls_->reload();
-        if (tls_) log_.info("SIGHUP: the certificate was reloaded");
+        load();
+        log_.info("SIGHUP: reloaded the " + what);
     } catch (const std::exception& error) {
-        log_.error("SIGHUP: " + std::string(error.what()) +
-                   "; the former certificate stays in use");
-    }
-    try {
-        if (has_keys) gate_.keys = load_keys(settings_);
-        if (has_keys) log_.info("SIGHUP: the keys were reloaded");
-    } catch (const std::exception& error) {
-        log_.error("SIGHUP: " + std::string(error.what()) +
-                   "; the former keys stay in use");
+        log_.error("SIGHUP: " + std::string(error.what()) + "; the former " +
+                   what + " stays in use");
     }
 }
 
-/// Stops listening, and gives clients the time to go.
+/// Stops listening, and gives clients --close-timeout to close.
 void Server::stop() {
-    log_.info("stopping" + crowd_.count_members());
-    stopping_ = true;
-    stop_by_ = now_ + std::chrono::duration_cast<Clock::duration>(
-                          settings_.close_timeout);
+    log_.info("stopping (" + describe_members(hub_.members()) + ")");
+    is_stopping_ = true;
+    stop_by_ = now_ + to_duration(settings_.close_timeout);
     next_accept_ = Time::max();
-    for (size_t i = 0; i < listeners_.size(); ++i) poller_.mute(i);
-    listeners_.clear();
-    crowd_.dismiss();
+    for (const Port& port : ports_) poller_.remove(port.handle);
+    ports_.clear();
+    connections_.close_all();
 }
 
-void Server::accept_new() {
+void Server::serve() {
+    for (const Poller::Event& event : poller_.events())
+        if (event.token.owner == Connections::kTokenOwner)
+            connections_.serve(event.token.id, event.events);
+    if (is_stopping_) return;
     if (now_ >= next_accept_) set_accepting(true);
-    for (size_t i = 0; i < listeners_.size(); ++i)
-        if (poller_.happened(i)) accept_at(i);
+    for (const Poller::Event& event : poller_.events())
+        if (event.token.owner == kTokenOwner)
+            accept_from_port(ports_[event.token.id]);
 }
 
-void Server::accept_at(size_t listener) {
-    const bool tls = tls_ && !listeners_[listener].endpoint().is_unix;
+void Server::accept_from_port(Port& port) {
+    const bool tls = tls_ && !port.listener.endpoint().is_unix;
     for (int n = 0; n < kMaxAccepts; ++n) {
-        Accepted peer = accept_from(listeners_[listener]);
-        if (peer.state == Accepted::State::OutOfDescriptors) {
-            if (!std::exchange(starved_, true))
+        Accepted accepted = accept_from(port.listener);
+        if (accepted.state == Accepted::State::None) {
+            is_out_of_descriptors_ = false;
+            return;
+        }
+        if (accepted.state == Accepted::State::OutOfDescriptors) {
+            if (!std::exchange(is_out_of_descriptors_, true))
                 log_.error("out of descriptors at " +
-                           std::to_string(crowd_.size()) +
+                           std::to_string(connections_.size()) +
                            " connections: accepting again when one ends");
             return set_accepting(false);
         }
-        if (peer.state == Accepted::State::None) {
-            starved_ = false;
-            return;
-        }
-        crowd_.add(std::move(peer), tls ? &*tls_ : nullptr);
+        connections_.add(std::move(accepted), tls ? &*tls_ : nullptr);
     }
 }
 
+/// Without descriptors, a listener would be reported as ready in each turn: the
+/// loop would spin until a client leaves.
 void Server::set_accepting(bool accepting) {
-    for (size_t i = 0; i < listeners_.size(); ++i)
-        poller_.watch(i, accepting ? POLLIN : 0);
+    for (const Port& port : ports_)
+        poller_.watch(port.handle, accepting ? POLLIN : 0);
     next_accept_ = accepting ? Time::max() : now_ + kAcceptRetry;
+}
+
+/// Gives free memory back to the kernel when most clients have left. It is in
+/// pieces between used memory, and free() alone gives back none of these.
+void Server::trim_memory() {
+    if (connections_.size() >= most_connections_ / 4) return;
+    most_connections_ = connections_.size();
+    malloc_trim(0);
 }
 
 }  // namespace wschat

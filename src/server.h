@@ -1,18 +1,20 @@
 // The daemon: listeners, signals and the poll loop.
 #pragma once
 
-#include <chrono>
 #include <optional>
 #include <string>
 #include <vector>
 
-#include "crowd.h"
-#include "util/log.h"
+#include "connections.h"
+#include "http/router.h"
+#include "hub.h"
 #include "net/poller.h"
-#include "settings.h"
 #include "net/signals.h"
 #include "net/socket.h"
 #include "net/tls.h"
+#include "settings.h"
+#include "util/clock.h"
+#include "util/log.h"
 
 namespace wschat {
 
@@ -23,41 +25,52 @@ public:
     /// settings say, or cannot use a file. REQUIRES: both outlive the server.
     Server(const Settings& settings, Log& log);
 
-    /// Serves until SIGTERM or SIGINT, then says goodbye to every client. A
+    /// Serves until SIGTERM or SIGINT, then closes every client and returns. A
     /// second signal ends it at once. SIGHUP loads the certificate and the keys
-    /// anew.
+    /// again.
     void run();
 
 private:
-    using Clock = std::chrono::steady_clock;
-    using Time = Clock::time_point;
+    /// The owner in the tokens of listeners.
+    static constexpr uint32_t kTokenOwner = 0;
 
-    RouterConfig gate_rules() const;
+    /// A listener and its place in the loop.
+    struct Port {
+        Listener listener;
+        Poller::Handle handle = 0;
+    };
+
+    static std::vector<Port> open_ports(const Settings& settings);
+    RouterConfig make_router_config() const;
     int port() const;
     std::string url_to_open() const;
-    bool finished() const;
-    void heed_signals();
+    bool is_finished() const;
+    void handle_signals();
     void reload();
+    template <typename Load>
+    void reload(const std::string& what, Load load);
     void stop();
-
-    void accept_new();
-    void accept_at(size_t listener);
+    void serve();
+    void accept_from_port(Port& port);
     void set_accepting(bool accepting);
+    void trim_memory();
 
     const Settings& settings_;
     Log& log_;
     std::optional<TlsContext> tls_;
-    std::vector<Listener> listeners_;
-    RouterConfig gate_;
+    std::vector<Port> ports_;
+    RouterConfig router_;  // its keys change with SIGHUP
     Signals signals_;
-    Poller poller_;  // an entry for each listener, then the crowd's
-    Crowd crowd_;
+    Poller poller_;
+    Hub hub_;
+    Connections connections_;
 
-    Time now_{};  // when the turn began
+    Time now_{};                      // when the turn began
     Time next_accept_ = Time::max();  // try again, when out of descriptors
     Time stop_by_ = Time::max();
-    bool stopping_ = false;
-    bool starved_ = false;  // out of descriptors, and the log says so
+    size_t most_connections_ = 0;  // since memory was last given back
+    bool is_stopping_ = false;
+    bool is_out_of_descriptors_ = false;  // and the log says so
 };
 
 }  // namespace wschat

@@ -1,19 +1,17 @@
 // What the command line decides: plain values with their defaults.
 #pragma once
 
-#include <chrono>
 #include <cstdint>
 #include <string>
 #include <vector>
 
 #include "util/address.h"
+#include "util/clock.h"
 #include "ws/message_reader.h"
 #include "room/rooms.h"
 #include "net/socket.h"
 
 namespace wschat {
-
-using Seconds = std::chrono::duration<double>;
 
 /// What a room is told when somebody joins or leaves.
 enum class Announce {

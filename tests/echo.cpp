@@ -3,8 +3,8 @@
 //
 //   echo port [max-message-bytes]
 //
-// It listens on 127.0.0.1; port 0 takes a free one. A client is read only
-// while it is owed nothing.
+// It listens on 127.0.0.1; port 0 takes a free one. A client is read only while
+// nothing waits to be sent to it.
 
 #include <poll.h>
 #include <signal.h>
@@ -12,6 +12,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
+#include <memory>
 #include <vector>
 
 #include "client.h"
@@ -20,48 +21,55 @@ using namespace wschat;
 
 namespace {
 
-void echo(Client& client, const Event& event) {
-    if (event.kind == Event::Kind::Text)
-        client.send(encode_frame(Opcode::Text, event.payload));
-    if (event.kind == Event::Kind::Binary)
-        client.send(encode_frame(Opcode::Binary, event.payload));
+const RouterConfig& router() {
+    static const RouterConfig config = [] {
+        RouterConfig any;
+        any.site = {"localhost", "ws://localhost/"};
+        any.origins = {"localhost", {"*"}};
+        any.page = false;
+        return any;
+    }();
+    return config;
 }
 
-void take(Client& client, Bytes input) {
-    static const RouterConfig gate{
-        {"localhost", "ws://localhost/"}, {"localhost", {"*"}}, {}, false};
-    if (client.state() == Client::State::Handshaking)
-        if (auto admission = client.shake_hands(input, gate))
-            client.answer(*admission);
-    while (client.listens() && client.state() != Client::State::Handshaking) {
-        const Event event = client.next(input);
-        if (event.kind == Event::Kind::NeedMore) return;
-        echo(client, event);
+void handle(Client& client, const ClientInput& input) {
+    if (const auto* message = std::get_if<input::Message>(&input)) {
+        client.send(encode_frame(
+            message->is_binary ? Opcode::Binary : Opcode::Text, message->text));
+    } else if (const auto* head = std::get_if<input::RequestHead>(&input)) {
+        const Route to = route(*head->head, client.peer(), router());
+        if (const auto* upgrade = std::get_if<Upgrade>(&to.action))
+            client.upgrade(*upgrade, "");
+        else
+            client.close(std::get<Respond>(to.action).response.bytes);
     }
 }
 
-/// What poll() is to wait for next.
-short serve(Client& client, short happened, std::vector<char>& buffer) {
-    if (happened & ~POLLOUT) {
-        const IoResult got = client.read(buffer.data(), buffer.size());
-        if (got.state == IoResult::State::Done)
-            take(client, {buffer.data(), got.size});
-        else if (got.state == IoResult::State::Eof)
-            client.end_of_input();
-        else if (got.state == IoResult::State::Failed)
-            client.drop();
-    }
+void read(Client& client, std::vector<char>& buffer) {
+    const IoResult got = client.read(buffer.data(), buffer.size());
+    if (got.state == IoResult::State::Eof) return client.end_of_input();
+    if (got.state == IoResult::State::Failed) return client.drop();
+    Bytes input{buffer.data(), got.size};
+    while (input.size > 0) handle(client, client.next(input));
+}
+
+/// Returns what poll() must wait for next.
+short serve(Client& client, short events, std::vector<char>& buffer) {
+    static SendBatch batch(false);
+    if (events & ~POLLOUT) read(client, buffer);
     if (client.state() == Client::State::Gone) return 0;
-    const IoResult sent = client.flush();
+    std::vector<Client::Flush> flushes{client.begin_flush()};
+    complete_flushes(batch, flushes);
+    const IoResult& sent = flushes[0].result;
     if (sent.state == IoResult::State::Failed) client.drop();
     return sent.state == IoResult::State::Done ? POLLIN : POLLOUT;
 }
 
-void run(const Endpoint& endpoint, const ReaderConfig& rules) {
+void run(const Endpoint& endpoint, const ReaderConfig& config) {
     const Listener listener(endpoint);
     std::fprintf(stderr, "echo: listening on %s\n",
                  listener.endpoint().to_string().c_str());
-    std::vector<Client> clients;
+    std::vector<std::unique_ptr<Client>> clients;
     std::vector<pollfd> polls{{listener.fd(), POLLIN, 0}};
     std::vector<char> buffer(64 << 10);
     for (;;) {
@@ -69,18 +77,19 @@ void run(const Endpoint& endpoint, const ReaderConfig& rules) {
         for (size_t i = clients.size(); i-- > 0;) {
             pollfd& entry = polls[i + 1];
             if (entry.revents)
-                entry.events = serve(clients[i], entry.revents, buffer);
-            if (clients[i].state() != Client::State::Gone) continue;
+                entry.events = serve(*clients[i], entry.revents, buffer);
+            if (clients[i]->state() != Client::State::Gone) continue;
             std::swap(clients[i], clients.back());
             clients.pop_back();
             entry = polls.back();
             polls.pop_back();
         }
         if (!polls[0].revents) continue;
-        Accepted peer = accept_from(listener);
-        if (peer.state != Accepted::State::Peer) continue;
-        polls.push_back({peer.fd.get(), POLLIN, 0});
-        clients.emplace_back(std::move(peer), rules, nullptr);
+        Accepted accepted = accept_from(listener);
+        if (accepted.state != Accepted::State::Peer) continue;
+        polls.push_back({accepted.fd.get(), POLLIN, 0});
+        clients.push_back(
+            std::make_unique<Client>(std::move(accepted), config, nullptr));
     }
 }
 
@@ -94,12 +103,12 @@ int main(int argc, char** argv) {
     Endpoint endpoint;
     endpoint.address = "127.0.0.1";
     endpoint.port = std::atoi(argv[1]);
-    ReaderConfig rules;
-    rules.max_message =
+    ReaderConfig config;
+    config.max_message =
         argc > 2 ? std::strtoull(argv[2], nullptr, 10) : 64 << 20;
-    rules.raw_json = false;
+    config.raw_json = false;
     try {
-        run(endpoint, rules);
+        run(endpoint, config);
     } catch (const std::exception& error) {
         std::fprintf(stderr, "echo: %s\n", error.what());
         return 1;

@@ -12,17 +12,30 @@
 #include "fixtures/client_frames.h"
 #include "fixtures/deflated.h"
 #include "fixtures/heap.h"
+#include "fixtures/routed.h"
+#include "fixtures/server_frames.h"
 #include "fixtures/standalone_room.h"
 
 using namespace wschat;
 using namespace wschat::test;
 
 using State = Client::State;
-using Kind = Event::Kind;
 
 namespace {
 
-const RouterConfig kRules{
+/// What a client made of its bytes.
+enum class Kind { Message, Binary, Control, Close, Error, Other };
+
+Kind kind_of(const ClientInput& input) {
+    if (const auto* message = std::get_if<input::Message>(&input))
+        return message->is_binary ? Kind::Binary : Kind::Message;
+    if (std::get_if<input::ControlFrame>(&input)) return Kind::Control;
+    if (std::get_if<input::PeerClosed>(&input)) return Kind::Close;
+    if (std::get_if<input::ProtocolError>(&input)) return Kind::Error;
+    return Kind::Other;
+}
+
+const RouterConfig kConfig{
     {"localhost", "ws://localhost:9600/websocket.php"}, {"localhost"}, {}};
 
 const std::string kRequest =
@@ -38,84 +51,47 @@ const std::string kDeflating =
     kRequest.substr(0, kRequest.size() - 2) +
     "Sec-WebSocket-Extensions: permessage-deflate\r\n\r\n";
 
-/// A frame as the server sends it.
-struct ServerFrame {
-    int first = 0;  // FIN and opcode
-    std::string payload;
-};
-
-uint64_t number(std::string_view bytes) {
-    uint64_t value = 0;
-    for (char c : bytes) value = value << 8 | static_cast<uint8_t>(c);
-    return value;
-}
-
-std::string server_frame(int first, std::string_view payload) {
-    std::string frame = frame_header(first, payload.size(), "");
-    frame[1] = static_cast<char>(frame[1] & 0x7F);
-    return frame.append(payload);
-}
-
-/// Takes a whole frame off the front of the bytes. REQUIRES: there is one.
-ServerFrame take_frame(std::string_view& bytes) {
-    REQUIRE(bytes.size() >= 2);
-    ServerFrame frame;
-    frame.first = static_cast<uint8_t>(bytes[0]);
-    size_t length = static_cast<uint8_t>(bytes[1]);
-    const size_t extended = length < 126 ? 0 : length == 126 ? 2 : 8;
-    if (extended) length = number(bytes.substr(2, extended));
-    REQUIRE(bytes.size() >= 2 + extended + length);
-    frame.payload = bytes.substr(2 + extended, length);
-    bytes.remove_prefix(2 + extended + length);
-    return frame;
-}
-
-std::vector<ServerFrame> frames_in(std::string_view bytes) {
-    std::vector<ServerFrame> frames;
-    while (!bytes.empty()) frames.push_back(take_frame(bytes));
-    return frames;
-}
-
 /// A client, its room, and its peer at the other end of a socket pair.
 class Connection {
 public:
-    explicit Connection(bool local = true, bool raw_json = true)
-        : Connection(socket_pair(), local, raw_json) {}
+    explicit Connection(const std::string& address = "127.0.0.1",
+                        bool raw_json = true)
+        : Connection(socket_pair(), address, raw_json) {}
 
-    /// One that is Open and in the room, its handshake done and heard.
+    /// One that is Open and in the room, and whose peer has read the response.
     static Connection open() {
         Connection connection;
         connection.shake_hands(kRequest);
         connection.join();
-        connection.client.flush();
+        connection.flush();
         connection.hear();
         return connection;
     }
 
-    /// One that is Open and in a room that keeps so many messages and has so
-    /// many, named by their numbers, from this one on.
-    static Connection open_at(uint64_t first, size_t keep, int messages,
+    /// One that is Open and in a room that retains `retained` messages and has
+    /// `messages`, named by their numbers, and that begins with this one.
+    static Connection open_at(uint64_t first, size_t retained, int messages,
                               const std::string& request = kRequest) {
         Connection connection;
-        connection.room = std::make_unique<StandaloneRoom>(keep);
+        connection.room = std::make_unique<StandaloneRoom>(retained);
         for (int i = 1; i <= messages; ++i)
-            connection.room->publish(std::to_string(i));
+            connection.room->append(std::to_string(i));
         connection.shake_hands(request);
-        connection.client.flush();
+        connection.flush();
         connection.hear();
-        connection.client.join(connection.room->room, first);
+        connection.join(first);
         return connection;
     }
 
     /// One that is Receiving a body of this size.
     static Connection receiving(uint64_t size, const std::string& bytes = "") {
         Connection connection;
-        Admission admission;
-        admission.answer = {100, bytes};
-        admission.upload.size = size;
-        admission.upload.lines = true;
-        admission.upload.room = "/x";
-        connection.client.answer(admission);
+        ExpectBody expected;
+        expected.request.size = size;
+        expected.request.is_lines = true;
+        expected.request.room = "/x";
+        expected.interim_response = bytes;
+        connection.client.expect_body(std::move(expected));
         return connection;
     }
 
@@ -126,27 +102,58 @@ public:
         return connection;
     }
 
-    /// The client is told of bytes that came. Returns how many it left.
+    /// Gives the client bytes of a request, and does what the router says.
+    /// Returns how many bytes it left.
     size_t shake_hands(std::string bytes) {
         Bytes input{bytes.data(), bytes.size()};
-        const auto admission = client.shake_hands(input, kRules);
-        if (admission) client.answer(*admission);
-        if (admission) answer = admission->answer;
+        const ClientInput next = client.next(input);
+        if (const auto* head = std::get_if<input::RequestHead>(&next)) {
+            const Routed to = routed(*head->head, client.peer(), kConfig);
+            response = to.response;
+            deflates = to.upgrade.agreement.compression.gives;
+            if (to.response.status == 101)
+                client.upgrade(to.upgrade, "");
+            else
+                client.close(to.response.bytes);
+        }
         return input.size;
     }
 
-    /// Beginning with the next message.
-    void join() { client.join(room->room, room->room.history().newest() + 1); }
+    /// Joins the room, beginning with the next message.
+    void join() { join(room->room.history().newest() + 1); }
+    void join(uint64_t first) { join(*room, first); }
+    void join(StandaloneRoom& other, uint64_t first) {
+        client.cursor().start(other.room, first, deflates);
+    }
 
-    /// The kinds of what it came upon.
+    /// Gives the client bytes. Returns the kinds of what it made of them.
     std::vector<Kind> receive(std::string bytes) {
         Bytes input{bytes.data(), bytes.size()};
         std::vector<Kind> kinds;
         for (;;) {
-            const Event event = client.next(input);
-            if (event.kind == Kind::NeedMore) return kinds;
-            kinds.push_back(event.kind);
+            const ClientInput next = client.next(input);
+            if (std::get_if<input::NeedMore>(&next)) return kinds;
+            kinds.push_back(kind_of(next));
         }
+    }
+
+    /// Gives the client bytes of a body. Returns the request when it is
+    /// complete, and the bytes that the client left.
+    std::optional<PublishRequest> receive_body(std::string bytes) {
+        Bytes input{bytes.data(), bytes.size()};
+        const ClientInput next = client.next(input);
+        left = input.view();
+        const auto* body = std::get_if<input::RequestBody>(&next);
+        if (!body) return std::nullopt;
+        return body->request;
+    }
+
+    /// Sends what waits, as the daemon does.
+    IoResult flush() {
+        SendBatch batch(false);
+        std::vector<Client::Flush> flushes{client.begin_flush()};
+        complete_flushes(batch, flushes);
+        return flushes[0].result;
     }
 
     /// What has arrived at the peer, or so many bytes of it.
@@ -166,12 +173,12 @@ public:
         return heard;
     }
 
-    /// What arrives when the client writes all that it owes.
+    /// What arrives when the client sends all that waits.
     std::string hear_all() {
         std::string heard = hear();
         while (client.state() != State::Gone &&
                client.state() != State::Draining) {
-            const IoResult result = client.flush();
+            const IoResult result = flush();
             heard += hear();
             if (result.state != IoResult::State::Blocked) return heard;
         }
@@ -184,20 +191,28 @@ public:
         setsockopt(client.fd(), SOL_SOCKET, SO_SNDBUF, &least, sizeof least);
     }
 
-    /// What the peer has not read keeps the client from writing more.
+    /// Appends messages, which the peer does not read, until the client is
+    /// blocked.
     void block() {
         narrow();
-        while (client.flush().state == IoResult::State::Done)
-            room->publish(std::string(1000, 'x'));
+        while (flush().state == IoResult::State::Done)
+            room->append(std::string(1000, 'x'));
     }
 
-    // The client refers to both, wherever the connection is moved.
-    std::unique_ptr<ReaderConfig> rules = std::make_unique<ReaderConfig>();
+    // The client refers to these, wherever the connection is moved.
+    std::unique_ptr<ReaderConfig> config = std::make_unique<ReaderConfig>();
     std::unique_ptr<StandaloneRoom> room = std::make_unique<StandaloneRoom>();
     Fd peer;
-    Client client;
-    std::optional<Response> answer;
-    bool at_end = false;  // the peer has heard that nothing more comes
+
+private:
+    std::unique_ptr<Client> owned_;
+
+public:
+    Client& client;
+    std::optional<Response> response;
+    bool deflates = false;  // the client receives deflated messages
+    std::string left;
+    bool at_end = false;  // the peer was told that nothing more comes
 
 private:
     struct Ends {
@@ -211,13 +226,14 @@ private:
         return {Fd(fds[0]), Fd(fds[1])};
     }
 
-    Connection(Ends ends, bool local, bool raw_json)
+    Connection(Ends ends, const std::string& address, bool raw_json)
         : peer(std::move(ends.peer)),
-          client({Accepted::State::Peer,
-                  std::move(ends.server),
-                  {"192.0.2.7", local}},
-                 *rules, nullptr) {
-        rules->raw_json = raw_json;
+          owned_(std::make_unique<Client>(
+              Accepted{Accepted::State::Peer, std::move(ends.server),
+                       test::address(address)},
+              *config, nullptr)),
+          client(*owned_) {
+        config->raw_json = raw_json;
     }
 };
 
@@ -273,15 +289,15 @@ TEST_CASE("a client shakes hands however its request is cut") {
         Connection connection;
         CHECK(connection.shake_hands(kRequest.substr(0, cut)) == 0);
         if (cut < kRequest.size()) {
-            CHECK_FALSE(connection.answer);
+            CHECK_FALSE(connection.response);
             CHECK((connection.client.state() == State::Handshaking));
-            CHECK(connection.client.listens());
+            CHECK(connection.client.is_listening());
             connection.shake_hands(kRequest.substr(cut));
         }
-        REQUIRE(connection.answer);
-        CHECK(connection.answer->status == 101);
+        REQUIRE(connection.response);
+        CHECK(connection.response->status == 101);
         CHECK((connection.client.state() == State::Open));
-        CHECK(connection.hear_all() == connection.answer->bytes);
+        CHECK(connection.hear_all() == connection.response->bytes);
     }
 }
 
@@ -291,9 +307,9 @@ TEST_CASE("frames behind the request are left for the reader") {
     CHECK(connection.shake_hands(kRequest + frames) == frames.size());
     CHECK((connection.client.state() == State::Open));
     CHECK((connection.receive(frames) ==
-           std::vector<Kind>{Kind::Text, Kind::Ping}));
+           std::vector<Kind>{Kind::Message, Kind::Control}));
     CHECK(connection.hear_all() ==
-          connection.answer->bytes + server_frame(0x8A, "p"));
+          connection.response->bytes + server_frame(0x8A, "p"));
 }
 
 TEST_CASE("a refused client gets its answer and then the end") {
@@ -312,11 +328,11 @@ TEST_CASE("a refused client gets its answer and then the end") {
         CAPTURE(row.status);
         Connection connection;
         connection.shake_hands(row.request);
-        REQUIRE(connection.answer);
-        CHECK(connection.answer->status == row.status);
+        REQUIRE(connection.response);
+        CHECK(connection.response->status == row.status);
         CHECK((connection.client.state() == State::Closing));
-        CHECK_FALSE(connection.client.listens());
-        CHECK(connection.hear_all() == connection.answer->bytes);
+        CHECK_FALSE(connection.client.is_listening());
+        CHECK(connection.hear_all() == connection.response->bytes);
         CHECK(connection.at_end);
         CHECK((connection.client.state() == State::Draining));
     }
@@ -325,79 +341,79 @@ TEST_CASE("a refused client gets its answer and then the end") {
 TEST_CASE("nothing at all decides nothing") {
     Connection connection;
     CHECK(connection.shake_hands("") == 0);
-    CHECK_FALSE(connection.answer);
+    CHECK_FALSE(connection.response);
     CHECK((connection.client.state() == State::Handshaking));
-    CHECK(connection.client.address() == "192.0.2.7");
+    CHECK(connection.client.member().address.to_string() == "127.0.0.1");
 }
 
 TEST_CASE("a local peer that begins with a brace sends raw JSON") {
     Connection connection;
     CHECK(connection.shake_hands("{}") == 2);
-    CHECK_FALSE(connection.answer);
+    CHECK_FALSE(connection.response);
     CHECK((connection.client.state() == State::Raw));
-    CHECK(connection.client.listens());
-    CHECK_FALSE(connection.client.in_room());
+    CHECK(connection.client.is_listening());
+    CHECK_FALSE(connection.client.cursor().is_started());
     CHECK((connection.receive("{}\n{}\n") ==
-           std::vector<Kind>{Kind::Raw, Kind::Raw}));
+           std::vector<Kind>{Kind::Message, Kind::Message}));
 }
 
 TEST_CASE("nobody else sends raw JSON without a handshake") {
-    const auto begins_raw = [](bool local, bool raw_json,
+    const auto begins_raw = [](const std::string& address, bool raw_json,
                                const std::string& start) {
-        Connection connection(local, raw_json);
+        Connection connection(address, raw_json);
         for (char c : start)
             if (connection.client.state() == State::Handshaking)
                 connection.shake_hands(std::string(1, c));
         return connection.client.state() == State::Raw;
     };
-    CHECK(begins_raw(true, true, "{"));
-    CHECK_FALSE(begins_raw(false, true, "{"));
-    CHECK_FALSE(begins_raw(true, false, "{"));
-    CHECK_FALSE(begins_raw(true, true, "G{"));
-    CHECK_FALSE(begins_raw(true, true, " {"));
-    CHECK_FALSE(begins_raw(true, true, "GET / HTTP/1.1\r\n{"));
+    CHECK(begins_raw("127.0.0.1", true, "{"));
+    CHECK_FALSE(begins_raw("192.0.2.7", true, "{"));
+    CHECK_FALSE(begins_raw("127.0.0.1", false, "{"));
+    CHECK_FALSE(begins_raw("127.0.0.1", true, "G{"));
+    CHECK_FALSE(begins_raw("127.0.0.1", true, " {"));
+    CHECK_FALSE(begins_raw("127.0.0.1", true, "GET / HTTP/1.1\r\n{"));
 }
 
 // What it is owed
 
 TEST_CASE("a client in a room gets its answer, then what is published") {
     Connection connection;
-    connection.room->publish("before");
+    connection.room->append("before");
     connection.shake_hands(kRequest);
     connection.join();
-    connection.room->publish("one");
-    connection.room->ping();
-    connection.room->publish("two");
-    CHECK(connection.client.in_room());
+    connection.room->append("one");
+    connection.room->append_ping();
+    connection.room->append("two");
+    CHECK(connection.client.cursor().is_started());
     CHECK(connection.hear_all() ==
-          connection.answer->bytes + server_frame(0x81, "one") +
+          connection.response->bytes + server_frame(0x81, "one") +
               server_frame(0x89, "") + server_frame(0x81, "two"));
 }
 
 TEST_CASE("a flush tells what it did") {
     Connection connection = Connection::open();
-    IoResult result = connection.client.flush();
+    IoResult result = connection.flush();
     CHECK((result.state == IoResult::State::Done));
     CHECK(result.size == 0);
-    connection.room->publish("one");
+    connection.room->append("one");
     connection.client.tell("two");
-    result = connection.client.flush();
+    result = connection.flush();
     CHECK((result.state == IoResult::State::Done));
     CHECK(result.size == 10);
 
     connection.block();
-    result = connection.client.flush();
+    result = connection.flush();
     CHECK((result.state == IoResult::State::Blocked));
     CHECK(result.size == 0);
     connection.hear(5000);
-    CHECK(connection.client.flush().size > 0);
+    CHECK(connection.flush().size > 0);
 }
 
 TEST_CASE("writing to a peer that is gone fails, and no more than that") {
     Connection connection = Connection::open();
-    connection.room->publish("one");
+    connection.room->append("one");
     connection.peer = Fd();
-    const IoResult result = connection.client.flush();
+    const IoResult result = connection.flush();
     CHECK((result.state == IoResult::State::Failed));
     CHECK(result.error != "");
 }
@@ -449,7 +465,7 @@ TEST_CASE("pings are answered in their order, with what was in them") {
     const std::string longest(125, '\xFF');
     CHECK((connection.receive(ping_frame("1") + ping_frame() +
                               pong_frame("unasked") + ping_frame(longest)) ==
-           std::vector<Kind>{Kind::Ping, Kind::Ping, Kind::Pong, Kind::Ping}));
+           std::vector<Kind>{Kind::Control, Kind::Control, Kind::Control, Kind::Control}));
     CHECK(connection.client.own_size() == 3 + 2 + 127);
     CHECK(connection.hear_all() == server_frame(0x8A, "1") +
                                        server_frame(0x8A, "") +
@@ -461,10 +477,10 @@ TEST_CASE("a pong waits for the frame of the run that is on its way") {
     Connection connection = Connection::open();
     connection.narrow();
     const std::string large(100'000, 'x');
-    connection.room->publish(large);
-    connection.client.flush();
+    connection.room->append(large);
+    connection.flush();
     connection.receive(ping_frame("now"));
-    connection.room->publish("after");
+    connection.room->append("after");
     CHECK((connection.hear_all() == server_frame(0x81, large) +
                                         server_frame(0x8A, "now") +
                                         server_frame(0x81, "after")));
@@ -476,8 +492,8 @@ TEST_CASE(
     connection.narrow();
     const std::string large(100'000, 'x');
     connection.client.tell(large);
-    connection.client.flush();
-    connection.room->publish("one");
+    connection.flush();
+    connection.room->append("one");
     connection.receive(ping_frame("two"));
     CHECK((connection.hear_all() == server_frame(0x81, large) +
                                         server_frame(0x81, "one") +
@@ -497,7 +513,7 @@ TEST_CASE("no frame gets into another, whatever the socket takes") {
             const auto dice = random() % 10;
             const bool large = random() % 20 == 0;
             if (dice < 2)
-                connection.room->publish(
+                connection.room->append(
                     run.next(random() % (large ? 20'000 : 300)));
             else if (dice == 2)
                 connection.receive(ping_frame(own.next(random() % 100)));
@@ -505,14 +521,14 @@ TEST_CASE("no frame gets into another, whatever the socket takes") {
                 connection.client.tell(
                     own.next(random() % (large ? 9000 : 200)));
             else if (dice < 7)
-                connection.client.flush();
+                connection.flush();
             else
                 heard += connection.hear(random() % 3000);
         }
         run.mark();
         own.mark();
         connection.client.close(server_frame(0x88, "\x03\xE9"));
-        connection.room->publish("r: not for one who is closing");
+        connection.room->append("r: not for one who is closing");
         heard += connection.hear_all();
 
         std::vector<ServerFrame> frames = frames_in(heard);
@@ -531,9 +547,9 @@ TEST_CASE("the backlog is what is old and was not sent") {
     Client& client = connection.client;
     StandaloneRoom& room = *connection.room;
     CHECK(client.backlog() == 0);
-    room.publish("12345678");
+    room.append("12345678");
     CHECK(client.backlog() == 0);
-    room.mark();
+    room.end_turn();
     CHECK(client.backlog() == 10);
     client.tell("not counted");
     CHECK(client.backlog() == 10);
@@ -541,8 +557,8 @@ TEST_CASE("the backlog is what is old and was not sent") {
     CHECK(client.backlog() == 0);
     CHECK(Connection::raw().client.backlog() == 0);
 
-    room.publish("12345678");
-    room.mark();
+    room.append("12345678");
+    room.end_turn();
     CHECK(client.backlog() == 10);
     client.close("");
     CHECK(client.backlog() == 0);
@@ -561,7 +577,7 @@ TEST_CASE("a peer that pings and reads too little costs what it is owed") {
     size_t most = before;
     for (int i = 0; i < 3000; ++i) {
         connection.receive(ping);
-        connection.client.flush();
+        connection.flush();
         heard += connection.hear(pong.size());
         most = std::max(most, heap_in_use());
     }
@@ -581,7 +597,7 @@ TEST_CASE("a client that is owed nothing holds no buffers") {
     connection.client.tell(std::string(10'000, 'x'));
     connection.receive(ping_frame(std::string(125, 'p')) +
                        binary_frame(std::string(5000, 'b')));
-    connection.room->publish("x");
+    connection.room->append("x");
     connection.hear_all();
     const size_t after = heap_in_use();
     CHECK(after == before);
@@ -598,7 +614,7 @@ TEST_CASE("a client that closes keeps nothing of what it was sent") {
         connection.receive(input);
         const size_t after = heap_in_use();
         CHECK((connection.client.state() == State::Closing));
-        CHECK_FALSE(connection.client.reader().inside_raw());
+        CHECK_FALSE(connection.client.is_inside_object());
         // But for its last words.
         CHECK(after - before < 200);
     }
@@ -610,7 +626,7 @@ TEST_CASE("a client gets the kept messages from where it begins") {
     for (uint64_t first = 1; first <= 6; ++first) {
         CAPTURE(first);
         Connection connection = Connection::open_at(first, 10, 5);
-        connection.room->publish("6");
+        connection.room->append("6");
         std::vector<std::string> expected;
         for (uint64_t i = first; i <= 6; ++i)
             expected.push_back(server_frame(0x81, std::to_string(i)));
@@ -624,7 +640,7 @@ TEST_CASE("kept messages come in order over as many chunks as they take") {
     std::vector<std::string> expected;
     for (int i = 0; i < 600; ++i) {
         const std::string text = std::to_string(i) + std::string(1000, 'x');
-        lobby.publish(text);
+        lobby.append(text);
         expected.push_back(server_frame(0x81, text));
     }
     REQUIRE(lobby.capacity() > 8 * Broadcast::kMaxChunk);
@@ -633,11 +649,11 @@ TEST_CASE("kept messages come in order over as many chunks as they take") {
         Connection late;
         late.shake_hands(kRequest);
         late.narrow();
-        late.client.join(lobby.room, first);
+        late.join(lobby, first);
         const auto begin =
             expected.begin() + static_cast<std::ptrdiff_t>(first - 1);
         CHECK((late.hear_all() ==
-               late.answer->bytes + joined({begin, expected.end()})));
+               late.response->bytes + joined({begin, expected.end()})));
         late.client.drop();
         CHECK(lobby.room.log(false).cursors() == 1);
     }
@@ -645,7 +661,7 @@ TEST_CASE("kept messages come in order over as many chunks as they take") {
 
 TEST_CASE("what a client has still to get stays when the history forgets it") {
     Connection connection = Connection::open_at(1, 3, 3);
-    for (int i = 4; i <= 9; ++i) connection.room->publish(std::to_string(i));
+    for (int i = 4; i <= 9; ++i) connection.room->append(std::to_string(i));
     CHECK(connection.room->room.history().oldest() == 7);
     std::string heard;
     for (const ServerFrame& frame : frames_in(connection.hear_all()))
@@ -656,13 +672,13 @@ TEST_CASE("what a client has still to get stays when the history forgets it") {
 TEST_CASE("the answer to a handshake and a hello come before the history") {
     Connection connection;
     connection.room = std::make_unique<StandaloneRoom>(10);
-    connection.room->publish("kept");
+    connection.room->append("kept");
     connection.shake_hands(kRequest);
     connection.client.tell("hello");
-    connection.client.join(connection.room->room, 1);
-    connection.room->publish("new");
+    connection.join(1);
+    connection.room->append("new");
     CHECK(connection.hear_all() ==
-          connection.answer->bytes + server_frame(0x81, "hello") +
+          connection.response->bytes + server_frame(0x81, "hello") +
               server_frame(0x81, "kept") + server_frame(0x81, "new"));
 }
 
@@ -671,21 +687,21 @@ TEST_CASE("what was there when a client joined is no backlog") {
         Connection connection;
         connection.room = std::make_unique<StandaloneRoom>(1000);
         for (int i = 0; i < 500; ++i)
-            connection.room->publish(std::string(1000, 'x'));
-        connection.room->mark();
+            connection.room->append(std::string(1000, 'x'));
+        connection.room->end_turn();
         connection.shake_hands(request);
-        connection.client.flush();
+        connection.flush();
         connection.hear();
         connection.narrow();
-        connection.client.join(connection.room->room, 1);
+        connection.join(1);
         CHECK(connection.client.backlog() == 0);
-        connection.client.flush();
-        CHECK(connection.client.blocked());
-        connection.room->mark();
+        connection.flush();
+        CHECK(connection.client.waits_for_output());
+        connection.room->end_turn();
         CHECK(connection.client.backlog() == 0);
-        connection.room->publish("12345678");
+        connection.room->append("12345678");
         CHECK(connection.client.backlog() == 0);
-        connection.room->mark();
+        connection.room->end_turn();
         CHECK(connection.client.backlog() == 10);
         connection.hear_all();
         CHECK(connection.client.backlog() == 0);
@@ -695,7 +711,7 @@ TEST_CASE("what was there when a client joined is no backlog") {
 TEST_CASE("a client that deflates begins where everyone is, unless told else") {
     const std::string text(1000, 'a');
     Connection connection = Connection::open_at(3, 10, 2, kDeflating);
-    connection.room->publish(text);
+    connection.room->append(text);
     const std::vector<ServerFrame> frames = frames_in(connection.hear_all());
     REQUIRE(frames.size() == 1);
     CHECK(frames[0].first == 0xC1);
@@ -709,13 +725,13 @@ TEST_CASE("a client that deflates moves over when it was sent what was kept") {
     Broadcast& deflated = connection.room->room.log(true);
     CHECK(plain.cursors() == 2);
     CHECK(deflated.cursors() == 0);
-    connection.room->publish(text);
+    connection.room->append(text);
     CHECK((connection.hear_all() ==
            server_frame(0x81, "2") + server_frame(0x81, text)));
     CHECK(plain.cursors() == 1);
     CHECK(deflated.cursors() == 1);
-    connection.room->publish(text);
-    connection.room->publish("short");
+    connection.room->append(text);
+    connection.room->append("short");
     const std::vector<ServerFrame> frames = frames_in(connection.hear_all());
     REQUIRE(frames.size() == 2);
     CHECK(frames[0].first == 0xC1);
@@ -730,7 +746,7 @@ TEST_CASE("a client that deflates moves over when it was sent what was kept") {
 TEST_CASE("who closes before it has moved over gets what was before") {
     Connection connection = Connection::open_at(1, 10, 3, kDeflating);
     connection.client.close(server_frame(0x88, "\x03\xE9"));
-    connection.room->publish("after");
+    connection.room->append("after");
     CHECK(connection.hear_all() ==
           server_frame(0x81, "1") + server_frame(0x81, "2") +
               server_frame(0x81, "3") + server_frame(0x88, "\x03\xE9"));
@@ -750,18 +766,18 @@ TEST_CASE("no message is lost or doubled by moving over to the deflated run") {
         Sequence own('o');
         const auto publish = [&] {
             const bool large = random() % 20 == 0;
-            lobby.publish(run.next(random() % (large ? 20'000 : 400)));
+            lobby.append(run.next(random() % (large ? 20'000 : 400)));
         };
         connection.shake_hands(kDeflating);
-        connection.client.flush();
+        connection.flush();
         connection.hear();
         connection.narrow();
         for (auto i = random() % 100; i > 0; --i) publish();
         const History& history = lobby.room.history();
         const uint64_t first =
-            history.first() + random() % (history.size() + 1);
+            history.oldest() + random() % (history.size() + 1);
         run.skip(first - 1);
-        connection.client.join(lobby.room, first);
+        connection.join(first);
 
         std::string heard;
         for (int step = 0; step < 2000; ++step) {
@@ -771,9 +787,9 @@ TEST_CASE("no message is lost or doubled by moving over to the deflated run") {
             else if (dice == 2)
                 connection.receive(ping_frame(own.next(random() % 100)));
             else if (dice == 3)
-                lobby.ping();
+                lobby.append_ping();
             else if (dice < 10)
-                connection.client.flush();
+                connection.flush();
             else
                 heard += connection.hear(random() % 3000);
         }
@@ -809,46 +825,39 @@ TEST_CASE("a client receives a body in one piece or byte by byte") {
         CAPTURE(size);
         Connection connection = Connection::receiving(body.size());
         CHECK((connection.client.state() == State::Receiving));
-        CHECK(connection.client.listens());
-        std::optional<Upload> upload;
+        CHECK(connection.client.is_listening());
+        std::optional<PublishRequest> request;
         for (size_t taken = 0; taken < body.size(); taken += size) {
-            CHECK_FALSE(upload);
-            std::string piece = body.substr(taken, size);
-            Bytes input{piece.data(), piece.size()};
-            upload = connection.client.receive(input);
-            CHECK(input.size == 0);
+            CHECK_FALSE(request);
+            request = connection.receive_body(body.substr(taken, size));
+            CHECK(connection.left.empty());
         }
-        REQUIRE(upload);
-        CHECK(upload->body == body);
-        CHECK(upload->lines);
-        CHECK(upload->room == "/x");
+        REQUIRE(request);
+        CHECK(request->body == body);
+        CHECK(request->is_lines);
+        CHECK(request->room == "/x");
     }
 }
 
 TEST_CASE("what follows a body is left") {
     Connection connection = Connection::receiving(2);
-    std::string bytes = "{}GET / HTTP/1.1\r\n";
-    Bytes input{bytes.data(), bytes.size()};
-    const auto upload = connection.client.receive(input);
-    REQUIRE(upload);
-    CHECK(upload->body == "{}");
-    CHECK(input.view() == "GET / HTTP/1.1\r\n");
+    const auto request = connection.receive_body("{}GET / HTTP/1.1\r\n");
+    REQUIRE(request);
+    CHECK(request->body == "{}");
+    CHECK(connection.left == "GET / HTTP/1.1\r\n");
 }
 
 TEST_CASE("a body of no bytes is whole at once") {
     Connection connection = Connection::receiving(0);
-    Bytes nothing;
-    const auto upload = connection.client.receive(nothing);
-    REQUIRE(upload);
-    CHECK(upload->body == "");
+    const auto request = connection.receive_body("");
+    REQUIRE(request);
+    CHECK(request->body == "");
 }
 
 TEST_CASE("a body is believed when it is there, not when it is announced") {
     const size_t before = heap_in_use();
     Connection connection = Connection::receiving(uint64_t{1} << 40);
-    std::string piece(1000, 'x');
-    Bytes input{piece.data(), piece.size()};
-    CHECK_FALSE(connection.client.receive(input));
+    CHECK_FALSE(connection.receive_body(std::string(1000, 'x')));
     CHECK(heap_in_use() - before < 20'000);
     connection.client.close("");
     CHECK(heap_in_use() - before < 18'000);
@@ -860,9 +869,7 @@ TEST_CASE("a client that waits for it is told to send its body") {
     CHECK(connection.hear_all() == go_on);
     CHECK_FALSE(connection.at_end);
     CHECK((connection.client.state() == State::Receiving));
-    std::string body = "{}";
-    Bytes input{body.data(), body.size()};
-    REQUIRE(connection.client.receive(input));
+    REQUIRE(connection.receive_body("{}"));
     connection.client.close("HTTP/1.1 200 OK\r\n\r\n");
     CHECK(connection.hear_all() == "HTTP/1.1 200 OK\r\n\r\n");
     CHECK(connection.at_end);
@@ -871,9 +878,7 @@ TEST_CASE("a client that waits for it is told to send its body") {
 
 TEST_CASE("an input that ends in a body ends the client") {
     Connection connection = Connection::receiving(2);
-    std::string half = "{";
-    Bytes input{half.data(), half.size()};
-    CHECK_FALSE(connection.client.receive(input));
+    CHECK_FALSE(connection.receive_body("{"));
     CHECK(connection.client.backlog() == 0);
     connection.client.end_of_input();
     CHECK((connection.client.state() == State::Gone));
@@ -883,12 +888,12 @@ TEST_CASE("an input that ends in a body ends the client") {
 
 TEST_CASE("a client that closes gets what was published before, then the end") {
     Connection connection = Connection::open();
-    connection.room->publish("before");
+    connection.room->append("before");
     connection.client.tell("own");
     connection.client.close(server_frame(0x88, "\x03\xE9"));
-    connection.room->publish("after");
+    connection.room->append("after");
     CHECK((connection.client.state() == State::Closing));
-    CHECK(connection.client.in_room());
+    CHECK(connection.client.cursor().is_started());
     const std::string heard = connection.hear_all();
     const std::string before = server_frame(0x81, "before");
     const std::string own = server_frame(0x81, "own");
@@ -898,7 +903,7 @@ TEST_CASE("a client that closes gets what was published before, then the end") {
     CHECK(all);
     CHECK(connection.at_end);
     CHECK((connection.client.state() == State::Draining));
-    CHECK_FALSE(connection.client.in_room());
+    CHECK_FALSE(connection.client.cursor().is_started());
     CHECK(connection.room->capacity() == 0);
 }
 
@@ -908,12 +913,12 @@ TEST_CASE("a client that is far behind gets all of it before its last words") {
     std::vector<std::string> expected;
     for (int i = 0; i < 1000; ++i) {
         const std::string text = std::to_string(i) + std::string(700, 'x');
-        connection.room->publish(text);
+        connection.room->append(text);
         expected.push_back(server_frame(0x81, text));
     }
-    connection.client.flush();
+    connection.flush();
     connection.client.close(server_frame(0x88, "\x03\xE9"));
-    connection.room->publish("after");
+    connection.room->append("after");
     expected.push_back(server_frame(0x88, "\x03\xE9"));
     CHECK((connection.hear_all() == joined(expected)));
     CHECK(connection.at_end);
@@ -924,7 +929,7 @@ TEST_CASE("a close frame is echoed") {
     CHECK((connection.receive(close_frame(3000, "bye") + text_frame("{}")) ==
            std::vector<Kind>{Kind::Close}));
     CHECK((connection.client.state() == State::Closing));
-    CHECK_FALSE(connection.client.listens());
+    CHECK_FALSE(connection.client.is_listening());
     CHECK(connection.hear_all() ==
           server_frame(0x88, big_endian(3000, 2) + "bye"));
     CHECK(connection.at_end);
@@ -967,7 +972,7 @@ TEST_CASE("a broken rule is answered with its close code") {
 TEST_CASE("a raw peer that breaks a rule is closed without a frame") {
     Connection connection = Connection::raw();
     CHECK((connection.receive("{} x") ==
-           std::vector<Kind>{Kind::Raw, Kind::Error}));
+           std::vector<Kind>{Kind::Message, Kind::Error}));
     CHECK(connection.hear_all() == "");
     CHECK(connection.at_end);
     CHECK((connection.client.state() == State::Draining));
@@ -976,10 +981,10 @@ TEST_CASE("a raw peer that breaks a rule is closed without a frame") {
 TEST_CASE("an open client whose input ends gets what it is owed, and goes") {
     Connection connection = Connection::open();
     connection.receive(ping_frame("p"));
-    connection.room->publish("before");
+    connection.room->append("before");
     connection.client.end_of_input();
     CHECK((connection.client.state() == State::Closing));
-    connection.room->publish("after");
+    connection.room->append("after");
     const std::string heard = connection.hear_all();
     CHECK(heard.size() == 3 + 8);
     CHECK(heard.find("before") != std::string::npos);
@@ -990,7 +995,7 @@ TEST_CASE("an open client whose input ends gets what it is owed, and goes") {
 TEST_CASE("a raw peer whose input ends gets what it was told, and goes") {
     Connection connection = Connection::raw();
     connection.receive("{");
-    CHECK(connection.client.reader().inside_raw());
+    CHECK(connection.client.is_inside_object());
     connection.client.tell("{}");
     connection.client.end_of_input();
     CHECK(connection.hear_all() == "{}\n");
@@ -1025,7 +1030,7 @@ TEST_CASE("an input that ends in the handshake ends the client") {
     Connection refused;
     refused.shake_hands("GET / HTTP/1.1\r\n\r\n");
     refused.client.end_of_input();
-    CHECK(refused.hear_all() == refused.answer->bytes);
+    CHECK(refused.hear_all() == refused.response->bytes);
     CHECK((refused.client.state() == State::Gone));
 }
 
@@ -1045,8 +1050,8 @@ TEST_CASE("a client that is dropped leaves its room at once") {
     CHECK(connection.room->capacity() > 0);
     connection.client.drop();
     CHECK((connection.client.state() == State::Gone));
-    CHECK_FALSE(connection.client.in_room());
-    CHECK_FALSE(connection.client.listens());
+    CHECK_FALSE(connection.client.cursor().is_started());
+    CHECK_FALSE(connection.client.is_listening());
     CHECK(connection.room->capacity() == 0);
     connection.client.drop();
     CHECK((connection.client.state() == State::Gone));

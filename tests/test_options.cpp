@@ -111,10 +111,10 @@ TEST_CASE("the defaults are those of the manual") {
     CHECK(settings.ping_interval.count() == 25);
     CHECK_FALSE(settings.rooms);
     CHECK(settings.room_rules.most == 10'000);
-    CHECK(settings.room_rules.keep.messages == 1000);
-    CHECK(settings.room_rules.keep.time == std::chrono::minutes(10));
-    CHECK(settings.room_rules.keep.bytes == 1 << 20);
-    CHECK(settings.room_rules.keep_total == 64 << 20);
+    CHECK(settings.room_rules.retention.messages == 1000);
+    CHECK(settings.room_rules.retention.time == std::chrono::minutes(10));
+    CHECK(settings.room_rules.retention.bytes == 1 << 20);
+    CHECK(settings.room_rules.retained_total == 64 << 20);
     CHECK(settings.room_rules.history == 0);
     CHECK(settings.publish_key == "");
     CHECK(settings.deflate);
@@ -464,7 +464,7 @@ TEST_CASE("there may be as many rooms as one says, but not none") {
 TEST_CASE("so many messages are kept, and for so long") {
     using namespace std::chrono_literals;
     const auto keep = [](const std::string& value) {
-        return settings_with("--keep=" + value).room_rules.keep;
+        return settings_with("--keep=" + value).room_rules.retention;
     };
     CHECK(keep("5").messages == 5);
     CHECK(keep("5").time == 600s);
@@ -484,7 +484,7 @@ TEST_CASE("so many messages are kept, and for so long") {
 
 TEST_CASE("all rooms together keep so many bytes") {
     const auto total = [](const std::string& value) {
-        return settings_with("--keep-total=" + value).room_rules.keep_total;
+        return settings_with("--keep-total=" + value).room_rules.retained_total;
     };
     CHECK(total("1") == 1);
     CHECK(total("64K") == 64 << 10);

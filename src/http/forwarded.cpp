@@ -1,6 +1,9 @@
 #include "http/forwarded.h"
 
 #include <algorithm>
+#include <optional>
+#include <string>
+#include <vector>
 
 namespace wschat {
 
@@ -8,8 +11,8 @@ namespace {
 
 constexpr char kForwardedFor[] = "X-Forwarded-For";
 
-/// Whether a proxy has left its mark. A visitor can do so too, which gains it
-/// nothing.
+/// Returns whether any header that proxies add is present. A client may forge
+/// one, which only costs it the rights of a local client.
 bool was_forwarded(const Request& request) {
     const auto headers = {kForwardedFor,      "Forwarded",        "Via",
                           "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-IP"};
@@ -19,25 +22,26 @@ bool was_forwarded(const Request& request) {
                        });
 }
 
-/// An address, perhaps with a port behind it.
-std::optional<std::string> parse_hop(std::string_view text) {
-    if (auto address = canonical_address(std::string(text))) return address;
+/// Reads an address, perhaps with a port behind it.
+std::optional<Address> parse_hop(std::string_view text) {
+    if (auto address = Address::parse(std::string(text))) return address;
     const auto host = host_before_port(text);
-    return host ? canonical_address(*host) : std::nullopt;
+    return host ? Address::parse(*host) : std::nullopt;
 }
 
-/// All of X-Forwarded-For from left to right; nothing if any is malformed.
-std::optional<std::vector<std::string>> forwarded_for(const Request& request) {
-    std::vector<std::string> hops;
+/// Reads all of X-Forwarded-For from left to right; nothing if any of it is
+/// malformed.
+std::optional<std::vector<Address>> forwarded_for(const Request& request) {
+    std::vector<Address> hops;
     for (const Header& header : request.headers) {
         if (!equals_ignoring_case(header.name, kForwardedFor)) continue;
         for (std::string_view rest = header.value; !rest.empty();) {
             const std::string_view text = trim(take_until(rest, ','));
             // Lists may have empty elements (RFC 9110, section 5.6.1).
             if (text.empty()) continue;
-            auto hop = parse_hop(text);
+            const auto hop = parse_hop(text);
             if (!hop) return std::nullopt;
-            hops.push_back(std::move(*hop));
+            hops.push_back(*hop);
         }
     }
     return hops;
@@ -45,24 +49,27 @@ std::optional<std::vector<std::string>> forwarded_for(const Request& request) {
 
 }  // namespace
 
-ClientAddress find_client_address(const Request& request, const Peer& peer,
-                     const AddressSet& trusted) {
-    ClientAddress visitor{peer.address};
-    if (!trusted.contains(peer.address)) {
-        visitor.local = peer.local && !was_forwarded(request);
-        visitor.ignored = peer.local && request.count(kForwardedFor) > 0;
-        return visitor;
+ClientAddress find_client_address(const Request& request, const Address& peer,
+                                  const AddressSet& trusted) {
+    ClientAddress client{peer};
+    if (!trusted.contains(peer)) {
+        client.is_local = peer.is_local() && !was_forwarded(request);
+        client.ignored_forwarded_for =
+            peer.is_local() && request.count(kForwardedFor) > 0;
+        return client;
     }
+    // A request without the header comes from the proxy itself, which is no
+    // proof that its client is local: proxies can be told to strip headers.
     const auto hops = forwarded_for(request);
     if (!hops) {
-        visitor.error = "malformed X-Forwarded-For";
-        return visitor;
+        client.error = "malformed X-Forwarded-For";
+        return client;
     }
     for (auto hop = hops->rbegin(); hop != hops->rend(); ++hop) {
-        visitor.address = *hop;
+        client.address = *hop;
         if (!trusted.contains(*hop)) break;
     }
-    return visitor;
+    return client;
 }
 
 }  // namespace wschat

@@ -1,27 +1,32 @@
-// Who sent a request: its peer, or whom a trusted proxy names in its place. No
-// sockets.
+// Which client a request comes from: the peer itself, or the one that a trusted
+// proxy names in X-Forwarded-For. No sockets.
 #pragma once
 
-#include <string>
-
-#include "util/address.h"
 #include "http/http.h"
+#include "util/address.h"
 
 namespace wschat {
 
+/// The client behind a request. Its peer may be a proxy.
 struct ClientAddress {
-    std::string address;  // canonical, or kUnixAddress
-    bool local = false;   // on this machine, and nothing was forwarded
-    bool ignored = false;  // X-Forwarded-For was there, of a peer on this
-                           // machine that is not trusted
-    const char* error = nullptr;  // if set, X-Forwarded-For is malformed
+    Address address;
+
+    /// True if the client is a process of this machine and no proxy forwarded
+    /// the request: such a client has more rights.
+    bool is_local = false;
+
+    /// True if a peer on this machine sent X-Forwarded-For and is not trusted.
+    bool ignored_forwarded_for = false;
+
+    /// If set, X-Forwarded-For is malformed; static text, for a 400.
+    const char* error = nullptr;
 };
 
-/// The visitor of a request is its peer; or, if that is trusted, the right-most
-/// address in X-Forwarded-For that is not trusted, or the left-most if all are.
-/// Header lines are joined in order; ports are allowed and dropped. What is
-/// further left was written by the visitor and may be forged.
-ClientAddress find_client_address(const Request& request, const Peer& peer,
-                     const AddressSet& trusted);
+/// Returns the peer; or, if that is trusted, the right-most address in
+/// X-Forwarded-For that is not trusted, or the left-most if all are. Header
+/// lines are joined in order; ports are allowed and dropped. Addresses further
+/// left were written by the client and may be forged.
+ClientAddress find_client_address(const Request& request, const Address& peer,
+                                  const AddressSet& trusted);
 
 }  // namespace wschat

@@ -1,7 +1,6 @@
 #include "http/handshake.h"
 
 #include <array>
-#include <optional>
 
 #include <openssl/evp.h>
 #include <openssl/sha.h>
@@ -40,26 +39,6 @@ std::string accept_for(std::string_view key) {
     return reinterpret_cast<const char*>(encoded);
 }
 
-std::optional<Response> refuse_handshake(const Request& request) {
-    if (request.method != "GET")
-        return error_response(405, "a WebSocket handshake must be a GET request");
-    if (!request.lists("Upgrade", "websocket", true))
-        return error_response(400, "the Upgrade header must name websocket");
-    if (!request.lists("Connection", "Upgrade", true))
-        return error_response(400, "the Connection header must name Upgrade");
-    if (request.count("Sec-WebSocket-Version") > 1)
-        return error_response(400, "more than one Sec-WebSocket-Version");
-    if (request.value("Sec-WebSocket-Version") != "13")
-        return error_response(426, "Sec-WebSocket-Version must be 13");
-    if (request.count("Sec-WebSocket-Key") != 1)
-        return error_response(400, "exactly one Sec-WebSocket-Key header is required");
-    if (!is_key(request.value("Sec-WebSocket-Key")))
-        return error_response(400, "malformed Sec-WebSocket-Key");
-    if (!body_length(request).is_zero())
-        return error_response(400, "handshake with a body");
-    return std::nullopt;
-}
-
 }  // namespace
 
 std::string websocket_location(const std::string& host, int port, bool tls) {
@@ -83,12 +62,29 @@ Agreement agree(const Request& request, bool deflate) {
     return agreement;
 }
 
-Response answer_handshake(const Request& request, const Site& site,
-                        const Agreement& agreement) {
-    if (auto refusal = refuse_handshake(request)) return *refusal;
-    Response answer;
-    answer.status = 101;
-    answer.bytes =
+std::optional<Response> find_handshake_error(const Request& request) {
+    if (request.method != "GET")
+        return error_response(405, "a WebSocket handshake must be a GET request");
+    if (!request.lists("Upgrade", "websocket", true))
+        return error_response(400, "the Upgrade header must name websocket");
+    if (!request.lists("Connection", "Upgrade", true))
+        return error_response(400, "the Connection header must name Upgrade");
+    if (request.count("Sec-WebSocket-Version") > 1)
+        return error_response(400, "more than one Sec-WebSocket-Version");
+    if (request.value("Sec-WebSocket-Version") != "13")
+        return error_response(426, "Sec-WebSocket-Version must be 13");
+    if (request.count("Sec-WebSocket-Key") != 1)
+        return error_response(400, "exactly one Sec-WebSocket-Key header is required");
+    if (!is_key(request.value("Sec-WebSocket-Key")))
+        return error_response(400, "malformed Sec-WebSocket-Key");
+    if (!body_length(request).is_zero())
+        return error_response(400, "handshake with a body");
+    return std::nullopt;
+}
+
+std::string handshake_response(const Request& request, const Site& site,
+                               const Agreement& agreement) {
+    std::string head =
         "HTTP/1.1 101 Switching Protocols\r\n"
         "Upgrade: websocket\r\n"
         "Connection: Upgrade\r\n"
@@ -97,12 +93,11 @@ Response answer_handshake(const Request& request, const Site& site,
         "\r\nWebSocket-Origin: " + site.host +
         "\r\nWebSocket-Location: " + site.location + "\r\n";
     if (agreement.v1)
-        answer.bytes += std::string("Sec-WebSocket-Protocol: ") + kV1 + "\r\n";
+        head += std::string("Sec-WebSocket-Protocol: ") + kV1 + "\r\n";
     if (agreement.compression.takes)
-        answer.bytes += "Sec-WebSocket-Extensions: " +
-                        agreement.compression.answer + "\r\n";
-    answer.bytes += "\r\n";
-    return answer;
+        head += "Sec-WebSocket-Extensions: " + agreement.compression.answer +
+                "\r\n";
+    return head + "\r\n";
 }
 
 }  // namespace wschat

@@ -2,6 +2,7 @@
 // section 4.2). No sockets, no clock.
 #pragma once
 
+#include <optional>
 #include <string>
 
 #include "http/deflate_offer.h"
@@ -34,9 +35,13 @@ struct Agreement {
 /// What a request offers of that, without compression if not `deflate`.
 Agreement agree(const Request& request, bool deflate);
 
-/// 101, or the refusal of what is not as section 4.2.1 has it.
-/// REQUIRES: !request.error.
-Response answer_handshake(const Request& request, const Site& site,
-                        const Agreement& agreement);
+/// Returns the response that refuses a request that is no handshake as section
+/// 4.2.1 has it; nothing if it is one. REQUIRES: !request.error.
+std::optional<Response> find_handshake_error(const Request& request);
+
+/// Returns the head of the 101 response. REQUIRES: find_handshake_error() has
+/// found nothing.
+std::string handshake_response(const Request& request, const Site& site,
+                               const Agreement& agreement);
 
 }  // namespace wschat

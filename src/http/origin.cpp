@@ -77,8 +77,8 @@ bool admits(const OriginConfig& rules, std::string_view origin,
     if (from->host == own || from->host == "www." + own) return true;
     const auto to = host_before_port(host);
     if (!to) return false;
-    const auto address = canonical_address(from->host);
-    if (address && address == canonical_address(*to)) return true;
+    const auto address = Address::parse(from->host);
+    if (address && address == Address::parse(*to)) return true;
     return local && is_loopback_host(from->host) && is_loopback_host(*to);
 }
 

@@ -1,10 +1,11 @@
-// Publishing over HTTP: a request with a body in, the messages in it out. No
-// sockets, no clock; who receives them is not known here.
+// Publishing over HTTP: the head and the body of a POST in, messages out. No
+// sockets, no clock; knows nothing of who receives them.
 #pragma once
 
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <variant>
 #include <vector>
 
 #include "http/http.h"
@@ -12,34 +13,41 @@
 
 namespace wschat {
 
-/// A body that is expected, and what has come of it.
-struct Upload {
-    uint64_t size = 0;   // bytes that it will have
-    bool lines = false;  // each line is a message, else all of it is one
+/// A POST whose head was accepted, and its body as far as it has arrived.
+struct PublishRequest {
+    uint64_t size = 0;      // bytes of the body when it is whole
+    bool is_lines = false;  // each line is a message; else the whole body is
     std::string room{};
     std::string body{};
+
+    bool is_complete() const { return body.size() == size; }
 };
 
-/// What a POST came to by its head alone: 100, and then a body follows, or the
-/// answer that refuses it.
-struct Publication {
-    Response answer;
-    Upload upload{};
+/// What a client is sent before its body: nothing, or that it may send it
+/// (RFC 9110, section 10.1.1).
+struct ExpectBody {
+    PublishRequest request;
+    std::string interim_response{};
 };
 
-/// Judges the head: contradictory or malformed lengths are a 400, no keys to
-/// have a 403, a wrong one or none a 401, no length a 411, more than `most`
-/// bytes a 413. The answer 100 has bytes only if the client waits for it (RFC
-/// 9110, section 10.1.1).
-Publication judge_publication(const Request& request, const PublishKeys& keys,
-                              uint64_t most);
+/// Checks the head of a POST to a room. Refuses, in this order: contradictory
+/// or malformed lengths (400), that there are no keys at all (403), a missing
+/// or wrong key (401), no Content-Length (411), a body of more than `max_body`
+/// bytes (413).
+std::variant<Response, ExpectBody> accept_publish(const Request& request,
+                                                  const std::string& room,
+                                                  const PublishKeys& keys,
+                                                  uint64_t max_body);
 
-/// The messages of a body, which must outlive them: all, or why none of them
-/// is published.
-struct Messages {
+/// The messages of a body, which must outlive them: all of them, or the reason
+/// why none is published.
+struct ParsedMessages {
     std::vector<std::string_view> texts{};
     std::string error{};  // unless empty, for a 400
 };
-Messages messages_in(const Upload& upload);
+
+/// Splits a complete body into messages and checks each as the messages of
+/// clients are checked; type "system" is allowed.
+ParsedMessages parse_messages(const PublishRequest& request);
 
 }  // namespace wschat

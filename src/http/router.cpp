@@ -1,5 +1,6 @@
 #include "http/router.h"
 
+#include <optional>
 #include <utility>
 
 #include "http/assets.h"
@@ -8,88 +9,91 @@ namespace wschat {
 
 namespace {
 
-Response refuse_origin(const std::string& origin) {
-    Response answer = error_response(403, "origin not allowed");
+using Action = decltype(Route::action);
+
+Response forbid_origin(const std::string& origin) {
+    Response response = error_response(403, "origin not allowed");
+    // The log names the remedy. The client is not told: a page of another site
+    // has no use for it.
+    response.why = "origin " + origin;
     const auto option = parse_origin(origin);
-    answer.why = "origin " + origin;
     if (option && *option != "*")
-        answer.why += ": --origin=" + *option + " would allow it";
-    return answer;
+        response.why += ": --origin=" + *option + " would allow it";
+    return response;
 }
 
-Response judge_handshake(const Request& request, const ClientAddress& visitor,
-                       const RouterConfig& rules, const Agreement& agreement) {
-    const Response answer = answer_handshake(request, rules.site, agreement);
+std::optional<Response> find_origin_error(const Request& request,
+                                          const ClientAddress& client,
+                                          const RouterConfig& config) {
     const size_t origins = request.count("Origin");
-    // Without one it is no browser, whose user somebody's page could abuse.
-    if (answer.status != 101 || origins == 0) return answer;
+    // Only browsers send one, and only a browser has a user whose rights a
+    // page of another site could abuse (RFC 6455, section 10.2).
+    if (origins == 0) return std::nullopt;
     if (origins > 1) return error_response(400, "more than one Origin");
     const std::string origin(request.value("Origin"));
-    if (admits(rules.origins, origin, request.value("Host"), visitor.local))
-        return answer;
-    return refuse_origin(origin);
+    if (admits(config.origins, origin, request.value("Host"), client.is_local))
+        return std::nullopt;
+    return forbid_origin(origin);
 }
 
-void let_in(Admission& result, const Request& request, const RouterConfig& rules) {
-    const Agreement agreement = agree(request, rules.deflate);
-    result.answer =
-        judge_handshake(request, result.visitor, rules, agreement);
-    if (result.answer.status != 101) return;
-    result.agreement = agreement;
-    if (agreement.v1) result.resume = parse_resume(request.query);
+Action upgrade(const Request& request, const ClientAddress& client,
+               std::string room, const RouterConfig& config) {
+    if (auto error = find_handshake_error(request)) return Respond{*error};
+    if (auto error = find_origin_error(request, client, config))
+        return Respond{*error};
+    Upgrade upgrade;
+    upgrade.agreement = agree(request, config.deflate);
+    upgrade.response =
+        handshake_response(request, config.site, upgrade.agreement);
+    upgrade.room = std::move(room);
+    if (upgrade.agreement.v1) upgrade.resume = parse_resume(request.query);
+    return upgrade;
 }
 
-void take_publication(Admission& result, const Request& request,
-                      const RouterConfig& rules) {
-    Publication publication =
-        judge_publication(request, rules.keys, rules.max_upload);
-    result.answer = std::move(publication.answer);
-    result.upload = std::move(publication.upload);
-    result.upload.room = result.room;
+Action publish(const Request& request, const std::string& room,
+               const RouterConfig& config) {
+    auto accepted = accept_publish(request, room, config.keys, config.max_body);
+    if (auto* expected = std::get_if<ExpectBody>(&accepted))
+        return std::move(*expected);
+    return Respond{std::get<Response>(std::move(accepted))};
 }
 
-Response give_page(const Request& request, const RouterConfig& rules) {
-    if (!rules.page) return error_response(404, "not found: only WebSocket connections are served");
-    return asset_response(request, rules.rooms);
+Response serve_page(const Request& request, const RouterConfig& config) {
+    if (config.page) return asset_response(request, config.rooms);
+    return error_response(404,
+                          "not found: only WebSocket connections are served");
 }
 
-void judge(Admission& result, const Request& request, const RouterConfig& rules) {
+Action choose_action(const Request& request, const ClientAddress& client,
+                     const RouterConfig& config) {
+    if (request.error) return Respond{error_response(400, request.error)};
+    if (client.error) return Respond{error_response(400, client.error)};
     const auto room =
-        rules.rooms ? room_name(request.path) : std::string("/");
-    result.room = room.value_or("");
-    if (request.error)
-        result.answer = error_response(400, request.error);
-    else if (result.visitor.error)
-        result.answer = error_response(400, result.visitor.error);
-    else if (!room)
-        result.answer = error_response(400, "invalid room name in the path");
-    else if (wants_websocket(request))
-        let_in(result, request, rules);
-    else if (request.method == "POST")
-        take_publication(result, request, rules);
-    else
-        result.answer = give_page(request, rules);
+        config.rooms ? room_name(request.path) : std::string("/");
+    if (!room)
+        return Respond{error_response(400, "invalid room name in the path")};
+    if (wants_websocket(request))
+        return upgrade(request, client, *room, config);
+    if (request.method == "POST") return publish(request, *room, config);
+    return Respond{serve_page(request, config)};
 }
 
 }  // namespace
 
-Admission admit(const HeadReader& head, const Peer& peer,
-                const RouterConfig& rules) {
-    Admission result;
-    result.visitor.address = peer.address;
-    if (head.state() == HeadReader::State::TooLarge) {
-        result.answer = error_response(431, "request head too large");
-        return result;
-    }
-    if (head.state() == HeadReader::State::BadByte) {
-        result.answer = error_response(400, "malformed request head");
-        return result;
-    }
+Route route(const HeadReader& head, const Address& peer,
+            const RouterConfig& config) {
+    if (head.state() == HeadReader::State::TooLarge)
+        return {{peer}, Respond{error_response(431, "request head too large")}};
+    if (head.state() == HeadReader::State::BadByte)
+        return {{peer}, Respond{error_response(400, "malformed request head")}};
     const Request request = parse_request(head.text());
-    result.visitor = find_client_address(request, peer, rules.trusted);
-    judge(result, request, rules);
-    if (request.method == "HEAD") remove_body(result.answer);
-    return result;
+    Route route;
+    route.client =
+        find_client_address(request, peer, config.trusted_proxies);
+    route.action = choose_action(request, route.client, config);
+    auto* respond = std::get_if<Respond>(&route.action);
+    if (respond && request.method == "HEAD") remove_body(respond->response);
+    return route;
 }
 
 }  // namespace wschat

@@ -1,41 +1,54 @@
-// Who comes in: a whole request head in, the verdict out. Puts together what
-// handshake, origin, visitor and pages know. No sockets, no clock.
+// Routes a complete request head to the handshake, to publishing or to a page.
+// No sockets, no clock.
 #pragma once
 
+#include <cstdint>
 #include <string>
+#include <variant>
 
-#include "http/handshake.h"
-#include "http/publish_keys.h"
-#include "http/origin.h"
-#include "http/target.h"
-#include "http/publish_request.h"
 #include "http/forwarded.h"
+#include "http/handshake.h"
+#include "http/origin.h"
+#include "http/publish_keys.h"
+#include "http/publish_request.h"
+#include "http/target.h"
 
 namespace wschat {
 
+/// What the options say about requests.
 struct RouterConfig {
     Site site;
     OriginConfig origins;
-    AddressSet trusted;  // proxies whose X-Forwarded-For is believed
-    bool page = true;    // plain requests are answered with pages
-    bool deflate = true;  // messages may be compressed
-    bool rooms = false;   // the path names the room
+    AddressSet trusted_proxies;  // whose X-Forwarded-For is believed
+    bool page = true;            // serve the chat page
+    bool deflate = true;         // messages may be compressed
+    bool rooms = false;          // the path names the room
     PublishKeys keys{};          // of those who may publish
-    uint64_t max_upload = 1 << 20;  // bytes
+    uint64_t max_body = 1 << 20;  // bytes
 };
 
-struct Admission {
-    Response answer;       // 101: come in; 100: with this upload
-    ClientAddress visitor;
-    Agreement agreement{};
-    std::string room = "/";
-    Resume resume{};     // of a client that speaks wschat.v1
-    Upload upload{};
+/// The connection becomes a WebSocket once `response` is sent.
+struct Upgrade {
+    std::string response;
+    std::string room;
+    Agreement agreement;
+    Resume resume{};  // of a client that speaks wschat.v1
 };
 
-/// Judges what a HeadReader has collected, in any state but NeedMore. Never
-/// throws and takes any bytes.
-Admission admit(const HeadReader& head, const Peer& peer,
-                const RouterConfig& rules);
+/// The request is complete: the connection closes after this response.
+struct Respond {
+    Response response;
+};
+
+/// What to do for a request.
+struct Route {
+    ClientAddress client;
+    std::variant<Respond, Upgrade, ExpectBody> action;
+};
+
+/// Decides what to do for the head that a HeadReader has collected, in any
+/// state but NeedMore. Takes any bytes, never throws.
+Route route(const HeadReader& head, const Address& peer,
+            const RouterConfig& config);
 
 }  // namespace wschat

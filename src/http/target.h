@@ -3,10 +3,11 @@
 #pragma once
 
 #include <cstddef>
-#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
+
+#include "room/resume.h"
 
 namespace wschat {
 
@@ -22,13 +23,6 @@ std::optional<std::string> room_name(std::string_view path);
 /// if there is none.
 std::optional<std::string_view> parameter(std::string_view query,
                                           std::string_view name);
-
-/// What a client that comes back says: the last message that it has, and in
-/// which numbering.
-struct Resume {
-    std::string epoch{};  // empty: it does not come back
-    uint64_t since = 0;
-};
 
 /// From `epoch=WORD&since=NUMBER`. Without one of them, or if that is no
 /// number, the client does not come back.

@@ -1,20 +1,22 @@
 #include "net/poller.h"
 
 #include <algorithm>
+#include <chrono>
 
 namespace wschat {
 
 namespace {
 
-/// How much of its time it may spend on asking all: a fifth.
+/// All are polled again when this many times the cost has passed: so polling
+/// them takes a fifth of the time at most.
 constexpr int kPause = 4;
 
-int poll_until(std::vector<pollfd>& polls, Poller::Time until,
-               const sigset_t& mask) {
+/// Returns how many descriptors are ready.
+int poll_until(std::vector<pollfd>& polls, Time until, const sigset_t& mask) {
     timespec sleep{};
-    const auto now = Poller::Clock::now();
-    // It may be Time::min(), and the difference to that would overflow.
-    if (until != Poller::Time::max() && until > now) {
+    const Time now = Clock::now();
+    // `until` may be Time::min(): the difference to that would overflow.
+    if (until != Time::max() && until > now) {
         const auto left = until - now;
         const auto whole =
             std::chrono::duration_cast<std::chrono::seconds>(left);
@@ -23,10 +25,10 @@ int poll_until(std::vector<pollfd>& polls, Poller::Time until,
             std::chrono::duration_cast<std::chrono::nanoseconds>(left - whole)
                 .count();
     }
-    const bool forever = until == Poller::Time::max();
+    const bool forever = until == Time::max();
     const int count =
         ppoll(polls.data(), polls.size(), forever ? nullptr : &sleep, &mask);
-    // Interrupted: the entries are as before, and say nothing of now.
+    // When a signal interrupts it, ppoll() leaves the former results in place.
     if (count < 0)
         for (pollfd& entry : polls) entry.revents = 0;
     return std::max(count, 0);
@@ -34,62 +36,71 @@ int poll_until(std::vector<pollfd>& polls, Poller::Time until,
 
 }  // namespace
 
-void Poller::add(int fd, short events) {
+Poller::Handle Poller::add(int fd, short events, Token token) {
+    Handle handle = static_cast<Handle>(entries_.size());
+    if (free_.empty()) {
+        entries_.emplace_back();
+    } else {
+        handle = free_.back();
+        free_.pop_back();
+    }
+    entries_[handle] = {token, static_cast<uint32_t>(all_.size()), kNone};
     all_.push_back({fd, events, 0});
-    slot_.push_back(kNotBusy);
-    if (all_.size() <= kFew) return;
-    make_busy(all_.size() - 1);
-    busy_.back().used = true;
+    handles_.push_back(handle);
+    if (all_.size() > kFew) {
+        make_busy(handle);
+        busy_.back().used = true;
+    }
+    return handle;
 }
 
-void Poller::remove(size_t i) {
-    forget_ready();
-    drop_slot(slot_[i]);
-    all_[i] = all_.back();
-    slot_[i] = slot_.back();
-    if (slot_[i] != kNotBusy) busy_[slot_[i]].entry = i;
+void Poller::remove(Handle handle) {
+    mark_idle(handle);
+    const uint32_t place = entries_[handle].place;
+    // poll() wants an array without gaps: the last one moves to the free place.
+    all_[place] = all_.back();
+    handles_[place] = handles_.back();
+    entries_[handles_[place]].place = place;
     all_.pop_back();
-    slot_.pop_back();
+    handles_.pop_back();
+    free_.push_back(handle);
     if (all_.size() >= all_.capacity() / 4) return;
     all_.shrink_to_fit();
-    slot_.shrink_to_fit();
+    handles_.shrink_to_fit();
 }
 
-void Poller::watch(size_t i, short events) {
-    all_[i].events = events;
-    if (slot_[i] != kNotBusy) busy_polls_[slot_[i]].events = events;
+void Poller::watch(Handle handle, short events) {
+    const Entry& entry = entries_[handle];
+    all_[entry.place].events = events;
+    if (entry.busy != kNone) busy_polls_[entry.busy].events = events;
 }
 
-void Poller::rest(size_t i) { drop_slot(slot_[i]); }
-
-void Poller::mute(size_t i) {
-    rest(i);
-    all_[i].fd = -1;
+void Poller::mark_idle(Handle handle) {
+    const uint32_t place = entries_[handle].busy;
+    if (place == kNone) return;
+    busy_[place] = busy_.back();
+    busy_polls_[place] = busy_polls_.back();
+    entries_[busy_[place].handle].busy = place;
+    busy_.pop_back();
+    busy_polls_.pop_back();
+    entries_[handle].busy = kNone;
 }
 
 void Poller::wait(Time until, const sigset_t& mask) {
-    forget_ready();
-    if (all_.size() <= kFew) {
-        for (Busy& busy : busy_) slot_[busy.entry] = kNotBusy;
-        busy_.clear();
-        busy_polls_.clear();
-    }
+    events_.clear();
+    while (all_.size() <= kFew && !busy_.empty())
+        mark_idle(busy_.back().handle);
     if (!busy_.empty() && wait_on_busy(until, mask)) return;
     wait_on_all(until, mask);
 }
 
-void Poller::forget_ready() {
-    for (size_t i : ready_) all_[i].revents = 0;
-    ready_.clear();
-}
-
-/// False if it is time to ask all of them.
+/// Returns false if it is time to poll all of them.
 bool Poller::wait_on_busy(Time until, const sigset_t& mask) {
     if (Clock::now() >= next_all_) return false;
     if (poll_until(busy_polls_, std::min(until, next_all_), mask) == 0)
         return until < next_all_;
-    for (size_t slot = 0; slot < busy_.size(); ++slot)
-        note(busy_[slot].entry, busy_polls_[slot].revents);
+    for (size_t i = 0; i < busy_.size(); ++i)
+        record(busy_[i].handle, busy_polls_[i].revents);
     return true;
 }
 
@@ -98,43 +109,33 @@ void Poller::wait_on_all(Time until, const sigset_t& mask) {
     const Time start = Clock::now();
     poll_until(all_, may_sleep ? until : start, mask);
     const Time end = Clock::now();
+    // The time of a call that slept says nothing of what polling all costs.
     if (!may_sleep) cost_ = end - start;
     next_all_ = end + kPause * cost_;
-    for (size_t i = 0; i < all_.size(); ++i) note(i, all_[i].revents);
+    for (size_t i = 0; i < all_.size(); ++i)
+        record(handles_[i], all_[i].revents);
     drop_unused();
 }
 
-void Poller::note(size_t entry, short happened) {
-    all_[entry].revents = happened;
-    if (!happened) return;
-    ready_.push_back(entry);
+void Poller::record(Handle handle, short events) {
+    if (!events) return;
+    events_.push_back({entries_[handle].token, events});
     if (all_.size() <= kFew) return;
-    if (slot_[entry] == kNotBusy) make_busy(entry);
-    busy_[slot_[entry]].used = true;
+    if (entries_[handle].busy == kNone) make_busy(handle);
+    busy_[entries_[handle].busy].used = true;
 }
 
-void Poller::make_busy(size_t entry) {
-    slot_[entry] = static_cast<uint32_t>(busy_.size());
-    busy_.push_back({entry, false});
-    busy_polls_.push_back(all_[entry]);
+void Poller::make_busy(Handle handle) {
+    entries_[handle].busy = static_cast<uint32_t>(busy_.size());
+    busy_.push_back({handle, false});
+    busy_polls_.push_back(all_[entries_[handle].place]);
 }
 
-void Poller::drop_slot(uint32_t slot) {
-    if (slot == kNotBusy) return;
-    slot_[busy_[slot].entry] = kNotBusy;
-    if (slot + 1 != busy_.size()) {
-        busy_[slot] = busy_.back();
-        busy_polls_[slot] = busy_polls_.back();
-        slot_[busy_[slot].entry] = slot;
-    }
-    busy_.pop_back();
-    busy_polls_.pop_back();
-}
-
-/// Who did nothing since all were last asked, this time included, is idle.
+/// Keeps as busy only descriptors where something happened since the last time
+/// that all were polled, this time included.
 void Poller::drop_unused() {
-    for (size_t slot = busy_.size(); slot-- > 0;)
-        if (!busy_[slot].used) drop_slot(static_cast<uint32_t>(slot));
+    for (size_t i = busy_.size(); i-- > 0;)
+        if (!busy_[i].used) mark_idle(busy_[i].handle);
     for (Busy& busy : busy_) busy.used = false;
 }
 

@@ -1,83 +1,101 @@
-// poll() for very many descriptors of which few are busy. What the descriptors
-// are is not known here.
+// poll() for very many descriptors of which few are busy. Knows nothing of what
+// the descriptors are.
 #pragma once
 
 #include <poll.h>
 #include <signal.h>
 
-#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <vector>
 
+#include "util/clock.h"
+
 namespace wschat {
 
-/// A kept array of descriptors. The kernel looks at each one at every call,
-/// which with thousands takes longer than to serve one that is busy. So those
-/// where something happened lately are asked alone, and all of them, without
-/// sleeping, each time a few times the cost of doing so has passed; it sleeps
-/// on all of them once none is busy. So an idle descriptor that wakes up is
-/// noticed within a few times the cost of one poll() on all.
+/// Tells the unit that added a descriptor which one it is. The poller returns
+/// it as it was given.
+struct Token {
+    uint32_t owner = 0;
+    uint32_t id = 0;
+};
+
+/// A set of descriptors to wait for.
+///
+/// The kernel looks at each descriptor of a poll() call, which with thousands
+/// takes longer than to serve one of them. Therefore only the busy ones, where
+/// something happened lately, are polled each time; all of them are polled,
+/// without sleeping, whenever a few times the cost of doing so has passed, and
+/// the poller sleeps on all of them when none is busy. An idle descriptor that
+/// becomes ready is noticed within a few times the cost of one poll() on all.
+///
+/// Not epoll: the loop is poll() by design, as in the tutorial's
+/// socket_select(); and a set that the kernel keeps costs a system call for
+/// each change of what to wait for, where this one costs a store.
 class Poller {
 public:
-    using Clock = std::chrono::steady_clock;
-    using Time = Clock::time_point;
-
-    /// Descriptors up to this many are always asked all together.
+    /// Up to this many descriptors are always polled all together.
     static constexpr size_t kFew = 256;
 
-    /// Appends a descriptor, whose index is the former size(). It counts as
-    /// busy at first.
-    void add(int fd, short events);
+    /// Identifies a descriptor from add() to remove().
+    using Handle = uint32_t;
 
-    /// The last entry takes the place of entry i. REQUIRES: i < size().
-    void remove(size_t i);
+    /// Adds a descriptor. It counts as busy at first.
+    Handle add(int fd, short events, Token token);
 
-    size_t size() const { return all_.size(); }
+    /// Forgets a descriptor; its handle may be given to another one.
+    void remove(Handle handle);
 
-    /// What to wait for from now on. REQUIRES: i < size().
-    void watch(size_t i, short events);
+    /// Sets what to wait for from now on; 0 still reports errors (poll(2)).
+    void watch(Handle handle, short events);
 
-    /// It will be silent for a while, most likely: it is not busy any more.
-    /// REQUIRES: i < size().
-    void rest(size_t i);
+    /// Hints that the descriptor will be silent for a while: it does not count
+    /// as busy any more.
+    void mark_idle(Handle handle);
 
-    /// Not to look at the descriptor again; the entry stays.
-    void mute(size_t i);
-
-    /// Sleeps until something happens, a signal that `mask` lets through comes,
-    /// or it is `until`; Time::max() is never.
+    /// Sleeps until something happens, a signal that `mask` lets through
+    /// arrives, or `until` has passed; Time::max() is never.
     void wait(Time until, const sigset_t& mask);
 
-    /// The entries where something happened, in no particular order.
-    const std::vector<size_t>& ready() const { return ready_; }
-
-    /// What happened at entry i; 0 if nothing. REQUIRES: i < size().
-    short happened(size_t i) const { return all_[i].revents; }
-
-private:
-    static constexpr uint32_t kNotBusy = UINT32_MAX;
-
-    struct Busy {
-        size_t entry = 0;
-        bool used = false;  // since all were asked
+    /// A descriptor where something happened.
+    struct Event {
+        Token token;
+        short events = 0;  // as poll() returned them
     };
 
-    void forget_ready();
+    /// Where something happened in the last wait(), in no particular order.
+    const std::vector<Event>& events() const { return events_; }
+
+private:
+    static constexpr uint32_t kNone = UINT32_MAX;
+
+    /// What belongs to a handle.
+    struct Entry {
+        Token token;
+        uint32_t place = 0;     // in all_
+        uint32_t busy = kNone;  // place in busy_, if it is busy
+    };
+
+    struct Busy {
+        Handle handle = 0;
+        bool used = false;  // something happened since all were polled
+    };
+
     bool wait_on_busy(Time until, const sigset_t& mask);
     void wait_on_all(Time until, const sigset_t& mask);
-    void note(size_t entry, short happened);
-    void make_busy(size_t entry);
-    void drop_slot(uint32_t slot);
+    void record(Handle handle, short events);
+    void make_busy(Handle handle);
     void drop_unused();
 
+    std::vector<Entry> entries_;  // by handle
+    std::vector<Handle> free_;    // handles that belong to no descriptor
     std::vector<pollfd> all_;
-    std::vector<uint32_t> slot_;  // of each entry in busy_
+    std::vector<Handle> handles_;  // of each in all_
     std::vector<pollfd> busy_polls_;
-    std::vector<Busy> busy_;  // of each of those
-    std::vector<size_t> ready_;
-    Clock::duration cost_{};  // of asking all
-    Time next_all_{};         // when to ask all again
+    std::vector<Busy> busy_;  // of each in busy_polls_
+    std::vector<Event> events_;
+    Duration cost_{};      // of the last poll() on all
+    Time next_all_{};      // when to poll all again
 };
 
 }  // namespace wschat

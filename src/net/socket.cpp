@@ -1,5 +1,6 @@
 #include "net/socket.h"
 
+#include <array>
 #include <cerrno>
 #include <cstring>
 #include <stdexcept>
@@ -26,7 +27,7 @@ constexpr int kUnsentLowWater = 128 << 10;
 constexpr int kUnackedTimeoutMs = 30'000;
 
 /// Any socket address, with its length.
-struct Address {
+struct SocketAddress {
     union {
         sockaddr any;
         sockaddr_in v4;
@@ -35,7 +36,7 @@ struct Address {
     };
     socklen_t size = 0;
 
-    Address() { std::memset(&local, 0, sizeof local); }
+    SocketAddress() { std::memset(&local, 0, sizeof local); }
 };
 
 [[noreturn]] void fail(const Endpoint& endpoint, const std::string& why) {
@@ -58,8 +59,8 @@ void set(int fd, int level, int option, int value) {
     setsockopt(fd, level, option, &value, sizeof value);
 }
 
-Address tcp_address(const Endpoint& endpoint) {
-    Address address;
+SocketAddress tcp_address(const Endpoint& endpoint) {
+    SocketAddress address;
     const auto port = htons(static_cast<uint16_t>(endpoint.port));
     const char* text = endpoint.address.c_str();
     if (inet_pton(AF_INET, text, &address.v4.sin_addr) == 1) {
@@ -76,8 +77,8 @@ Address tcp_address(const Endpoint& endpoint) {
     return address;
 }
 
-Address unix_address(const Endpoint& endpoint) {
-    Address address;
+SocketAddress unix_address(const Endpoint& endpoint) {
+    SocketAddress address;
     const std::string& path = endpoint.address;
     if (path.empty() || path.size() >= sizeof address.local.sun_path)
         fail(endpoint, "a path of 1 to 107 bytes is needed");
@@ -88,7 +89,7 @@ Address unix_address(const Endpoint& endpoint) {
 }
 
 int port_of(int fd) {
-    Address address;
+    SocketAddress address;
     address.size = sizeof address.local;
     if (getsockname(fd, &address.any, &address.size) < 0) return 0;
     // The port is at the same place in both families.
@@ -96,7 +97,7 @@ int port_of(int fd) {
 }
 
 /// Removes a socket file that no process listens on any more.
-void remove_stale(const Endpoint& endpoint, const Address& address) {
+void remove_stale(const Endpoint& endpoint, const SocketAddress& address) {
     struct stat file;
     if (lstat(endpoint.address.c_str(), &file) < 0) return;
     if (!S_ISSOCK(file.st_mode)) fail(endpoint, "exists and is no socket");
@@ -120,21 +121,16 @@ void set_owner_and_mode(const Endpoint& endpoint) {
     check(chmod(path, endpoint.mode), endpoint);
 }
 
-std::string ip_text(int family, const void* address) {
-    char text[INET6_ADDRSTRLEN];
-    return inet_ntop(family, address, text, sizeof text) ? text : "?";
-}
-
-Peer describe(const Address& address) {
-    switch (address.any.sa_family) {
-        case AF_INET:
-            return {ip_text(AF_INET, &address.v4.sin_addr),
-                    ntohl(address.v4.sin_addr.s_addr) >> 24 == 127};
-        case AF_INET6:
-            return {ip_text(AF_INET6, &address.v6.sin6_addr),
-                    bool(IN6_IS_ADDR_LOOPBACK(&address.v6.sin6_addr))};
-        default: return {kUnixAddress, true};
+Address address_of(const SocketAddress& peer) {
+    std::array<uint8_t, 16> bytes{};
+    if (peer.any.sa_family == AF_INET6) {
+        std::memcpy(bytes.data(), &peer.v6.sin6_addr, bytes.size());
+        return Address(bytes);
     }
+    if (peer.any.sa_family != AF_INET) return {};
+    bytes[10] = bytes[11] = 0xFF;
+    std::memcpy(bytes.data() + 12, &peer.v4.sin_addr, 4);
+    return Address(bytes);
 }
 
 bool is_absent(const std::system_error& error) {
@@ -170,7 +166,7 @@ Listener::Listener(const Endpoint& endpoint) : Listener() {
 }
 
 void Listener::listen_tcp() {
-    const Address address = tcp_address(endpoint_);
+    const SocketAddress address = tcp_address(endpoint_);
     const int type = SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC;
     fd_ = Fd(::socket(address.any.sa_family, type, 0));
     check(fd(), endpoint_);
@@ -185,7 +181,7 @@ void Listener::listen_tcp() {
 }
 
 void Listener::listen_unix() {
-    const Address address = unix_address(endpoint_);
+    const SocketAddress address = unix_address(endpoint_);
     remove_stale(endpoint_, address);
     fd_ = Fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
     check(fd(), endpoint_);
@@ -228,7 +224,7 @@ std::vector<Listener> listen_at(const std::vector<Endpoint>& endpoints) {
 
 Accepted accept_from(const Listener& listener) {
     Accepted accepted;
-    Address peer;
+    SocketAddress peer;
     for (;;) {
         peer.size = sizeof peer.local;
         const int fd = accept4(listener.fd(), &peer.any, &peer.size,
@@ -236,7 +232,7 @@ Accepted accept_from(const Listener& listener) {
         if (fd >= 0) {
             accepted.fd = Fd(fd);
             accepted.state = Accepted::State::Peer;
-            accepted.peer = describe(peer);
+            accepted.peer = address_of(peer);
             return accepted;
         }
         if (errno == EINTR || errno == ECONNABORTED) continue;

@@ -81,7 +81,7 @@ struct Accepted {
     enum class State { Peer, None, OutOfDescriptors };
     State state = State::None;
     Fd fd;  // non-blocking
-    Peer peer;
+    Address peer;
 };
 
 /// Accepts one connection if there is one. Never blocks; a connection that

@@ -33,6 +33,12 @@ uint64_t History::bytes() const {
     return log_.end() - oldest_retained().offset + size() * sizeof(Retained);
 }
 
+uint64_t History::retained_size(size_t message) {
+    char header[kMaxServerHeader];
+    return encode_header(header, Opcode::Text, message) + message +
+           sizeof(Retained);
+}
+
 /// Moves on in the log to the oldest that is still kept.
 void History::release_dropped() {
     if (dropped_ == 0) return;

@@ -57,6 +57,9 @@ public:
     size_t size() const { return retained_.size() - dropped_; }
     uint64_t bytes() const;
 
+    /// The bytes that retaining a message of this size takes.
+    static uint64_t retained_size(size_t message);
+
 private:
     struct Retained {
         uint64_t offset = 0;  // in the log

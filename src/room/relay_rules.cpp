@@ -4,61 +4,24 @@
 
 namespace wschat {
 
-namespace {
-
+using Action = RelayDecision::Action;
 using Reserved = JsonCheck::Reserved;
 
-using Verdict = RelayDecision::Verdict;
-
-std::string member(const char* name, const std::string& value) {
-    return "\"" + std::string(name) + "\":" + value;
-}
-
-std::string typed(const char* type, const std::string& text) {
-    return "{" + member("type", quote_json(type)) + "," +
-           member("message", quote_json(text)) + "}";
-}
-
-}  // namespace
-
-std::string notice(const std::string& why) {
-    return typed("error", "not relayed: " + why);
-}
-
-std::string system_message(const std::string& text) {
-    return typed("system", text);
-}
-
-RelayDecision decide_relay(std::string_view text, const SendRights& speaker) {
+RelayDecision decide_relay(std::string_view text, const Grants& grants,
+                           bool v1) {
     const JsonCheck json = check_json(text);
     if (json.verdict == JsonCheck::Verdict::Malformed)
-        return {Verdict::Refuse, std::string(json.reason) + " at byte " +
-                                     std::to_string(json.offset)};
-    if (json.verdict == JsonCheck::Verdict::Falsy) return {Verdict::Drop};
+        return {Action::Refuse, std::string(json.reason) + " at byte " +
+                                    std::to_string(json.offset)};
+    if (json.verdict == JsonCheck::Verdict::Falsy) return {Action::Ignore};
     if (json.reserved == Reserved::None ||
-        (json.reserved == Reserved::System && speaker.may_be_system))
-        return {Verdict::Relay};
-    if (json.reserved == Reserved::Ping && speaker.v1)
-        return {Verdict::Answer};
-    return {Verdict::Refuse, "the type \"" +
-                                 std::string(reserved_name(json.reserved)) +
-                                 "\" is reserved"};
-}
-
-std::string hello(const Hello& hello) {
-    return "{" + member("type", "\"hello\"") + "," +
-           member("room", quote_json(hello.room)) + "," +
-           member("epoch", quote_json(hello.epoch)) + "," +
-           member("first", std::to_string(hello.first)) + "," +
-           member("last", std::to_string(hello.last)) + "," +
-           member("clients", std::to_string(hello.clients)) + "," +
-           member("recovered", hello.recovered ? "true" : "false") + "}";
-}
-
-std::string receipt(const std::string& room, size_t clients, uint64_t number) {
-    return "{" + member("room", quote_json(room)) + "," +
-           member("clients", std::to_string(clients)) + "," +
-           member("number", std::to_string(number)) + "}";
+        (json.reserved == Reserved::System && grants.may_send_system))
+        return {Action::Relay};
+    if (json.reserved == Reserved::Ping && v1) return {Action::Pong};
+    // Pages believe what has these types: it must come from the server alone.
+    return {Action::Refuse, "the type \"" +
+                                std::string(reserved_name(json.reserved)) +
+                                "\" is reserved"};
 }
 
 }  // namespace wschat

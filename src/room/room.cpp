@@ -1,50 +1,57 @@
 #include "room/room.h"
 
 #include <algorithm>
+#include <cassert>
 
 namespace wschat {
 
-void Room::publish(std::string_view text, Deflater& deflater,
-                   History::Time now) {
+void Room::append(std::string_view text, Deflater& deflater, Time now) {
     history_.append(text, now);
-    if (deflated_.cursors() > 0) publish_deflated(text, deflater);
+    // Deflating takes longer than everything else that is done for a message:
+    // only for those who receive it so.
+    if (deflated_.cursors() > 0) append_deflated(text, deflater);
 }
 
-void Room::publish_deflated(std::string_view text, Deflater& deflater) {
+void Room::append_deflated(std::string_view text, Deflater& deflater) {
     if (text.size() < kMinDeflated) return deflated_.append(text);
     const std::string_view deflated = deflater.deflate(text);
+    // A message may be plain although deflate was agreed on (RFC 7692, 6.1).
     if (deflated.size() < text.size())
         deflated_.append_deflated(deflated);
     else
         deflated_.append(text);
 }
 
-void Room::ping() {
+void Room::append_ping() {
     history_.log().append_ping();
     deflated_.append_ping();
 }
 
-void Room::mark() {
+void Room::end_turn() {
     history_.log().end_turn();
     deflated_.end_turn();
 }
 
-Room::Start Room::start_for(const Resume& resume, size_t newcomers_get) const {
-    const uint64_t last = history_.newest();
-    if (resume.epoch == epoch_ && resume.since <= last &&
+Room::Start Room::start_for(const Resume& resume, size_t history) const {
+    const uint64_t newest = history_.newest();
+    if (resume.epoch == epoch_ && resume.since <= newest &&
         resume.since + 1 >= history_.oldest())
         return {resume.since + 1, true};
-    return {last + 1 - std::min(newcomers_get, history_.size()), false};
+    return {newest + 1 - std::min(history, history_.size()), false};
 }
 
-Room::Seat Room::enter(uint32_t member) {
-    members_.push_back(member);
-    return static_cast<Seat>(members_.size() - 1);
+void Room::add(Member& member) {
+    member.position = members_.size();
+    members_.push_back(&member);
 }
 
-void Room::leave(Seat seat) {
-    members_[seat] = members_.back();
+void Room::remove(Member& member) {
+    assert(members_[member.position] == &member);
+    // The order of members means nothing: the last one fills the gap.
+    members_[member.position] = members_.back();
+    members_[member.position]->position = member.position;
     members_.pop_back();
+    member.position = Member::kNotIn;
     if (members_.size() < members_.capacity() / 4) members_.shrink_to_fit();
 }
 

@@ -1,90 +1,100 @@
-// One conversation: its messages, in a run for those who take them as they
-// are and in one for those who take them deflated, and who is in it. No
-// sockets; its members are only numbers here.
+// One room: a log of plain frames, one of deflated frames, and its members. No
+// sockets, no clock.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
-#include <list>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
 #include "room/broadcast.h"
-#include "ws/deflate.h"
 #include "room/history.h"
-#include "http/target.h"
+#include "room/relay_rules.h"
+#include "room/resume.h"
+#include "util/address.h"
+#include "util/clock.h"
+#include "ws/deflate.h"
 
 namespace wschat {
 
+struct RoomEntry;
+
+/// A client as its room sees it. The hub sets what is about rooms.
+struct Member {
+    uint32_t client = 0;  // its id
+    Address address{};    // of the client; announcements name it
+    Grants grants{};
+    bool v1 = false;      // it speaks wschat.v1
+
+    RoomEntry* room = nullptr;  // that it joined; stays set when it has left
+    size_t position = kNotIn;   // among the room's members
+
+    static constexpr size_t kNotIn = SIZE_MAX;
+};
+
+/// The messages of a conversation in each encoding that somebody receives, and
+/// who is in it.
 class Room {
 public:
-    /// Shorter texts are not compressed: it would hardly save a packet's head.
+    /// Shorter texts are not deflated, which would hardly save the header of a
+    /// packet.
     static constexpr size_t kMinDeflated = 128;
 
-    /// REQUIRES: rules outlive it.
-    Room(std::string name, std::string epoch, const RetentionConfig& rules)
-        : name_(std::move(name)), epoch_(std::move(epoch)), history_(rules) {}
+    /// REQUIRES: config outlives the room.
+    Room(std::string name, std::string epoch, const RetentionConfig& config)
+        : name_(std::move(name)), epoch_(std::move(epoch)), history_(config) {}
 
     const std::string& name() const { return name_; }
 
-    /// A word for this numbering of messages, and for no other.
+    /// The random id of this room's message numbering. A room that is made
+    /// again gets a new one.
     const std::string& epoch() const { return epoch_; }
 
-    /// The run that a client of either kind receives.
+    /// The log of deflated frames, or the one of plain frames.
     Broadcast& log(bool deflated) {
         return deflated ? deflated_ : history_.log();
     }
 
+    /// The numbered messages, and those that are retained. They are plain.
     History& history() { return history_; }
     const History& history() const { return history_; }
 
-    /// What is published is compressed once, however many take it so, and not
-    /// at all if nobody does.
-    void publish(std::string_view text, Deflater& deflater, History::Time now);
-    void ping();
+    /// Appends a message to each log. It is deflated once, however many receive
+    /// it deflated, and not at all if no client does.
+    void append(std::string_view text, Deflater& deflater, Time now);
+    void append_ping();
 
-    /// Makes what was published until now old, in both runs.
-    void mark();
+    /// Remembers the present ends of both logs (see RoomCursor::backlog()).
+    void end_turn();
 
-    /// The first message for a client: if it comes back, and all is kept that
-    /// it misses, the one after the last that it has (then it has recovered);
-    /// else the oldest of so many that newcomers get.
+    /// Where a joining client begins: the number of its first message.
     struct Start {
         uint64_t first = 0;
-        bool recovered = false;
+        bool recovered = false;  // it resumes, and nothing was lost
     };
-    Start start_for(const Resume& resume, size_t newcomers_get) const;
 
-    /// A member's place in members(), which changes when others leave.
-    using Seat = uint32_t;
+    /// Returns the message after the last that a resuming client has, if all
+    /// after that are retained; else the oldest of the `history` newest.
+    Start start_for(const Resume& resume, size_t history) const;
 
-    const std::vector<uint32_t>& members() const { return members_; }
-    Seat enter(uint32_t member);
+    const std::vector<Member*>& members() const { return members_; }
 
-    /// The last member takes the seat.
-    void leave(Seat seat);
+    /// Adds a member, which stays where it is in memory until removed.
+    void add(Member& member);
 
-    /// A member has another number.
-    void rename(Seat seat, uint32_t member) { members_[seat] = member; }
+    /// REQUIRES: the member was added to this room.
+    void remove(Member& member);
 
 private:
-    friend class Rooms;
-
-    void publish_deflated(std::string_view text, Deflater& deflater);
+    void append_deflated(std::string_view text, Deflater& deflater);
 
     std::string name_;
     std::string epoch_;
-    History history_;
+    History history_;  // has the plain log
     Broadcast deflated_;
-    std::vector<uint32_t> members_;
-
-    // What Rooms notes.
-    size_t holders_ = 0;
-    std::list<Room*>::iterator idle_{};  // without holders: its place there
-    uint64_t kept_ = 0;    // bytes that its history had
-    size_t counted_ = 0;   // members that it had
-    bool has_news_ = false;
+    std::vector<Member*> members_;
 };
 
 }  // namespace wschat

@@ -9,8 +9,8 @@ namespace wschat {
 
 namespace {
 
-/// Nobody is to find one that was used before: numbers of messages mean
-/// something else there.
+/// Epochs must never repeat: message numbers can be compared within one epoch
+/// only, and a client that resumes with another's would miss messages.
 std::string new_epoch() {
     std::random_device random;
     std::string epoch;
@@ -20,123 +20,109 @@ std::string new_epoch() {
 
 }  // namespace
 
-Room* Rooms::open(std::string_view name, Time now) {
+RoomEntry* Rooms::open(std::string_view name, Time now) {
     const auto found = rooms_.find(name);
     if (found != rooms_.end()) {
         expire(*found->second, now);
         return found->second.get();
     }
-    if (rooms_.size() >= rules_->most && !give_up_oldest()) return nullptr;
+    if (rooms_.size() >= config_->most && !delete_longest_idle())
+        return nullptr;
     return make(std::string(name));
 }
 
-Room* Rooms::make(std::string name) {
-    auto made =
-        std::make_unique<Room>(std::move(name), new_epoch(), rules_->keep);
-    Room& room = *made;
-    room.idle_ = idle_.insert(idle_.end(), &room);
-    rooms_.emplace(room.name(), std::move(made));
-    return &room;
+RoomEntry* Rooms::make(std::string name) {
+    auto made = std::make_unique<RoomEntry>(std::move(name), new_epoch(),
+                                            config_->retention);
+    RoomEntry& entry = *made;
+    entry.idle = idle_.insert(idle_.end(), &entry);
+    rooms_.emplace(entry.room.name(), std::move(made));
+    return &entry;
 }
 
-void Rooms::hold(Room& room) {
-    if (room.holders_++ == 0) idle_.erase(room.idle_);
+void Rooms::hold(RoomEntry& entry) {
+    if (entry.holders++ == 0) idle_.erase(entry.idle);
 }
 
-void Rooms::release(Room& room) {
-    assert(room.holders_ > 0);
-    if (--room.holders_ > 0) return;
-    forget_news(room);
-    room.idle_ = idle_.insert(idle_.end(), &room);
-    if (room.history().size() == 0) give_up(room);
+void Rooms::release(RoomEntry& entry) {
+    assert(entry.holders > 0);
+    if (--entry.holders > 0) return;
+    entry.idle = idle_.insert(idle_.end(), &entry);
+    if (entry.room.history().size() == 0) delete_room(entry);
 }
 
-/// False if all rooms are held.
-bool Rooms::give_up_oldest() {
+/// Returns false if all rooms are held.
+bool Rooms::delete_longest_idle() {
     if (idle_.empty()) return false;
-    give_up(*idle_.front());
+    delete_room(*idle_.front());
     return true;
 }
 
-void Rooms::give_up(Room& room) {
-    kept_ -= room.kept_;
-    idle_.erase(room.idle_);
-    rooms_.erase(room.name());
+void Rooms::delete_room(RoomEntry& entry) {
+    retained_ -= entry.retained;
+    idle_.erase(entry.idle);
+    rooms_.erase(entry.room.name());
 }
 
-void Rooms::publish(Room& room, std::string_view text, Time now) {
-    if (!room.members().empty()) note_news(room);
-    room.publish(text, deflater_, now);
-    count_kept(room);
-    if (room.holders_ == 0)
-        idle_.splice(idle_.end(), idle_, room.idle_);
-    if (kept_ > rules_->keep_total) limit_kept(room);
+void Rooms::append(RoomEntry& entry, std::string_view text, Time now) {
+    entry.room.append(text, deflater_, now);
+    recount(entry);
+    // A message is a sign of use: the room moves behind those that have been
+    // idle for longer. It also keeps the list in the order of expiry.
+    if (entry.holders == 0) idle_.splice(idle_.end(), idle_, entry.idle);
+    if (retained_ > config_->retained_total) limit_retained(entry);
 }
 
-/// Rooms without clients go first, and then what this one has kept.
-void Rooms::limit_kept(Room& room) {
-    while (kept_ > rules_->keep_total && !idle_.empty() &&
-           idle_.front() != &room)
-        give_up_oldest();
+/// Deletes idle rooms first; then the room itself, which is the cause, drops
+/// its oldest messages.
+void Rooms::limit_retained(RoomEntry& entry) {
+    while (retained_ > config_->retained_total && !idle_.empty() &&
+           idle_.front() != &entry)
+        delete_longest_idle();
     const uint64_t over =
-        kept_ - std::min(kept_, rules_->keep_total);
-    room.history().shrink(room.kept_ - std::min(room.kept_, over));
-    count_kept(room);
+        retained_ - std::min(retained_, config_->retained_total);
+    entry.room.history().shrink(entry.retained -
+                                std::min(entry.retained, over));
+    recount(entry);
 }
 
-void Rooms::count_kept(Room& room) {
-    const uint64_t before = std::exchange(room.kept_, room.history().bytes());
-    kept_ += room.kept_ - before;
+bool Rooms::can_retain(const RoomEntry& entry, size_t size) const {
+    const uint64_t needed = History::retained_size(size);
+    if (config_->retention.messages == 0 || needed > config_->retention.bytes)
+        return false;
+    if (retained_ + needed <= config_->retained_total) return true;
+    // Idle rooms, and what this one retains, give way.
+    uint64_t held = retained_ - (entry.holders > 0 ? entry.retained : 0);
+    for (const RoomEntry* idle : idle_) held -= idle->retained;
+    return held + needed <= config_->retained_total;
 }
 
-void Rooms::ping(Time now) {
-    for (auto& [name, room] : rooms_) {
-        expire(*room, now);
-        if (room->members().empty()) continue;
-        note_news(*room);
-        room->ping();
-    }
+void Rooms::recount(RoomEntry& entry) {
+    const uint64_t before =
+        std::exchange(entry.retained, entry.room.history().bytes());
+    retained_ += entry.retained - before;
+}
+
+void Rooms::expire(RoomEntry& entry, Time now) {
+    entry.room.history().expire(now);
+    recount(entry);
+}
+
+void Rooms::clean_up(Time now) {
+    for (auto& [name, entry] : rooms_) expire(*entry, now);
     deflater_.rest();
 }
 
-void Rooms::note_news(Room& room) {
-    if (!std::exchange(room.has_news_, true)) news_.push_back(&room);
-}
-
-void Rooms::forget_news(Room& room) {
-    if (!std::exchange(room.has_news_, false)) return;
-    news_.erase(std::remove(news_.begin(), news_.end(), &room), news_.end());
-}
-
-std::vector<Room*> Rooms::take_news() {
-    for (Room* room : news_) room->has_news_ = false;
-    return std::exchange(news_, {});
-}
-
-std::vector<Room*> Rooms::take_recounted() {
-    std::vector<Room*> recounted;
-    for (auto& [name, room] : rooms_) {
-        const size_t number = room->members().size();
-        if (std::exchange(room->counted_, number) != number && number > 0)
-            recounted.push_back(room.get());
-    }
-    return recounted;
-}
-
-void Rooms::expire(Room& room, Time now) {
-    room.history().expire(now);
-    count_kept(room);
-}
-
 void Rooms::expire(Time now) {
-    while (next_expiry() <= now) give_up_oldest();
+    while (next_expiry() <= now) delete_longest_idle();
 }
 
-/// Whoever was left alone first is looked at first: others whose messages are
-/// older may have to wait for that one.
-Rooms::Time Rooms::next_expiry() const {
+/// Only the longest idle room is checked: the list is in the order of the last
+/// message or member. A room without members whose messages are older than
+/// those of a room before it lives a little longer, which harms nothing.
+Time Rooms::next_expiry() const {
     if (idle_.empty()) return Time::max();
-    const History& history = idle_.front()->history();
+    const History& history = idle_.front()->room.history();
     return history.size() > 0 ? history.expires_at() : Time::min();
 }
 

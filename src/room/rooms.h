@@ -1,81 +1,94 @@
-// All rooms by name: they are made when somebody comes, and gone when nobody is
-// there and nothing is kept. No sockets, no clock.
+// All rooms by name, and what they retain together. No sockets, no clock.
 #pragma once
 
+#include <cstddef>
+#include <cstdint>
 #include <list>
 #include <map>
 #include <memory>
 #include <string>
 #include <string_view>
-#include <vector>
 
-#include "ws/deflate.h"
 #include "room/room.h"
+#include "util/clock.h"
+#include "ws/deflate.h"
 
 namespace wschat {
 
+/// Limits for all rooms.
 struct RoomsConfig {
     size_t most = 10'000;              // rooms
-    uint64_t keep_total = 64 << 20;    // bytes that all of them keep
-    RetentionConfig keep;                    // for each of them
-    size_t history = 0;                // kept messages that newcomers get
+    uint64_t retained_total = 64 << 20;  // bytes that all of them retain
+    RetentionConfig retention;         // of each of them
+    size_t history = 0;                // retained messages for newcomers
 };
 
+/// A room and what is known of it beside its messages.
+struct RoomEntry {
+    RoomEntry(std::string name, std::string epoch,
+              const RetentionConfig& config)
+        : room(std::move(name), std::move(epoch), config) {}
+
+    Room room;
+
+    // For Rooms.
+    size_t holders = 0;
+    std::list<RoomEntry*>::iterator idle{};  // its place there, if not held
+    uint64_t retained = 0;                   // bytes, as last counted
+
+    // For the hub.
+    size_t announced = 0;           // members, when that was last announced
+    bool has_new_messages = false;  // to be sent to members
+};
+
+/// Makes a room when it is first asked for. Deletes it when nobody holds it and
+/// it retains no message; a room without holders also makes place for others.
 class Rooms {
 public:
-    using Time = History::Time;
+    /// REQUIRES: config outlives it.
+    explicit Rooms(const RoomsConfig& config) : config_(&config) {}
 
-    /// REQUIRES: rules outlive it.
-    explicit Rooms(const RoomsConfig& rules) : rules_(&rules) {}
+    /// Returns the room of this name, which it makes if there is none. Null if
+    /// there are too many rooms, all of them held.
+    RoomEntry* open(std::string_view name, Time now);
 
-    /// The room of this name, made if there is none. Null if there is no place
-    /// for one more: a room that somebody holds is never given up for it.
-    Room* open(std::string_view name, Time now);
+    /// A held room stays. release() may delete it.
+    void hold(RoomEntry& entry);
+    void release(RoomEntry& entry);
 
-    /// A room stays as long as anybody holds it.
-    void hold(Room& room);
-    void release(Room& room);
+    /// Appends a message to a room's logs and retains it within the limits.
+    void append(RoomEntry& entry, std::string_view text, Time now);
 
-    /// To all members, and to those who come later as far as it is kept.
-    void publish(Room& room, std::string_view text, Time now);
+    /// Returns whether a message of this size would be retained in the room.
+    bool can_retain(const RoomEntry& entry, size_t size) const;
 
-    /// To the members of all rooms. Also forgets what was kept for its time.
-    void ping(Time now);
+    /// Drops the expired messages of all rooms, and gives back the memory of
+    /// the deflater if it was not used since the last call.
+    void clean_up(Time now);
 
-    /// The rooms with members to whom something was published since this was
-    /// last called. Whoever has written it to them marks it as old.
-    std::vector<Room*> take_news();
-    bool has_news() const { return !news_.empty(); }
-
-    /// The rooms whose number of members changed since this was last called,
-    /// but for those without any.
-    std::vector<Room*> take_recounted();
-
-    /// Gives up rooms that nobody holds and where all that was kept was kept
-    /// for its time.
+    /// Deletes rooms without holders whose messages have all expired.
     void expire(Time now);
 
-    /// When that is to be done next; Time::max() is never.
+    /// When expire() has something to do; Time::max() is never.
     Time next_expiry() const;
 
-    size_t size() const { return rooms_.size(); }
+    /// All rooms, by name. The names are those of the rooms.
+    using Map = std::map<std::string_view, std::unique_ptr<RoomEntry>>;
+    const Map& all() const { return rooms_; }
 
 private:
-    Room* make(std::string name);
-    void expire(Room& room, Time now);
-    bool give_up_oldest();
-    void give_up(Room& room);
-    void note_news(Room& room);
-    void forget_news(Room& room);
-    void count_kept(Room& room);
-    void limit_kept(Room& room);
+    RoomEntry* make(std::string name);
+    void expire(RoomEntry& entry, Time now);
+    bool delete_longest_idle();
+    void delete_room(RoomEntry& entry);
+    void recount(RoomEntry& entry);
+    void limit_retained(RoomEntry& entry);
 
-    const RoomsConfig* rules_;
+    const RoomsConfig* config_;
     Deflater deflater_;
-    std::map<std::string_view, std::unique_ptr<Room>> rooms_;
-    std::list<Room*> idle_;  // nobody holds them; oldest first
-    std::vector<Room*> news_;
-    uint64_t kept_ = 0;  // bytes, by all
+    Map rooms_;
+    std::list<RoomEntry*> idle_;  // without holders; the longest idle first
+    uint64_t retained_ = 0;       // bytes, in all rooms
 };
 
 }  // namespace wschat

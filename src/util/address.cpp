@@ -10,23 +10,11 @@ namespace wschat {
 namespace {
 
 constexpr std::string_view kDigits = "0123456789";
-constexpr unsigned kMappedBits = 96;  // before an IPv4-mapped address
+constexpr char kUnix[] = "unix";
 
-/// The 16 bytes of an address, IPv4 as IPv4-mapped.
-std::optional<std::array<uint8_t, 16>> parse(const std::string& text) {
-    std::array<uint8_t, 16> bytes{};
-    if (inet_pton(AF_INET6, text.c_str(), bytes.data()) == 1) return bytes;
-    if (inet_pton(AF_INET, text.c_str(), bytes.data() + 12) != 1)
-        return std::nullopt;
-    bytes[10] = bytes[11] = 0xFF;
-    return bytes;
-}
-
-bool is_mapped(const std::array<uint8_t, 16>& bytes) {
-    return std::all_of(bytes.begin(), bytes.begin() + 10,
-                       [](uint8_t byte) { return byte == 0; }) &&
-           bytes[10] == 0xFF && bytes[11] == 0xFF;
-}
+/// Stands before an IPv4 address that is mapped into IPv6.
+constexpr std::array<uint8_t, 12> kMappedPrefix{0, 0, 0, 0, 0,    0,
+                                                0, 0, 0, 0, 0xFF, 0xFF};
 
 /// A prefix length up to `max`.
 std::optional<unsigned> parse_bits(const std::string& text, unsigned max) {
@@ -44,25 +32,45 @@ bool is_port(std::string_view text) {
 
 }  // namespace
 
-bool is_ip_address(const std::string& text) { return parse(text).has_value(); }
+std::optional<Address> Address::parse(const std::string& text) {
+    std::array<uint8_t, 16> bytes{};
+    if (inet_pton(AF_INET6, text.c_str(), bytes.data()) == 1)
+        return Address(bytes);
+    if (inet_pton(AF_INET, text.c_str(), bytes.data() + 12) != 1)
+        return std::nullopt;
+    bytes[10] = bytes[11] = 0xFF;
+    return Address(bytes);
+}
 
-std::optional<std::string> canonical_address(const std::string& text) {
-    const auto bytes = parse(text);
-    if (!bytes) return std::nullopt;
+bool Address::is_mapped() const {
+    return !is_unix_ &&
+           std::equal(kMappedPrefix.begin(), kMappedPrefix.end(),
+                      bytes_.begin());
+}
+
+bool Address::is_loopback() const {
+    if (is_mapped()) return bytes_[12] == 127;
+    return !is_unix_ && std::all_of(bytes_.begin(), bytes_.end() - 1,
+                                    [](uint8_t byte) { return byte == 0; }) &&
+           bytes_[15] == 1;
+}
+
+std::string Address::to_string() const {
+    if (is_unix_) return kUnix;
     char out[INET6_ADDRSTRLEN];
-    const char* result =
-        is_mapped(*bytes)
-            ? inet_ntop(AF_INET, bytes->data() + 12, out, sizeof out)
-            : inet_ntop(AF_INET6, bytes->data(), out, sizeof out);
-    return std::string(result);
+    return is_mapped()
+               ? inet_ntop(AF_INET, bytes_.data() + 12, out, sizeof out)
+               : inet_ntop(AF_INET6, bytes_.data(), out, sizeof out);
+}
+
+bool is_ip_address(const std::string& text) {
+    return Address::parse(text).has_value();
 }
 
 bool is_loopback_host(const std::string& host) {
     if (strcasecmp(host.c_str(), "localhost") == 0) return true;
-    AddressSet loopback;
-    loopback.add("loopback");
-    const auto address = canonical_address(host);
-    return address && loopback.contains(*address);
+    const auto address = Address::parse(host);
+    return address && address->is_loopback();
 }
 
 std::string host_in_url(const std::string& host) {
@@ -86,32 +94,32 @@ std::optional<std::string> host_before_port(std::string_view text) {
 }
 
 bool AddressSet::add(const std::string& text) {
-    if (text == kUnixAddress) return unix_ = true;
+    if (text == kUnix) return unix_ = true;
     if (text == "loopback") return add("127.0.0.0/8") && add("::1");
     const size_t slash = text.find('/');
-    const auto bytes = parse(text.substr(0, slash));
-    if (!bytes) return false;
-    const unsigned before =
-        text.find(':') == text.npos ? kMappedBits : 0;
+    const auto address = Address::parse(text.substr(0, slash));
+    if (!address) return false;
+    const bool v4 = text.find(':') == text.npos;
+    const unsigned before = v4 ? 8 * kMappedPrefix.size() : 0;
     std::optional<unsigned> bits = 128 - before;
     if (slash != text.npos) bits = parse_bits(text.substr(slash + 1), *bits);
     if (!bits) return false;
-    networks_.push_back({*bytes, before + *bits});
+    networks_.push_back({*address, before + *bits});
     return true;
 }
 
-bool AddressSet::contains(const std::string& address) const {
-    if (address == kUnixAddress) return unix_;
-    const auto bytes = parse(address);
-    return bytes && std::any_of(networks_.begin(), networks_.end(),
-                                [&bytes](const Network& network) {
-                                    return holds(network, *bytes);
-                                });
+bool AddressSet::contains(const Address& address) const {
+    if (address.is_unix()) return unix_;
+    return std::any_of(networks_.begin(), networks_.end(),
+                       [&address](const Network& network) {
+                           return network.contains(address);
+                       });
 }
 
-bool AddressSet::holds(const Network& network, const Bytes16& address) {
-    for (unsigned i = 0; i < network.bits; ++i) {
-        const unsigned differing = network.address[i / 8] ^ address[i / 8];
+bool AddressSet::Network::contains(const Address& other) const {
+    for (unsigned i = 0; i < bits; ++i) {
+        const unsigned differing =
+            address.bytes()[i / 8] ^ other.bytes()[i / 8];
         if (differing >> (7 - i % 8) & 1) return false;
     }
     return true;

@@ -1,4 +1,4 @@
-// IP addresses and host names as text: what they mean, and sets of them. No
+// IP addresses, sets of them, and hosts as they stand in URLs and headers. No
 // sockets.
 #pragma once
 
@@ -11,24 +11,73 @@
 
 namespace wschat {
 
-/// How a peer of a unix socket is shown, in the place of an address.
-constexpr char kUnixAddress[] = "unix";
+/// The address of a peer or a client: an IP address; or none, for peers of a
+/// unix socket, which have no address.
+class Address {
+public:
+    /// That of a unix socket's peer.
+    Address() = default;
 
-/// The other end of a connection.
-struct Peer {
-    std::string address;  // canonical, or kUnixAddress
-    bool local = false;   // a loopback or unix peer
+    /// IPv6, or IPv4 mapped into it (RFC 4291, section 2.5.5.2).
+    explicit Address(const std::array<uint8_t, 16>& bytes)
+        : bytes_(bytes), is_unix_(false) {}
+
+    /// Reads an IPv4 or IPv6 address in numbers, nothing around it.
+    static std::optional<Address> parse(const std::string& text);
+
+    /// The usual form (RFC 5952), IPv4-mapped addresses as IPv4; "unix" for
+    /// the peer of a unix socket.
+    std::string to_string() const;
+
+    bool is_unix() const { return is_unix_; }
+
+    /// True for 127.0.0.0/8 (IPv4-mapped too) and ::1.
+    bool is_loopback() const;
+
+    /// True if the peer is a process of this machine.
+    bool is_local() const { return is_unix_ || is_loopback(); }
+
+    /// REQUIRES: !is_unix().
+    const std::array<uint8_t, 16>& bytes() const { return bytes_; }
+
+    bool operator==(const Address& other) const {
+        return is_unix_ == other.is_unix_ && bytes_ == other.bytes_;
+    }
+    bool operator!=(const Address& other) const { return !(*this == other); }
+
+private:
+    bool is_mapped() const;
+
+    std::array<uint8_t, 16> bytes_{};
+    bool is_unix_ = true;
 };
 
-/// Whether this is an IPv4 or IPv6 address in numbers.
+/// A set of networks.
+class AddressSet {
+public:
+    /// Adds a network (CIDR), an address, "loopback" or "unix". Returns false
+    /// if the text is none of them.
+    bool add(const std::string& text);
+
+    bool contains(const Address& address) const;
+
+private:
+    struct Network {
+        Address address;
+        unsigned bits = 0;  // how many leading bits count, of 128
+
+        bool contains(const Address& other) const;
+    };
+
+    std::vector<Network> networks_;
+    bool unix_ = false;
+};
+
+/// True if this is an IPv4 or IPv6 address in numbers.
 bool is_ip_address(const std::string& text);
 
-/// The usual form of an IP address (RFC 5952); IPv4-mapped ones as IPv4.
-/// Nothing if it is none.
-std::optional<std::string> canonical_address(const std::string& text);
-
-/// Whether the name or address always means this machine: localhost in any
-/// case, 127.0.0.0/8 (IPv4-mapped too), ::1.
+/// True if the name or address always means this machine: localhost in any
+/// case, or a loopback address.
 bool is_loopback_host(const std::string& host);
 
 /// A host as it stands in a URL: IPv6 addresses in brackets.
@@ -38,29 +87,5 @@ std::string host_in_url(const std::string& host);
 /// "example.com:80" or "[::1]:80". Nothing if the text is not of this form;
 /// what the host is made of is not checked.
 std::optional<std::string> host_before_port(std::string_view text);
-
-/// A set of networks.
-class AddressSet {
-public:
-    /// Adds a network (CIDR), an address, "loopback" or "unix". False if the
-    /// text is none of them.
-    bool add(const std::string& text);
-
-    /// REQUIRES: address is canonical, or kUnixAddress.
-    bool contains(const std::string& address) const;
-
-private:
-    using Bytes16 = std::array<uint8_t, 16>;  // IPv4 as IPv4-mapped
-
-    struct Network {
-        Bytes16 address{};
-        unsigned bits = 0;  // how many of them count
-    };
-
-    static bool holds(const Network& network, const Bytes16& address);
-
-    std::vector<Network> networks_;
-    bool unix_ = false;
-};
 
 }  // namespace wschat

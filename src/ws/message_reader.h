@@ -58,7 +58,7 @@ public:
     /// the caller throws all further input away.
     Event next(Bytes& input);
 
-    const ReaderConfig& rules() const { return *rules_; }
+    const ReaderConfig& config() const { return *rules_; }
 
     /// From now on the peer sends raw objects alone, and no frames.
     void refuse_frames() { frames_ = false; }

@@ -122,10 +122,9 @@ private:
         if (end == client.input.npos) return;
         const Request request =
             parse_request(std::string_view(client.input).substr(0, end + 4));
-        const Answer answer =
-            answer_handshake(request, {"localhost", "ws://localhost/"}, {});
-        send(client.fd.get(), answer.bytes.data(), answer.bytes.size(),
-             MSG_NOSIGNAL);
+        const std::string response =
+            handshake_response(request, {"localhost", "ws://localhost/"}, {});
+        send(client.fd.get(), response.data(), response.size(), MSG_NOSIGNAL);
         client.room = &rooms_[std::string(request.path)];
         client.room->push_back(&client);
         client.input.erase(0, end + 4);

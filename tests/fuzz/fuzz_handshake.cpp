@@ -1,5 +1,5 @@
 // The input is a stream for HeadReader, which its own bytes cut into pieces, a
-// head for admit(), the value of a header in a good handshake or publication,
+// head for route(), the value of a header in a good handshake or publication,
 // the body of one, a path and a query. Its first byte chooses the header.
 #include <algorithm>
 #include <array>
@@ -10,12 +10,15 @@
 #include <vector>
 
 #include "fixtures/key_file.h"
+#include "fixtures/routed.h"
 #include "room/relay_rules.h"
 #include "client.h"
 #include "http/router.h"
 #include "util/utf8.h"
 
 using namespace wschat;
+using wschat::test::Routed;
+using wschat::test::routed;
 
 namespace {
 
@@ -39,28 +42,28 @@ enum Header : size_t {
     kHeaders
 };
 
-const Peer kPeer{"10.0.0.1", false};
+const Address kPeer = test::address("10.0.0.1");
 
-RouterConfig make_rules() {
-    RouterConfig rules;
-    rules.site = {"example.com", "wss://example.com:9600/websocket.php"};
-    rules.origins = {"example.com"};
-    rules.trusted.add("10.0.0.0/8");
-    return rules;
+RouterConfig make_config() {
+    RouterConfig config;
+    config.site = {"example.com", "wss://example.com:9600/websocket.php"};
+    config.origins = {"example.com"};
+    config.trusted_proxies.add("10.0.0.0/8");
+    return config;
 }
 
 /// The path names the room, and a publisher may publish.
-RouterConfig make_open_rules() {
-    RouterConfig rules = make_rules();
-    rules.rooms = true;
-    rules.keys = test::some_keys();
-    rules.max_upload = 1000;
-    return rules;
+RouterConfig make_open_config() {
+    RouterConfig config = make_config();
+    config.rooms = true;
+    config.keys = test::some_keys();
+    config.max_body = 1000;
+    return config;
 }
 
 const ReaderConfig kReading;
-const RouterConfig kRules = make_rules();
-const RouterConfig kOpenRules = make_open_rules();
+const RouterConfig kConfig = make_config();
+const RouterConfig kOpenConfig = make_open_config();
 
 // Not assert(), which a build may leave out.
 void require(bool condition) {
@@ -93,35 +96,35 @@ void require_whole_line(std::string_view head) {
     require(head.find('\0') == head.npos);
 }
 
-void test_accepted(const Admission& admission) {
-    const Response& answer = admission.answer;
-    const Agreement& agreement = admission.agreement;
+void test_accepted(const Routed& to) {
+    const Response& answer = to.response;
+    const Agreement& agreement = to.upgrade.agreement;
     require(answer.why.empty());
     if (answer.status == 100) {
-        require(admission.upload.size <= kOpenRules.max_upload);
-        require(admission.upload.room == admission.room);
+        require(to.request.size <= kOpenConfig.max_body);
+        require(to.request.room == to.room && !to.room.empty());
         return;
     }
     const bool extended =
         answer.bytes.find("-Extensions: permessage-") != std::string::npos;
     require(extended == agreement.compression.takes);
     require(agreement.compression.takes || !agreement.compression.gives);
-    require(agreement.v1 || admission.resume.epoch.empty());
+    require(agreement.v1 || to.upgrade.resume.epoch.empty());
 }
 
-void test_answer(const HeadReader& head, const RouterConfig& rules) {
-    const Admission admission = admit(head, kPeer, rules);
-    const Response& answer = admission.answer;
+void test_answer(const HeadReader& head, const RouterConfig& config) {
+    const Routed to = routed(head, kPeer, config);
+    const Response& answer = to.response;
     const std::initializer_list<int> statuses = {
         100, 101, 200, 304, 400, 401, 403, 404, 405, 411, 413, 426, 431};
     require(std::count(statuses.begin(), statuses.end(), answer.status) == 1);
-    if (answer.status <= 101) test_accepted(admission);
+    if (answer.status <= 101) test_accepted(to);
     if (answer.status == 100 && answer.bytes.empty()) return;
     const std::string start = "HTTP/1.1 " + std::to_string(answer.status);
     require(answer.bytes.compare(0, start.size(), start) == 0);
     require(answer.bytes.find("\r\n\r\n") != std::string::npos);
-    require(canonical_address(admission.visitor.address) ==
-            admission.visitor.address);
+    const std::string client = to.client.address.to_string();
+    require(Address::parse(client)->to_string() == client);
     if (answer.status == 200 || answer.status == 304) return;
     // Nothing that the peer wrote gets to it, nor into the log, but for the
     // origin that is refused.
@@ -131,8 +134,8 @@ void test_answer(const HeadReader& head, const RouterConfig& rules) {
 }
 
 void test_answer(const HeadReader& head) {
-    test_answer(head, kRules);
-    test_answer(head, kOpenRules);
+    test_answer(head, kConfig);
+    test_answer(head, kOpenConfig);
 }
 
 void test_reader(std::string_view stream) {
@@ -209,7 +212,7 @@ void test_header(size_t header, std::string_view value) {
                           value.find('\r') == value.npos;
     if (!one_line) return;
     test_answer(reader);
-    const int status = admit(reader, kPeer, kOpenRules).answer.status;
+    const int status = routed(reader, kPeer, kOpenConfig).response.status;
     const bool accepted = status <= 101;
     if (header == kVersion) require(accepted == (trim(value) == "13"));
     if (header == kKey) require(accepted == is_key(trim(value)));
@@ -220,39 +223,41 @@ void test_header(size_t header, std::string_view value) {
     if (header == kAuthorization) require(accepted || status == 401);
 }
 
-/// All of a body is fit to be relayed, or none.
-void test_messages(const Upload& upload) {
-    const Messages messages = messages_in(upload);
+/// All messages of a body can be relayed, or none.
+void test_messages(const PublishRequest& request) {
+    const ParsedMessages messages = parse_messages(request);
     require(messages.error.empty() != messages.texts.empty());
     for (char c : messages.error) require(c >= ' ' && c <= '~');
     for (std::string_view text : messages.texts) {
-        require(decide_relay(text, {true, false}).verdict == RelayDecision::Verdict::Relay);
-        require(!upload.lines || text.find('\n') == text.npos);
-        require(upload.lines || text == upload.body);
+        require(decide_relay(text, {true}).action ==
+                RelayDecision::Action::Relay);
+        require(!request.is_lines || text.find('\n') == text.npos);
+        require(request.is_lines || text == request.body);
     }
 }
 
-/// A body that its own bytes cut into pieces is whole when all of it is there,
-/// and not before.
-void test_body(std::string_view body, bool lines) {
+/// A body that its own bytes cut into pieces is complete when all of it has
+/// arrived, and not before.
+void test_body(std::string_view body, bool is_lines) {
     Client client({Accepted::State::Peer, Fd(), kPeer}, kReading, nullptr);
-    Admission admission;
-    admission.answer.status = 100;
-    admission.upload.size = body.size();
-    admission.upload.lines = lines;
-    client.answer(admission);
-    std::optional<Upload> upload;
+    ExpectBody expected;
+    expected.request.size = body.size();
+    expected.request.is_lines = is_lines;
+    client.expect_body(expected);
+    std::optional<PublishRequest> complete;
     std::string rest(body);
     Bytes input{rest.data(), rest.size()};
     do {
-        require(!upload);
+        require(!complete);
         const uint64_t size = input.size ? *input.data & 31 : 0;
         Bytes piece = input.take(size + 1);
-        upload = client.receive(piece);
+        const ClientInput next = client.next(piece);
+        if (const auto* last = std::get_if<input::RequestBody>(&next))
+            complete = last->request;
         require(piece.size == 0);
     } while (input.size > 0);
-    require(upload && upload->body == body);
-    test_messages(*upload);
+    require(complete && complete->body == body);
+    test_messages(*complete);
 }
 
 /// A path that names a room names it however it is escaped.

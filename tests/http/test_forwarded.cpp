@@ -6,6 +6,7 @@
 #include <doctest/doctest.h>
 
 #include "fixtures/request_head.h"
+#include "fixtures/routed.h"
 
 using namespace wschat;
 using namespace wschat::test;
@@ -20,20 +21,20 @@ AddressSet trusting(const std::vector<std::string>& networks) {
 
 const AddressSet kProxies = trusting({"loopback", "10.0.0.0/8", "unix"});
 
-ClientAddress find(const Head& head, const Peer& peer,
-             const AddressSet& trusted = kProxies) {
+ClientAddress find(const Head& head, const std::string& peer,
+                   const AddressSet& trusted = kProxies) {
     const std::string text = head.text();
-    return find_client_address(parse_request(text), peer, trusted);
+    return find_client_address(parse_request(text), address(peer), trusted);
 }
 
-/// The visitor of a request with this header, which came from 127.0.0.1.
+/// The client of a request with this header, which came from 127.0.0.1.
 ClientAddress forwarded(const std::string& value) {
-    return find(Head().with("X-Forwarded-For: " + value), {"127.0.0.1", true});
+    return find(Head().with("X-Forwarded-For: " + value), "127.0.0.1");
 }
 
 }  // namespace
 
-TEST_CASE("the right-most address that is not trusted is the visitor's") {
+TEST_CASE("the right-most address that is not trusted is the client's") {
     struct {
         std::string header;
         std::string address;
@@ -55,11 +56,11 @@ TEST_CASE("the right-most address that is not trusted is the visitor's") {
     };
     for (const auto& row : rows) {
         CAPTURE(row.header);
-        const ClientAddress visitor = forwarded(row.header);
-        CHECK(visitor.error == nullptr);
-        CHECK(visitor.address == row.address);
-        CHECK_FALSE(visitor.local);
-        CHECK_FALSE(visitor.ignored);
+        const ClientAddress client = forwarded(row.header);
+        CHECK(client.error == nullptr);
+        CHECK(client.address.to_string() == row.address);
+        CHECK_FALSE(client.is_local);
+        CHECK_FALSE(client.ignored_forwarded_for);
     }
 }
 
@@ -69,9 +70,9 @@ TEST_CASE("what can't be parsed is an error, wherever it stands") {
           "203.0.113.7 10.0.0.1", "203.0.113.7:x", "[::1",
           "2001:db8::1:", "\"203.0.113.7\"", "unix", "localhost"}) {
         CAPTURE(header);
-        const ClientAddress visitor = forwarded(header);
-        CHECK(visitor.error != nullptr);
-        CHECK(visitor.address == "127.0.0.1");
+        const ClientAddress client = forwarded(header);
+        CHECK(client.error != nullptr);
+        CHECK(client.address.to_string() == "127.0.0.1");
     }
 }
 
@@ -80,42 +81,43 @@ TEST_CASE("several header lines are joined in their order") {
                           .with("X-Forwarded-For: 6.6.6.6")
                           .with("x-forwarded-for: 203.0.113.7, 10.1.1.1")
                           .with("X-FORWARDED-FOR: 10.0.0.1");
-    CHECK(find(head, {"127.0.0.1", true}).address == "203.0.113.7");
+    CHECK(find(head, "127.0.0.1").address.to_string() ==
+          "203.0.113.7");
 }
 
 TEST_CASE("who is not trusted speaks for itself alone") {
     const Head head = Head().with("X-Forwarded-For: 203.0.113.7");
-    for (std::string address : {"192.0.2.1", "2001:db8::1"}) {
-        const ClientAddress visitor = find(head, {address});
-        CHECK(visitor.address == address);
-        CHECK_FALSE(visitor.ignored);
-        CHECK_FALSE(visitor.local);
+    for (std::string text : {"192.0.2.1", "2001:db8::1"}) {
+        const ClientAddress client = find(head, text);
+        CHECK(client.address.to_string() == text);
+        CHECK_FALSE(client.ignored_forwarded_for);
+        CHECK_FALSE(client.is_local);
     }
-    CHECK(find(Head().with("X-Forwarded-For: x"), {"192.0.2.1"}).error ==
+    CHECK(find(Head().with("X-Forwarded-For: x"), "192.0.2.1").error ==
           nullptr);
-    CHECK_FALSE(find(Head(), {"unix", true}, {}).ignored);
-    const ClientAddress by_unix = find(head, {"unix", true}, {});
-    CHECK(by_unix.address == "unix");
-    CHECK(by_unix.ignored);
+    CHECK_FALSE(find(Head(), "unix", {}).ignored_forwarded_for);
+    const ClientAddress by_unix = find(head, "unix", {});
+    CHECK(by_unix.address.to_string() == "unix");
+    CHECK(by_unix.ignored_forwarded_for);
 }
 
-TEST_CASE("a trusted proxy that names nobody is the visitor, and not local") {
-    for (const Peer& peer : {Peer{"127.0.0.1", true}, Peer{"unix", true}}) {
-        const ClientAddress visitor = find(Head(), peer);
-        CHECK(visitor.address == peer.address);
-        CHECK_FALSE(visitor.local);
+TEST_CASE("a trusted proxy that names nobody is the client, and not local") {
+    for (const std::string peer : {"127.0.0.1", "unix"}) {
+        const ClientAddress client = find(Head(), peer);
+        CHECK(client.address.to_string() == peer);
+        CHECK_FALSE(client.is_local);
     }
 }
 
-TEST_CASE("a local visitor came by itself") {
-    const Peer here{"::1", true};
-    CHECK(find(Head(), here, {}).local);
-    CHECK_FALSE(find(Head(), {"192.0.2.1", false}, {}).local);
+TEST_CASE("a local client came by itself") {
+    const std::string here = "::1";
+    CHECK(find(Head(), here, {}).is_local);
+    CHECK_FALSE(find(Head(), "192.0.2.1", {}).is_local);
     for (std::string name :
          {"X-Forwarded-For", "x-forwarded-host", "X-Forwarded-Proto",
           "Forwarded", "VIA", "X-Real-IP"}) {
         CAPTURE(name);
-        CHECK_FALSE(find(Head().with(name + ": x"), here, {}).local);
-        CHECK_FALSE(find(Head().with(name + ":"), here, {}).local);
+        CHECK_FALSE(find(Head().with(name + ": x"), here, {}).is_local);
+        CHECK_FALSE(find(Head().with(name + ":"), here, {}).is_local);
     }
 }

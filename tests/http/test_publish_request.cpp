@@ -27,22 +27,33 @@ Head good_post() {
         .with("Content-Length: 2");
 }
 
-Publication judge(const Head& head, const PublishKeys& keys = some_keys()) {
+/// What became of a head: status 100 if its body is expected.
+struct Accepted {
+    Response response;
+    PublishRequest request{};
+};
+
+Accepted accept(const Head& head, const PublishKeys& keys = some_keys()) {
     const std::string text = head.text();
-    return judge_publication(parse_request(text), keys, kMost);
+    auto result = accept_publish(parse_request(text), "/room", keys, kMost);
+    if (const auto* refusal = std::get_if<Response>(&result))
+        return {*refusal};
+    const auto& expected = std::get<ExpectBody>(result);
+    CHECK(expected.request.room == "/room");
+    return {{100, expected.interim_response, ""}, expected.request};
 }
 
 /// The messages of a body, which is kept until the next call.
-Messages messages(const std::string& body, bool in_lines = false) {
-    static Upload upload;
-    upload.body = body;
-    upload.lines = in_lines;
-    return messages_in(upload);
+ParsedMessages messages(const std::string& body, bool in_lines = false) {
+    static PublishRequest request;
+    request.body = body;
+    request.is_lines = in_lines;
+    return parse_messages(request);
 }
 
 /// The texts in a body of lines, each in brackets, or the error.
 std::string lines(const std::string& body) {
-    const Messages found = messages(body, true);
+    const ParsedMessages found = messages(body, true);
     std::string all;
     for (std::string_view text : found.texts)
         all += "[" + std::string(text) + "]";
@@ -51,7 +62,7 @@ std::string lines(const std::string& body) {
 }
 
 std::string error_in_text(const std::string& body) {
-    const Messages found = messages(body);
+    const ParsedMessages found = messages(body);
     CHECK(found.error.empty() == !found.texts.empty());
     return found.error;
 }
@@ -59,13 +70,13 @@ std::string error_in_text(const std::string& body) {
 }  // namespace
 
 TEST_CASE("a publication with a key and a length may come") {
-    const Publication good = judge(good_post());
-    CHECK(good.answer.status == 100);
-    CHECK(good.answer.bytes == "");
-    CHECK(good.answer.why == "");
-    CHECK(good.upload.size == 2);
-    CHECK_FALSE(good.upload.lines);
-    CHECK(good.upload.body == "");
+    const Accepted good = accept(good_post());
+    CHECK(good.response.status == 100);
+    CHECK(good.response.bytes == "");
+    CHECK(good.response.why == "");
+    CHECK(good.request.size == 2);
+    CHECK_FALSE(good.request.is_lines);
+    CHECK(good.request.body == "");
 }
 
 TEST_CASE("each head gets its status") {
@@ -117,11 +128,11 @@ TEST_CASE("each head gets its status") {
     };
     for (const auto& row : heads) {
         CAPTURE(row.head.text());
-        const Publication found = judge(row.head);
-        CHECK(found.answer.status == row.status);
+        const Accepted found = accept(row.head);
+        CHECK(found.response.status == row.status);
         if (row.status == 100) continue;
-        check_refusal(found.answer);
-        CHECK(found.upload.size == 0);
+        check_refusal(found.response);
+        CHECK(found.request.size == 0);
     }
 }
 
@@ -129,40 +140,40 @@ TEST_CASE("without keys nobody publishes, whatever is shown") {
     for (const Head& head : {good_post(), good_post().without("Authorization"),
                              good_post().without("Content-Length"),
                              good_post().instead("Content-Length: 101")}) {
-        const Response answer = judge(head, PublishKeys()).answer;
+        const Response answer = accept(head, PublishKeys()).response;
         CHECK(answer.status == 403);
         check_refusal(answer);
         CHECK(answer.why.find("--publish-key") != std::string::npos);
     }
     CHECK(
-        judge(good_post().instead("Content-Length: x"), PublishKeys()).answer.status ==
+        accept(good_post().instead("Content-Length: x"), PublishKeys()).response.status ==
         400);
 }
 
 TEST_CASE("who shows no good key learns of lengths only that they are bad") {
     const Head stranger = good_post().without("Authorization");
-    CHECK(judge(Head(stranger).instead("Content-Length: 101")).answer.status ==
+    CHECK(accept(Head(stranger).instead("Content-Length: 101")).response.status ==
           401);
-    CHECK(judge(Head(stranger).without("Content-Length")).answer.status == 401);
-    CHECK(judge(Head(stranger).instead("Content-Length: x")).answer.status ==
+    CHECK(accept(Head(stranger).without("Content-Length")).response.status == 401);
+    CHECK(accept(Head(stranger).instead("Content-Length: x")).response.status ==
           400);
 }
 
 TEST_CASE("a 401 says how to show a key") {
-    const Response answer = judge(good_post().without("Authorization")).answer;
+    const Response answer = accept(good_post().without("Authorization")).response;
     CHECK(has_line(answer, "WWW-Authenticate: Bearer"));
 }
 
 TEST_CASE("who waits for it is told to go on, and nobody else") {
     for (std::string value :
          {"100-continue", "100-Continue", "x, 100-continue"})
-        CHECK(judge(good_post().with("Expect: " + value)).answer.bytes ==
+        CHECK(accept(good_post().with("Expect: " + value)).response.bytes ==
               kContinue);
     for (std::string value : {"", "100", "100-continued", "x"})
-        CHECK(judge(good_post().with("Expect: " + value)).answer.bytes == "");
+        CHECK(accept(good_post().with("Expect: " + value)).response.bytes == "");
     const Response refused =
-        judge(good_post().with("Expect: 100-continue").without("Authorization"))
-            .answer;
+        accept(good_post().with("Expect: 100-continue").without("Authorization"))
+            .response;
     CHECK(refused.bytes.find(" 100 ") == std::string::npos);
 }
 
@@ -171,12 +182,12 @@ TEST_CASE("a body has lines if its type says so") {
          {"application/x-ndjson", "Application/X-NDJSON",
           "application/x-ndjson; charset=utf-8", "application/x-ndjson ;a=b",
           "application/x-ndjson;"})
-        CHECK(judge(good_post().with("Content-Type: " + type)).upload.lines);
+        CHECK(accept(good_post().with("Content-Type: " + type)).request.is_lines);
     for (std::string type : {"", "application/json", "application/x-ndjsonx",
                              "x-ndjson", "text/plain; application/x-ndjson",
                              "application/x-www-form-urlencoded"})
         CHECK_FALSE(
-            judge(good_post().with("Content-Type: " + type)).upload.lines);
+            accept(good_post().with("Content-Type: " + type)).request.is_lines);
 }
 
 // Bodies
@@ -186,7 +197,7 @@ TEST_CASE("a body is one message, with its own bytes") {
          {"{}", "{\"a\":1}", " {\"a\":\n1} \r\n", "[0]", "1", "\"x\"", "true",
           R"({"type":"system","message":"hi"})", "\"caf\xC3\xA9\""}) {
         CAPTURE(body);
-        const Messages found = messages(body);
+        const ParsedMessages found = messages(body);
         CHECK(found.error == "");
         REQUIRE(found.texts.size() == 1);
         CHECK(found.texts[0] == body);

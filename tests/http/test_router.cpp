@@ -6,34 +6,35 @@
 #include "http/router.h"
 #include "fixtures/key_file.h"
 #include "fixtures/request_head.h"
+#include "fixtures/routed.h"
 
 using namespace wschat;
 using namespace wschat::test;
 
 namespace {
 
-RouterConfig rules() {
-    RouterConfig rules;
-    rules.site = {"chat.example.com",
+RouterConfig config_of_site() {
+    RouterConfig config;
+    config.site = {"chat.example.com",
                   "wss://chat.example.com:9600/websocket.php"};
-    rules.origins = {"example.com"};
-    return rules;
+    config.origins = {"example.com"};
+    return config;
 }
 
-Admission admit_bytes(std::string_view bytes, const RouterConfig& gate,
-                      const Peer& peer) {
+Routed route_bytes(std::string_view bytes, const RouterConfig& config,
+                   const std::string& peer) {
     HeadReader head;
     head.feed(bytes);
-    return admit(head, peer, gate);
+    return routed(head, address(peer), config);
 }
 
-Admission admit(const Head& head, const RouterConfig& gate = rules(),
-                const Peer& peer = {"203.0.113.7"}) {
-    return admit_bytes(head.text(), gate, peer);
+Routed route_head(const Head& head, const RouterConfig& config = config_of_site(),
+                  const std::string& peer = "203.0.113.7") {
+    return route_bytes(head.text(), config, peer);
 }
 
 Response answer_to(const Head& head) {
-    return admit(head).answer;
+    return route_head(head).response;
 }
 
 int status_of(const Head& head) {
@@ -217,18 +218,18 @@ TEST_CASE("a request that wants no WebSocket gets a page, if there are any") {
             .with("Upgrade: h2c"),
         plain("GET / HTTP/1.1").with("Origin: http://evil.example"),
     };
-    RouterConfig without = rules();
+    RouterConfig without = config_of_site();
     without.page = false;
     for (const Head& head : requests) {
-        const Admission admission = admit(head);
-        CHECK(admission.answer.status == 200);
-        CHECK(admission.answer.why.empty());
-        const Admission refused = admit(head, without);
-        CHECK(refused.answer.status == 404);
-        check_refusal(refused.answer);
+        const Routed admission = route_head(head);
+        CHECK(admission.response.status == 200);
+        CHECK(admission.response.why.empty());
+        const Routed refused = route_head(head, without);
+        CHECK(refused.response.status == 404);
+        check_refusal(refused.response);
     }
-    CHECK(admit(plain("GET /x HTTP/1.1")).answer.status == 404);
-    CHECK(admit(Head(), without).answer.status == 101);
+    CHECK(route_head(plain("GET /x HTTP/1.1")).response.status == 404);
+    CHECK(route_head(Head(), without).response.status == 101);
 }
 
 TEST_CASE("methods other than GET are refused") {
@@ -332,7 +333,7 @@ TEST_CASE("any bytes get an answer") {
         HeadReader reader;
         reader.feed({copy.data(), copy.size()});
         if (reader.state() == HeadReader::State::NeedMore) return;
-        const Response answer = admit(reader, {"203.0.113.7"}, rules()).answer;
+        const Response answer = routed(reader, address("203.0.113.7"), config_of_site()).response;
         const std::string start =
             "HTTP/1.1 " + std::to_string(answer.status) + " ";
         if (answer.bytes.rfind(start, 0) != 0) ++wrong;
@@ -353,17 +354,17 @@ TEST_CASE("any bytes get an answer") {
 // Whose page, and whose request
 
 TEST_CASE("a page of another site is refused, and the log says how to admit") {
-    const Admission refused =
-        admit(Head().instead("Origin: https://Evil.example:443"));
-    CHECK(refused.answer.status == 403);
-    CHECK(refused.answer.why ==
+    const Routed refused =
+        route_head(Head().instead("Origin: https://Evil.example:443"));
+    CHECK(refused.response.status == 403);
+    CHECK(refused.response.why ==
           "origin https://Evil.example:443: "
           "--origin=https://evil.example would allow it");
-    CHECK(refused.answer.bytes.find("vil") == std::string::npos);
-    RouterConfig gate = rules();
-    gate.origins.admitted = {"https://evil.example"};
-    CHECK(admit(Head().instead("Origin: https://evil.example"), gate)
-              .answer.status == 101);
+    CHECK(refused.response.bytes.find("vil") == std::string::npos);
+    RouterConfig config = config_of_site();
+    config.origins.admitted = {"https://evil.example"};
+    CHECK(route_head(Head().instead("Origin: https://evil.example"), config)
+              .response.status == 101);
 }
 
 TEST_CASE("what is no origin is refused without advice") {
@@ -377,67 +378,67 @@ TEST_CASE("what is no origin is refused without advice") {
 }
 
 TEST_CASE("a loopback page is admitted unless something was forwarded") {
-    const Peer here{"127.0.0.1", true};
+    const std::string here = "127.0.0.1";
     const Head head = Head()
                           .instead("Origin: http://localhost:8080")
                           .instead("Host: 127.0.0.1:9600");
-    CHECK(admit(head, rules(), here).answer.status == 101);
-    CHECK(admit(head).answer.status == 403);
+    CHECK(route_head(head, config_of_site(), here).response.status == 101);
+    CHECK(route_head(head).response.status == 403);
     for (std::string line : {"X-Forwarded-For: 203.0.113.9", "Via: 1.1 proxy",
                              "Forwarded: for=203.0.113.9"}) {
         CAPTURE(line);
         const Head forwarded = Head(head).with(line);
-        CHECK(admit(forwarded, rules(), here).answer.status == 403);
+        CHECK(route_head(forwarded, config_of_site(), here).response.status == 403);
     }
 }
 
 TEST_CASE("the visitor of a trusted proxy is whom it names") {
-    RouterConfig gate = rules();
-    gate.trusted.add("loopback");
-    const Peer proxy{"127.0.0.1", true};
+    RouterConfig config = config_of_site();
+    config.trusted_proxies.add("loopback");
+    const std::string proxy = "127.0.0.1";
     const Head head = Head().with("X-Forwarded-For: 6.6.6.6, 203.0.113.9");
-    CHECK(admit(head, gate, proxy).visitor.address == "203.0.113.9");
-    CHECK(admit(head, rules(), proxy).visitor.address == "127.0.0.1");
-    CHECK(admit(head, rules(), proxy).visitor.ignored);
-    const Admission bad = admit(Head().with("X-Forwarded-For: x"), gate, proxy);
-    CHECK(bad.answer.status == 400);
-    CHECK(bad.visitor.address == "127.0.0.1");
+    CHECK(route_head(head, config, proxy).client.address.to_string() == "203.0.113.9");
+    CHECK(route_head(head, config_of_site(), proxy).client.address.to_string() == "127.0.0.1");
+    CHECK(route_head(head, config_of_site(), proxy).client.ignored_forwarded_for);
+    const Routed bad = route_head(Head().with("X-Forwarded-For: x"), config, proxy);
+    CHECK(bad.response.status == 400);
+    CHECK(bad.client.address.to_string() == "127.0.0.1");
 }
 
 TEST_CASE("compression is agreed on if it is offered and allowed") {
     const Head head =
         Head().with("Sec-WebSocket-Extensions: permessage-deflate");
-    const Admission with = admit(head);
-    CHECK(with.agreement.compression.takes);
-    CHECK(has_line(with.answer,
+    const Routed with = route_head(head);
+    CHECK(with.upgrade.agreement.compression.takes);
+    CHECK(has_line(with.response,
                    "Sec-WebSocket-Extensions: permessage-deflate; "
                    "server_no_context_takeover; client_no_context_takeover"));
-    RouterConfig off = rules();
+    RouterConfig off = config_of_site();
     off.deflate = false;
-    const Admission without = admit(head, off);
-    CHECK_FALSE(without.agreement.compression.takes);
-    CHECK(without.answer.bytes == admit(Head()).answer.bytes);
-    CHECK_FALSE(admit(Head(head).without("Sec-WebSocket-Key"))
-                    .agreement.compression.takes);
+    const Routed without = route_head(head, off);
+    CHECK_FALSE(without.upgrade.agreement.compression.takes);
+    CHECK(without.response.bytes == route_head(Head()).response.bytes);
+    CHECK_FALSE(route_head(Head(head).without("Sec-WebSocket-Key"))
+                    .upgrade.agreement.compression.takes);
 }
 
 TEST_CASE("the subprotocol wschat.v1 is agreed on if it is asked for") {
-    const Admission with =
-        admit(Head().instead("Sec-WebSocket-Protocol: chat, wschat.v1, x"));
-    CHECK(with.agreement.v1);
-    CHECK(has_line(with.answer, "Sec-WebSocket-Protocol: wschat.v1"));
-    CHECK_FALSE(admit(Head()).agreement.v1);
-    CHECK_FALSE(admit(Head().instead("Sec-WebSocket-Protocol: WSCHAT.V1"))
-                    .agreement.v1);
-    CHECK_FALSE(admit(Head()
+    const Routed with =
+        route_head(Head().instead("Sec-WebSocket-Protocol: chat, wschat.v1, x"));
+    CHECK(with.upgrade.agreement.v1);
+    CHECK(has_line(with.response, "Sec-WebSocket-Protocol: wschat.v1"));
+    CHECK_FALSE(route_head(Head()).upgrade.agreement.v1);
+    CHECK_FALSE(route_head(Head().instead("Sec-WebSocket-Protocol: WSCHAT.V1"))
+                    .upgrade.agreement.v1);
+    CHECK_FALSE(route_head(Head()
                           .instead("Sec-WebSocket-Protocol: wschat.v1")
                           .without("Sec-WebSocket-Key"))
-                    .agreement.v1);
+                    .upgrade.agreement.v1);
 }
 
 TEST_CASE("a head that is too large or has a bad byte is refused") {
     const auto status = [](const std::string& bytes) {
-        return admit_bytes(bytes, rules(), {"::1"}).answer.status;
+        return route_bytes(bytes, config_of_site(), "::1").response.status;
     };
     CHECK(status(std::string(kMaxHead, 'x')) == 431);
     CHECK(status("{\"a\":1}") == 400);
@@ -449,11 +450,11 @@ TEST_CASE("a head that is too large or has a bad byte is refused") {
 namespace {
 
 RouterConfig with_rooms() {
-    RouterConfig gate = rules();
-    gate.rooms = true;
-    gate.keys = some_keys();
-    gate.max_upload = 100;
-    return gate;
+    RouterConfig config = config_of_site();
+    config.rooms = true;
+    config.keys = some_keys();
+    config.max_body = 100;
+    return config;
 }
 
 Head post_to(const std::string& target) {
@@ -474,12 +475,16 @@ TEST_CASE("the path names the room, if there are rooms") {
     const int statuses[] = {101, 100, 200};
     for (size_t i = 0; i < 3; ++i) {
         CAPTURE(i);
-        const Admission with =
-            admit(requests_for("/caf%C3%A9/b?x=/y")[i], with_rooms());
-        CHECK(with.answer.status == statuses[i]);
+        const Routed with =
+            route_head(requests_for("/caf%C3%A9/b?x=/y")[i], with_rooms());
+        CHECK(with.response.status == statuses[i]);
+        // The page of each room is the same.
+        if (statuses[i] == 200) continue;
         CHECK(with.room == "/caf\xC3\xA9/b");
-        CHECK(admit(requests_for("/")[i], with_rooms()).room == "/");
-        CHECK(admit(requests_for("/a/../b")[i], rules()).room == "/");
+        CHECK(route_head(requests_for("/")[i], with_rooms()).room == "/");
+        Routed without =
+            route_head(requests_for("/a/../b")[i], config_of_site());
+        if (statuses[i] == 101) CHECK(without.room == "/");
     }
 }
 
@@ -489,54 +494,54 @@ TEST_CASE("a path that names no room is refused, whatever is wanted there") {
           "?a=b", "http://example.com?a"}) {
         for (const Head& head : requests_for(target)) {
             CAPTURE(head.text());
-            const Admission refused = admit(head, with_rooms());
-            CHECK(refused.answer.status == 400);
-            check_refusal(refused.answer);
-            CHECK(refused.upload.size == 0);
+            const Routed refused = route_head(head, with_rooms());
+            CHECK(refused.response.status == 400);
+            check_refusal(refused.response);
+            CHECK(refused.request.size == 0);
         }
     }
     const std::string longest = "/" + std::string(127, 'a');
     for (const Head& head : requests_for(longest))
-        CHECK(admit(head, with_rooms()).answer.status <= 200);
+        CHECK(route_head(head, with_rooms()).response.status <= 200);
     for (const Head& head : requests_for(longest + "a"))
-        CHECK(admit(head, with_rooms()).answer.status == 400);
+        CHECK(route_head(head, with_rooms()).response.status == 400);
 }
 
 TEST_CASE("a client of wschat.v1 may say that it comes back") {
     const Head head = Head()
                           .request_line("GET /a?epoch=abc&since=7 HTTP/1.1")
                           .instead("Sec-WebSocket-Protocol: wschat.v1");
-    for (const RouterConfig& gate : {rules(), with_rooms()}) {
-        const Admission back = admit(head, gate);
-        CHECK(back.resume.epoch == "abc");
-        CHECK(back.resume.since == 7);
-        CHECK(admit(Head(head).without("Sec-WebSocket-Protocol"), gate)
-                  .resume.epoch == "");
-        const Admission refused =
-            admit(Head(head).without("Sec-WebSocket-Key"), gate);
-        CHECK(refused.answer.status == 400);
-        CHECK(refused.resume.epoch == "");
+    for (const RouterConfig& config : {config_of_site(), with_rooms()}) {
+        const Routed back = route_head(head, config);
+        CHECK(back.upgrade.resume.epoch == "abc");
+        CHECK(back.upgrade.resume.since == 7);
+        CHECK(route_head(Head(head).without("Sec-WebSocket-Protocol"), config)
+                  .upgrade.resume.epoch == "");
+        const Routed refused =
+            route_head(Head(head).without("Sec-WebSocket-Key"), config);
+        CHECK(refused.response.status == 400);
+        CHECK(refused.upgrade.resume.epoch == "");
     }
 }
 
 // Publishing
 
 TEST_CASE("a POST with a key is to be followed by its body, in any room") {
-    RouterConfig gate = with_rooms();
-    const Admission in_room = admit(post_to("/a"), gate);
-    CHECK(in_room.answer.status == 100);
-    CHECK(in_room.upload.room == "/a");
-    CHECK(in_room.upload.size == 2);
-    gate.rooms = false;
-    CHECK(admit(post_to("/a"), gate).upload.room == "/");
-    gate.page = false;
-    CHECK(admit(post_to("/a"), gate).answer.status == 100);
+    RouterConfig config = with_rooms();
+    const Routed in_room = route_head(post_to("/a"), config);
+    CHECK(in_room.response.status == 100);
+    CHECK(in_room.room == "/a");
+    CHECK(in_room.request.size == 2);
+    config.rooms = false;
+    CHECK(route_head(post_to("/a"), config).room == "/");
+    config.page = false;
+    CHECK(route_head(post_to("/a"), config).response.status == 100);
 }
 
 TEST_CASE("a POST is refused as publication has it") {
-    const RouterConfig gate = with_rooms();
-    const auto status = [&gate](const Head& head) {
-        const Response answer = admit(head, gate).answer;
+    const RouterConfig config = with_rooms();
+    const auto status = [&config](const Head& head) {
+        const Response answer = route_head(head, config).response;
         check_refusal(answer);
         return answer.status;
     };
@@ -545,7 +550,7 @@ TEST_CASE("a POST is refused as publication has it") {
     CHECK(status(post_to("/").without("Content-Length")) == 411);
     CHECK(status(post_to("/").instead("Content-Length: 101")) == 413);
     CHECK(status(post_to("/").without("Host")) == 400);
-    CHECK(admit(post_to("/"), rules()).answer.status == 403);
+    CHECK(route_head(post_to("/"), config_of_site()).response.status == 403);
 }
 
 TEST_CASE("a POST that wants a WebSocket is no publication") {
@@ -553,15 +558,15 @@ TEST_CASE("a POST that wants a WebSocket is no publication") {
                           .request_line("POST / HTTP/1.1")
                           .with("Authorization: " + std::string(kBearer))
                           .with("Content-Length: 2");
-    CHECK(admit(head, with_rooms()).answer.status == 405);
+    CHECK(route_head(head, with_rooms()).response.status == 405);
 }
 
 TEST_CASE("keys are neither in an answer nor in the log") {
     const std::string secret = "0123456789abcdeX";
     const Response answer =
-        admit(post_to("/").instead("Authorization: Bearer " + secret),
+        route_head(post_to("/").instead("Authorization: Bearer " + secret),
               with_rooms())
-            .answer;
+            .response;
     CHECK(answer.status == 401);
     CHECK((answer.bytes + answer.why).find(secret) == std::string::npos);
 }

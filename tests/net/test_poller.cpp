@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <memory>
+#include <set>
 #include <vector>
 
 #include <doctest/doctest.h>
@@ -14,58 +15,76 @@ using namespace wschat;
 
 namespace {
 
-using Time = Poller::Time;
+constexpr uint32_t kOwner = 7;
 
-/// A socket pair: the poller looks at one end, the test writes to the other.
+/// A socket pair: the poller waits for one end, the test writes to the other.
 struct Pair {
     Pair() {
         int fds[2] = {-1, -1};
         REQUIRE(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds) == 0);
-        watched = Fd(fds[0]);
+        polled = Fd(fds[0]);
         other = Fd(fds[1]);
     }
 
-    void wake() const { REQUIRE(write(other.get(), "x", 1) == 1); }
+    void make_readable() const { REQUIRE(write(other.get(), "x", 1) == 1); }
 
-    void calm() const {
+    void drain() const {
         char c;
-        while (read(watched.get(), &c, 1) == 1) {
+        while (read(polled.get(), &c, 1) == 1) {
         }
     }
 
-    Fd watched;
+    Fd polled;
     Fd other;
 };
 
-/// Some pairs, and a poller that looks at them in their order.
-class Crowd {
+/// Some pairs, and a poller that waits for all of them.
+class PolledPairs {
 public:
-    explicit Crowd(size_t size) : pairs(size) {
-        for (const Pair& pair : pairs) poller.add(pair.watched.get(), POLLIN);
+    explicit PolledPairs(size_t size) : pairs(size) {
+        for (size_t i = 0; i < size; ++i) add(i);
         sigprocmask(SIG_SETMASK, nullptr, &mask);
     }
 
-    /// What is found ready, in order. Waits until something is.
+    void add(size_t i) {
+        handles.resize(pairs.size());
+        handles[i] = poller.add(pairs[i].polled.get(), POLLIN,
+                                {kOwner, static_cast<uint32_t>(i)});
+    }
+
+    void remove(size_t i) { poller.remove(handles[i]); }
+
+    /// Which pairs are ready, in order. Waits until one is.
     std::vector<size_t> wait() {
+        do poller.wait(Time::max(), mask);
+        while (poller.events().empty());
         std::vector<size_t> ready;
-        while (ready.empty()) {
-            poller.wait(Time::max(), mask);
-            ready = poller.ready();
+        for (const Poller::Event& event : poller.events()) {
+            CHECK(event.token.owner == kOwner);
+            CHECK(event.events != 0);
+            ready.push_back(event.token.id);
         }
         std::sort(ready.begin(), ready.end());
         return ready;
     }
 
-    /// Nothing is ready, nor was anything while all were asked.
-    void settle() {
-        for (int i = 0; i < 3; ++i) look();
-        CHECK(poller.ready().empty());
+    /// What happened at a pair in the last wait; 0 if nothing.
+    short happened(size_t i) const {
+        for (const Poller::Event& event : poller.events())
+            if (event.token.id == i) return event.events;
+        return 0;
     }
 
-    /// Asks without sleeping.
-    void look() { poller.wait(Time::min(), mask); }
+    /// Nothing is ready any more, nor was anything while all were polled.
+    void settle() {
+        for (int i = 0; i < 3; ++i) poll_now();
+        CHECK(poller.events().empty());
+    }
+
+    void poll_now() { poller.wait(Time::min(), mask); }
 
     std::vector<Pair> pairs;
+    std::vector<Poller::Handle> handles;
     Poller poller;
     sigset_t mask;
 };
@@ -74,131 +93,140 @@ const size_t kSizes[] = {1, 10, Poller::kFew, Poller::kFew + 1, 450};
 
 }  // namespace
 
-TEST_CASE("whoever has something is found, be they few or many") {
+TEST_CASE("a descriptor that becomes readable is reported, among few or many") {
     for (size_t size : kSizes) {
         CAPTURE(size);
-        Crowd crowd(size);
-        crowd.settle();
+        PolledPairs polled(size);
+        polled.settle();
         for (size_t i : {size_t{0}, size / 2, size - 1}) {
-            crowd.pairs[i].wake();
-            CHECK(crowd.wait() == std::vector<size_t>{i});
-            CHECK(crowd.poller.happened(i) == POLLIN);
-            crowd.pairs[i].calm();
+            polled.pairs[i].make_readable();
+            CHECK(polled.wait() == std::vector<size_t>{i});
+            CHECK(polled.happened(i) == POLLIN);
+            polled.pairs[i].drain();
         }
     }
 }
 
-TEST_CASE("a busy descriptor does not hide one that wakes up") {
+TEST_CASE("a busy descriptor does not hide an idle one that becomes ready") {
     for (size_t size : kSizes) {
         if (size < 2) continue;
         CAPTURE(size);
-        Crowd crowd(size);
-        crowd.settle();
-        crowd.pairs[0].wake();  // and it stays so
-        CHECK(crowd.wait() == std::vector<size_t>{0});
-        crowd.pairs[size - 1].wake();
+        PolledPairs polled(size);
+        polled.settle();
+        polled.pairs[0].make_readable();  // and it stays readable
+        CHECK(polled.wait() == std::vector<size_t>{0});
+        polled.pairs[size - 1].make_readable();
         std::vector<size_t> ready;
-        while (ready.size() < 2) ready = crowd.wait();
+        while (ready.size() < 2) ready = polled.wait();
         CHECK(ready == std::vector<size_t>{0, size - 1});
     }
 }
 
-TEST_CASE("what happened is forgotten at the next look") {
+TEST_CASE("events are forgotten at the next wait") {
     for (size_t size : kSizes) {
-        Crowd crowd(size);
-        crowd.pairs[0].wake();
-        crowd.wait();
-        crowd.pairs[0].calm();
-        crowd.settle();
-        CHECK(crowd.poller.happened(0) == 0);
+        PolledPairs polled(size);
+        polled.pairs[0].make_readable();
+        polled.wait();
+        polled.pairs[0].drain();
+        polled.settle();
+        CHECK(polled.happened(0) == 0);
     }
 }
 
-TEST_CASE("the last entry takes the place of one that is removed") {
+TEST_CASE("a removed descriptor is not polled, and the others keep their ids") {
     for (size_t size : kSizes) {
         if (size < 3) continue;
         CAPTURE(size);
-        Crowd crowd(size);
-        crowd.pairs[size - 1].wake();
-        crowd.wait();
-        crowd.poller.remove(1);
-        CHECK(crowd.poller.size() == size - 1);
-        CHECK(crowd.wait() == std::vector<size_t>{1});
-        crowd.pairs[size - 1].calm();
-        crowd.pairs[1].wake();  // is not looked at any more
-        crowd.settle();
-        crowd.pairs[0].wake();
-        CHECK(crowd.wait() == std::vector<size_t>{0});
+        PolledPairs polled(size);
+        polled.pairs[size - 1].make_readable();
+        polled.wait();
+        polled.remove(1);
+        CHECK(polled.wait() == std::vector<size_t>{size - 1});
+        polled.pairs[size - 1].drain();
+        polled.pairs[1].make_readable();
+        polled.settle();
+        polled.pairs[0].make_readable();
+        CHECK(polled.wait() == std::vector<size_t>{0});
     }
 }
 
-TEST_CASE("all can be removed, busy ones too") {
-    Crowd crowd(400);
-    for (const Pair& pair : crowd.pairs) pair.wake();
-    CHECK(crowd.wait().size() == 400);
-    while (crowd.poller.size() > 0)
-        crowd.poller.remove(crowd.poller.size() / 2);
-    crowd.look();
-    CHECK(crowd.poller.ready().empty());
+TEST_CASE("all can be removed, busy ones too, and added again") {
+    PolledPairs polled(400);
+    for (const Pair& pair : polled.pairs) pair.make_readable();
+    CHECK(polled.wait().size() == 400);
+    for (size_t i = 0; i < 400; i += 2) polled.remove(i);
+    for (size_t i = 399; i < 400; i -= 2) polled.remove(i);
+    polled.poll_now();
+    CHECK(polled.poller.events().empty());
+    for (size_t i = 0; i < 400; ++i) polled.add(i);
+    // The first ones count as idle, and are found when all are polled.
+    std::set<size_t> found;
+    while (found.size() < 400)
+        for (size_t i : polled.wait()) found.insert(i);
+}
+
+TEST_CASE("a handle that is used again belongs to the new descriptor alone") {
+    for (size_t size : kSizes) {
+        if (size < 2) continue;
+        PolledPairs polled(size);
+        polled.pairs[0].make_readable();
+        polled.wait();
+        const Poller::Handle handle = polled.handles[0];
+        polled.remove(0);
+        polled.pairs[0].drain();
+        polled.add(0);
+        CHECK(polled.handles[0] == handle);
+        polled.settle();
+        polled.poller.watch(polled.handles[0], POLLOUT);
+        CHECK(polled.wait() == std::vector<size_t>{0});
+        CHECK(polled.happened(0) == POLLOUT);
+    }
 }
 
 TEST_CASE("what to wait for can be changed, for busy ones as for others") {
     for (size_t size : kSizes) {
         CAPTURE(size);
-        Crowd crowd(size);
-        crowd.pairs[0].wake();
-        crowd.wait();
-        crowd.poller.watch(0, 0);
-        crowd.settle();
-        crowd.poller.watch(0, POLLIN | POLLOUT);
-        CHECK(crowd.wait() == std::vector<size_t>{0});
-        CHECK(crowd.poller.happened(0) == (POLLIN | POLLOUT));
+        PolledPairs polled(size);
+        polled.pairs[0].make_readable();
+        polled.wait();
+        polled.poller.watch(polled.handles[0], 0);
+        polled.settle();
+        polled.poller.watch(polled.handles[0], POLLIN | POLLOUT);
+        CHECK(polled.wait() == std::vector<size_t>{0});
+        CHECK(polled.happened(0) == (POLLIN | POLLOUT));
     }
 }
 
-TEST_CASE("who is at rest is found all the same") {
+TEST_CASE("a descriptor marked as idle is reported all the same") {
     for (size_t size : kSizes) {
         CAPTURE(size);
-        Crowd crowd(size);
-        crowd.pairs[0].wake();
-        crowd.wait();
-        crowd.poller.rest(0);         // it was busy
-        crowd.poller.rest(size - 1);  // it was not
-        CHECK(crowd.poller.happened(0) == POLLIN);
-        CHECK(crowd.wait() == std::vector<size_t>{0});
-        crowd.pairs[0].calm();
-        crowd.pairs[size - 1].wake();
-        CHECK(crowd.wait() == std::vector<size_t>{size - 1});
-        crowd.poller.rest(size - 1);
-        crowd.poller.remove(size - 1);
-        crowd.settle();
-    }
-}
-
-TEST_CASE("a muted entry is silent") {
-    for (size_t size : kSizes) {
-        Crowd crowd(size);
-        crowd.pairs[0].wake();
-        crowd.wait();
-        crowd.poller.mute(0);
-        crowd.settle();
-        CHECK(crowd.poller.size() == size);
+        PolledPairs polled(size);
+        polled.pairs[0].make_readable();
+        polled.wait();
+        polled.poller.mark_idle(polled.handles[0]);         // it was busy
+        polled.poller.mark_idle(polled.handles[size - 1]);  // it was not
+        CHECK(polled.wait() == std::vector<size_t>{0});
+        polled.pairs[0].drain();
+        polled.pairs[size - 1].make_readable();
+        CHECK(polled.wait() == std::vector<size_t>{size - 1});
+        polled.poller.mark_idle(polled.handles[size - 1]);
+        polled.remove(size - 1);
+        polled.settle();
     }
 }
 
 TEST_CASE("a time long past does not sleep") {
-    Crowd crowd(1);
-    crowd.poller.wait(Time::min(), crowd.mask);
-    crowd.poller.wait(Time(), crowd.mask);
-    CHECK(crowd.poller.ready().empty());
+    PolledPairs polled(1);
+    polled.poller.wait(Time::min(), polled.mask);
+    polled.poller.wait(Time(), polled.mask);
+    CHECK(polled.poller.events().empty());
 }
 
 TEST_CASE("the time to wait until is kept") {
     for (size_t size : kSizes) {
-        Crowd crowd(size);
-        const Time until = Poller::Clock::now() + std::chrono::milliseconds(5);
-        while (Poller::Clock::now() < until)
-            crowd.poller.wait(until, crowd.mask);
-        CHECK(crowd.poller.ready().empty());
+        PolledPairs polled(size);
+        const Time until = Clock::now() + std::chrono::milliseconds(5);
+        while (Clock::now() < until) polled.poller.wait(until, polled.mask);
+        CHECK(polled.poller.events().empty());
     }
 }

@@ -167,8 +167,8 @@ TEST_CASE("a TCP peer is accepted with its address, and does not block") {
     const Fd peer = connect_to(listener.endpoint());
     const Accepted accepted = accept_next(listener);
     REQUIRE((accepted.state == Accepted::State::Peer));
-    CHECK(accepted.peer.address == "127.0.0.1");
-    CHECK(accepted.peer.local);
+    CHECK(accepted.peer.to_string() == "127.0.0.1");
+    CHECK(accepted.peer.is_local());
     CHECK((fcntl(accepted.fd.get(), F_GETFL) & O_NONBLOCK) != 0);
     CHECK((fcntl(accepted.fd.get(), F_GETFD) & FD_CLOEXEC) != 0);
     int no_delay = 0;
@@ -199,8 +199,8 @@ TEST_CASE("a unix socket lives as long as its listener") {
         const Fd peer = connect_to(listener.endpoint());
         const Accepted accepted = accept_next(listener);
         REQUIRE((accepted.state == Accepted::State::Peer));
-        CHECK(accepted.peer.address == "unix");
-        CHECK(accepted.peer.local);
+        CHECK(accepted.peer.to_string() == "unix");
+        CHECK(accepted.peer.is_local());
     }
     CHECK_FALSE(std::filesystem::exists(path));
 }

@@ -51,7 +51,7 @@ public:
             for (size_t i = 0; i < pieces.count; ++i) got += pieces.piece[i];
             log.advance(position, pieces.size);
         }
-        log.leave(position);
+        log.close_cursor(position);
         return got;
     }
 
@@ -84,10 +84,10 @@ TEST_CASE("a history begins without a message") {
 
 TEST_CASE("messages are numbered from 1, and pings are not") {
     Store store;
-    store.history.log().ping();
+    store.history.log().append_ping();
     store.append("a");
     CHECK(store.history.newest() == 1);
-    store.history.log().ping();
+    store.history.log().append_ping();
     store.append("b");
     CHECK(store.history.newest() == 2);
     CHECK(store.history.oldest() == 1);
@@ -112,7 +112,7 @@ TEST_CASE("who begins with the next message gets none that was before") {
     const Broadcast::Cursor position = store.history.open_cursor(2);
     store.append("b");
     CHECK(log.pending(position, log.end()).size == 3);
-    log.leave(position);
+    log.close_cursor(position);
 }
 
 TEST_CASE("no more messages are kept than may be, the oldest go") {
@@ -167,10 +167,10 @@ TEST_CASE("what is kept takes no more bytes than it may") {
 
 TEST_CASE("pings between the messages count as bytes, those before do not") {
     Store store;
-    store.history.log().ping();
+    store.history.log().append_ping();
     store.append("a");
     CHECK(store.history.bytes() == 3 + kEntry);
-    store.history.log().ping();
+    store.history.log().append_ping();
     CHECK(store.history.bytes() == 5 + kEntry);
 }
 
@@ -184,7 +184,7 @@ TEST_CASE("a message that is too large alone is numbered and not kept") {
     CHECK(store.history.size() == 0);
     CHECK(store.history.bytes() == 0);
     CHECK(log.pending(member, log.end()).size == 102);
-    log.leave(member);
+    log.close_cursor(member);
     CHECK(log.capacity() == 0);
     store.append("c");
     CHECK(store.history.oldest() == 3);
@@ -204,7 +204,7 @@ TEST_CASE("without anything to be kept, messages are numbered and passed on") {
     CHECK(log.pending(member, log.end()).size == 6);
     store.history.expire(store.now);
     store.history.shrink(0);
-    log.leave(member);
+    log.close_cursor(member);
     CHECK(log.capacity() == 0);
 }
 
@@ -231,7 +231,7 @@ TEST_CASE("what is forgotten gives its memory back, if nobody needs it") {
     const Broadcast::Cursor hindmost = store.history.open_cursor(1);
     store.history.shrink(100'000);
     CHECK(log.capacity() > 900'000);
-    log.leave(hindmost);
+    log.close_cursor(hindmost);
     CHECK(log.capacity() < 100'000 + 2 * Broadcast::kMaxChunk);
     store.now += 600s;
     store.history.expire(store.now);

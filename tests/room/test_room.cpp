@@ -12,14 +12,14 @@ using namespace wschat::test;
 
 namespace {
 
-/// Who receives one of the runs.
-class Member {
+/// A cursor in one of the logs, and the bytes that it has passed.
+class Receiver {
 public:
-    Member(StandaloneRoom& lobby, bool deflated)
-        : log_(&lobby.room.log(deflated)), cursor_(log_->join()) {}
-    ~Member() { log_->close_cursor(cursor_); }
-    Member(const Member&) = delete;
-    Member& operator=(const Member&) = delete;
+    Receiver(StandaloneRoom& lobby, bool deflated)
+        : log_(&lobby.room.log(deflated)), cursor_(log_->open_cursor()) {}
+    ~Receiver() { log_->close_cursor(cursor_); }
+    Receiver(const Receiver&) = delete;
+    Receiver& operator=(const Receiver&) = delete;
 
     /// The bytes since the last time.
     std::string hear() {
@@ -43,9 +43,9 @@ const std::string kLong(1000, 'a');
 
 TEST_CASE("everyone in a room gets a message, deflated or as it is") {
     StandaloneRoom room;
-    Member plain(room, false);
-    Member deflating(room, true);
-    room.publish(kLong);
+    Receiver plain(room, false);
+    Receiver deflating(room, true);
+    room.append(kLong);
     const std::string heard = deflating.hear();
     CHECK(plain.hear().substr(4) == kLong);
     REQUIRE(heard.size() < 126);
@@ -55,10 +55,10 @@ TEST_CASE("everyone in a room gets a message, deflated or as it is") {
 
 TEST_CASE("short messages, and what would grow, are not deflated") {
     StandaloneRoom room;
-    Member deflating(room, true);
+    Receiver deflating(room, true);
     for (const std::string& text :
          {std::string(127, 'a'), std::string("{}"), std::string()}) {
-        room.publish(text);
+        room.append(text);
         CHECK(deflating.hear().substr(0, 1) == "\x81");
     }
     std::string noise;
@@ -67,17 +67,17 @@ TEST_CASE("short messages, and what would grow, are not deflated") {
         random = random * 1664525 + 1013904223;
         noise += static_cast<char>(random >> 24);
     }
-    room.publish(noise);
+    room.append(noise);
     CHECK(deflating.hear().substr(0, 1) == "\x81");
-    room.publish(std::string(128, 'a'));
+    room.append(std::string(128, 'a'));
     CHECK(deflating.hear().substr(0, 1) == "\xC1");
 }
 
 TEST_CASE("pings go to both kinds of members") {
     StandaloneRoom room;
-    Member plain(room, false);
-    Member deflating(room, true);
-    room.ping();
+    Receiver plain(room, false);
+    Receiver deflating(room, true);
+    room.append_ping();
     CHECK(plain.hear() == std::string("\x89\0", 2));
     CHECK(deflating.hear() == std::string("\x89\0", 2));
 }
@@ -86,12 +86,12 @@ TEST_CASE("a room that nobody is in holds nothing") {
     const size_t before = heap_in_use();
     StandaloneRoom room;
     {
-        Member plain(room, false);
-        Member deflating(room, true);
-        room.publish(kLong);
+        Receiver plain(room, false);
+        Receiver deflating(room, true);
+        room.append(kLong);
         CHECK(heap_in_use() > before);
     }
-    room.publish(kLong);
+    room.append(kLong);
     room.rest();
     room.rest();
     CHECK(heap_in_use() == before);
@@ -99,7 +99,7 @@ TEST_CASE("a room that nobody is in holds nothing") {
 
 TEST_CASE("a client begins where it left off, or as a newcomer") {
     StandaloneRoom lobby(3);
-    for (int i = 0; i < 5; ++i) lobby.publish("{}");
+    for (int i = 0; i < 5; ++i) lobby.append("{}");
     REQUIRE(lobby.room.history().oldest() == 3);
     struct {
         Resume resume;
@@ -145,55 +145,56 @@ TEST_CASE(
     CHECK(lobby.room.start_for({"epoch", 0}, 10).recovered);
     CHECK(lobby.room.start_for({"epoch", 0}, 10).first == 1);
     CHECK_FALSE(lobby.room.start_for({"epoch", 1}, 10).recovered);
-    lobby.publish("{}");
+    lobby.append("{}");
     CHECK_FALSE(lobby.room.start_for({"epoch", 0}, 10).recovered);
     CHECK(lobby.room.start_for({"epoch", 1}, 10).recovered);
     CHECK(lobby.room.start_for({}, 10).first == 2);
 }
 
-TEST_CASE("members have seats, and the last one takes that of who leaves") {
+TEST_CASE("a member that leaves is found by its position, and no other goes") {
     StandaloneRoom lobby;
     Room& room = lobby.room;
-    CHECK(room.enter(10) == 0);
-    CHECK(room.enter(11) == 1);
-    CHECK(room.enter(12) == 2);
-    CHECK(room.enter(13) == 3);
-    room.leave(1);
-    CHECK(room.members() == std::vector<uint32_t>{10, 13, 12});
-    room.leave(2);
-    CHECK(room.members() == std::vector<uint32_t>{10, 13});
-    room.rename(1, 7);
-    CHECK(room.members() == std::vector<uint32_t>{10, 7});
-    CHECK(room.enter(14) == 2);
-    room.leave(0);
-    CHECK(room.members() == std::vector<uint32_t>{14, 7});
-    room.leave(0);
-    room.leave(0);
+    Member members[5];
+    for (size_t i = 0; i < 4; ++i) room.add(members[i]);
+    using Members = std::vector<Member*>;
+    room.remove(members[1]);
+    CHECK((room.members() == Members{&members[0], &members[3], &members[2]}));
+    CHECK(members[1].position == Member::kNotIn);
+    CHECK(members[3].position == 1);
+    room.remove(members[2]);
+    CHECK((room.members() == Members{&members[0], &members[3]}));
+    room.add(members[4]);
+    CHECK(members[4].position == 2);
+    room.remove(members[0]);
+    CHECK((room.members() == Members{&members[4], &members[3]}));
+    room.remove(members[3]);
+    room.remove(members[4]);
     CHECK(room.members().empty());
 }
 
-TEST_CASE("seats that nobody takes any more are given back") {
+TEST_CASE("the memory for members is given back when they leave") {
+    std::vector<Member> members(1000);
     const size_t before = heap_in_use();
     StandaloneRoom lobby;
-    for (uint32_t i = 0; i < 1000; ++i) lobby.room.enter(i);
+    for (Member& member : members) lobby.room.add(member);
     const size_t full = heap_in_use();
-    while (lobby.room.members().size() > 10) lobby.room.leave(0);
+    for (size_t i = 0; i < 990; ++i) lobby.room.remove(members[i]);
     CHECK(heap_in_use() - before < (full - before) / 10);
-    while (!lobby.room.members().empty()) lobby.room.leave(0);
+    for (size_t i = 990; i < 1000; ++i) lobby.room.remove(members[i]);
     CHECK(heap_in_use() - before < 100);
 }
 
 TEST_CASE("what was published until then is old, in both runs") {
     StandaloneRoom lobby;
-    Member plain(lobby, false);
-    Member deflating(lobby, true);
-    lobby.publish("Hello");
-    lobby.publish(kLong);
-    CHECK(lobby.room.log(false).marked() == 0);
-    CHECK(lobby.room.log(true).marked() == 0);
-    lobby.mark();
+    Receiver plain(lobby, false);
+    Receiver deflating(lobby, true);
+    lobby.append("Hello");
+    lobby.append(kLong);
+    CHECK(lobby.room.log(false).end_of_last_turn() == 0);
+    CHECK(lobby.room.log(true).end_of_last_turn() == 0);
+    lobby.end_turn();
     for (bool deflated : {false, true}) {
-        CHECK(lobby.room.log(deflated).marked() ==
+        CHECK(lobby.room.log(deflated).end_of_last_turn() ==
               lobby.room.log(deflated).end());
     }
     CHECK(lobby.room.log(true).end() < lobby.room.log(false).end());

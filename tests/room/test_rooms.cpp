@@ -1,4 +1,3 @@
-#include <deque>
 #include <map>
 #include <random>
 #include <set>
@@ -7,11 +6,7 @@
 
 #include <doctest/doctest.h>
 
-#include "room/relay_rules.h"
-#include "client.h"
-#include "fixtures/client_frames.h"
 #include "fixtures/heap.h"
-#include "fixtures/request_head.h"
 #include "room/rooms.h"
 
 using namespace wschat;
@@ -20,214 +15,102 @@ using namespace wschat::test;
 
 namespace {
 
-/// What a message takes besides its frame.
+/// What retaining a message takes beside its frame.
 constexpr uint64_t kEntry = 16;
 
 RoomsConfig most(size_t rooms) {
-    RoomsConfig rules;
-    rules.most = rooms;
-    return rules;
+    RoomsConfig config;
+    config.most = rooms;
+    return config;
 }
 
-RoomsConfig keep_total(uint64_t bytes) {
-    RoomsConfig rules;
-    rules.keep_total = bytes;
-    return rules;
+RoomsConfig retained_total(uint64_t bytes) {
+    RoomsConfig config;
+    config.retained_total = bytes;
+    return config;
 }
 
-/// Rooms with their rules, at a time that stands still unless told.
+/// Rooms with their limits, at a time that stands still unless moved.
 class House {
 public:
-    explicit House(const RoomsConfig& limits = {}) : rules(limits) {}
+    explicit House(const RoomsConfig& limits = {}) : config(limits) {}
     House(const House&) = delete;
     House& operator=(const House&) = delete;
 
-    Room* open(const std::string& name) { return rooms.open(name, now); }
+    RoomEntry* open(const std::string& name) { return rooms.open(name, now); }
 
-    /// A client comes. REQUIRES: there is place.
-    Room& enter(const std::string& name, uint32_t member = 0) {
-        Room* room = open(name);
-        REQUIRE(room);
-        rooms.hold(*room);
-        room->enter(member);
-        return *room;
+    /// A client joins. REQUIRES: there is a place.
+    RoomEntry& enter(const std::string& name) {
+        RoomEntry* entry = open(name);
+        REQUIRE(entry);
+        rooms.hold(*entry);
+        return *entry;
     }
 
-    /// The first member goes.
-    void leave(Room& room) {
-        room.leave(0);
-        rooms.release(room);
+    void leave(RoomEntry& entry) { rooms.release(entry); }
+
+    void append(RoomEntry& entry, std::string_view text = "{}") {
+        rooms.append(entry, text, now);
     }
 
-    void publish(Room& room, std::string_view text = "{}") {
-        rooms.publish(room, text, now);
-    }
-
-    /// As somebody who is no client. REQUIRES: there is place.
-    Room& publish_to(const std::string& name, const std::string& text = "{}") {
-        Room* room = open(name);
-        REQUIRE(room);
-        publish(*room, text);
-        return *room;
+    /// Publishes from outside the room. REQUIRES: there is a place.
+    RoomEntry& append_to(const std::string& name,
+                         const std::string& text = "{}") {
+        RoomEntry* entry = open(name);
+        REQUIRE(entry);
+        append(*entry, text);
+        return *entry;
     }
 
     /// Whether there is such a room where something was published. If there
     /// was none, there is one now.
     bool has(const std::string& name) {
-        Room* room = open(name);
-        return room && room->history().newest() > 0;
+        RoomEntry* entry = open(name);
+        return entry && entry->room.history().newest() > 0;
     }
 
-    std::vector<std::string> news() { return names(rooms.take_news()); }
-    std::vector<std::string> recounted() {
-        return names(rooms.take_recounted());
-    }
+    size_t size() const { return rooms.all().size(); }
 
-    RoomsConfig rules;
-    Rooms rooms{rules};
-    Rooms::Time now{};
-
-private:
-    static std::vector<std::string> names(const std::vector<Room*>& found) {
-        std::vector<std::string> all;
-        for (const Room* room : found) all.push_back(room->name());
-        return all;
-    }
+    RoomsConfig config;
+    Rooms rooms{config};
+    Time now{};
 };
-
-using Names = std::vector<std::string>;
-
-/// A room full of clients, in which each message goes all the way that it goes
-/// in the daemon but for the sockets, which take all that they are given.
-class Relay {
-public:
-    explicit Relay(uint32_t members, const std::string& extension = "X: y") {
-        house.rules.keep.messages = 100;
-        for (uint32_t i = 0; i < members; ++i) enter(i, extension);
-        flush();
-    }
-    ~Relay() {
-        for (Client& client : clients_) client.drop();
-    }
-    Relay(const Relay&) = delete;
-    Relay& operator=(const Relay&) = delete;
-
-    /// Text frames that arrive together.
-    void receive(const std::string& frames) {
-        input_ = frames;
-        Bytes input{input_.data(), input_.size()};
-        for (;;) {
-            const Event event = clients_.front().next(input);
-            if (event.kind == Event::Kind::NeedMore) return;
-            const RelayDecision ruling = decide_relay(event.payload, {});
-            REQUIRE((ruling.verdict == RelayDecision::Verdict::Relay));
-            house.publish(*room_, event.payload);
-        }
-    }
-
-    void flush() {
-        for (Room* room : house.rooms.take_news()) {
-            for (uint32_t member : room->members()) flush(clients_[member]);
-            room->mark();
-        }
-    }
-
-    House house;
-    uint64_t delivered = 0;  // bytes
-
-private:
-    void enter(uint32_t member, const std::string& extension) {
-        clients_.emplace_back(
-            Accepted{Accepted::State::Peer, Fd(), {"192.0.2.7"}}, reading_,
-            nullptr);
-        Client& client = clients_.back();
-        std::string head = Head().without("Origin").with(extension).text();
-        Bytes input{head.data(), head.size()};
-        const auto admission = client.shake_hands(input, gate_);
-        REQUIRE(admission);
-        client.answer(*admission);
-        REQUIRE((client.state() == Client::State::Open));
-        room_ = &house.enter("/", member);
-        client.join(*room_, 1);
-        flush(client);
-    }
-
-    void flush(Client& client) {
-        Client::Flush flush = client.begin_flush();
-        while (flush.next.count > 0) {
-            delivered += flush.next.size;
-            client.go_on(flush, {IoResult::State::Done, flush.next.size});
-        }
-    }
-
-    std::string input_;
-    ReaderConfig reading_;
-    RouterConfig gate_;
-    std::deque<Client> clients_;
-    Room* room_ = nullptr;
-};
-
-struct Cost {
-    size_t allocations;
-    uint64_t delivered;
-};
-
-/// What so many turns cost in each of which so many messages come.
-Cost cost_of(Relay& relay, int turns, int messages) {
-    const std::string text =
-        R"({"type":"message","name":"somebody","message":")" +
-        std::string(100, 'x') + R"("})";
-    std::string frames;
-    for (int i = 0; i < messages; ++i) frames += text_frame(text);
-    const auto work = [&](int times) {
-        for (int i = 0; i < times; ++i) {
-            relay.receive(frames);
-            relay.flush();
-        }
-    };
-    // Until all buffers are as large as they will be.
-    work(2000);
-    const size_t before = allocations();
-    const uint64_t delivered = relay.delivered;
-    work(turns);
-    return {allocations() - before, relay.delivered - delivered};
-}
 
 }  // namespace
 
 TEST_CASE("a room is made when somebody comes, and found from then on") {
     House house;
-    Room& room = house.enter("/a");
-    CHECK(room.name() == "/a");
+    RoomEntry& room = house.enter("/a");
+    CHECK(room.room.name() == "/a");
     CHECK(house.open("/a") == &room);
-    CHECK(house.rooms.size() == 1);
+    CHECK(house.size() == 1);
     CHECK(house.open("/A") != &room);
     CHECK(house.open("/") != &room);
-    CHECK(house.rooms.size() == 3);
-    CHECK(house.open(std::string("/a\0b", 4))->name().size() == 4);
+    CHECK(house.size() == 3);
+    CHECK(house.open(std::string("/a\0b", 4))->room.name().size() == 4);
 }
 
 TEST_CASE("each room counts its own messages") {
     House house;
-    Room& a = house.enter("/a");
-    Room& b = house.enter("/b");
-    house.publish(a);
-    house.publish(a);
-    house.publish(b);
-    CHECK(a.history().newest() == 2);
-    CHECK(b.history().newest() == 1);
+    RoomEntry& a = house.enter("/a");
+    RoomEntry& b = house.enter("/b");
+    house.append(a);
+    house.append(a);
+    house.append(b);
+    CHECK(a.room.history().newest() == 2);
+    CHECK(b.room.history().newest() == 1);
 }
 
 TEST_CASE("a room that is made anew counts anew, and says so") {
     House house;
     std::set<std::string> epochs;
     for (int i = 0; i < 20; ++i) {
-        Room& room = house.enter("/a");
-        CHECK(room.history().newest() == 0);
-        CHECK(room.epoch().size() == 12);
-        CHECK(room.epoch().find_first_not_of("0123456789abcdef") ==
+        RoomEntry& room = house.enter("/a");
+        CHECK(room.room.history().newest() == 0);
+        CHECK(room.room.epoch().size() == 12);
+        CHECK(room.room.epoch().find_first_not_of("0123456789abcdef") ==
               std::string::npos);
-        epochs.insert(room.epoch());
+        epochs.insert(room.room.epoch());
         house.leave(room);
     }
     CHECK(epochs.size() == 20);
@@ -237,13 +120,13 @@ TEST_CASE("a room is gone when nobody holds it and nothing is kept") {
     const size_t before = heap_in_use();
     {
         House house;
-        Room& room = house.enter("/a");
+        RoomEntry& room = house.enter("/a");
         house.enter("/a");
         house.leave(room);
-        CHECK(house.rooms.size() == 1);
+        CHECK(house.size() == 1);
         CHECK(house.open("/a") == &room);
         house.leave(room);
-        CHECK(house.rooms.size() == 0);
+        CHECK(house.size() == 0);
         CHECK(heap_in_use() == before);
     }
     CHECK(heap_in_use() == before);
@@ -251,75 +134,75 @@ TEST_CASE("a room is gone when nobody holds it and nothing is kept") {
 
 TEST_CASE("a room with kept messages stays, for their time") {
     House house;
-    house.rules.keep.time = 10s;
-    Room& room = house.enter("/a");
-    house.publish(room);
+    house.config.retention.time = 10s;
+    RoomEntry& room = house.enter("/a");
+    house.append(room);
     house.now += 4s;
-    house.publish(room);
-    CHECK(house.rooms.next_expiry() == Rooms::Time::max());
+    house.append(room);
+    CHECK(house.rooms.next_expiry() == Time::max());
     house.now += 1s;
     house.leave(room);
-    CHECK(house.rooms.size() == 1);
-    CHECK(house.rooms.next_expiry() == Rooms::Time{} + 14s);
-    house.rooms.expire(Rooms::Time{} + 14s - 1ns);
+    CHECK(house.size() == 1);
+    CHECK(house.rooms.next_expiry() == Time{} + 14s);
+    house.rooms.expire(Time{} + 14s - 1ns);
     CHECK(house.open("/a") == &room);
-    CHECK(room.history().size() == 2);
-    house.rooms.expire(Rooms::Time{} + 14s);
-    CHECK(house.rooms.size() == 0);
-    CHECK(house.rooms.next_expiry() == Rooms::Time::max());
+    CHECK(room.room.history().size() == 2);
+    house.rooms.expire(Time{} + 14s);
+    CHECK(house.size() == 0);
+    CHECK(house.rooms.next_expiry() == Time::max());
 }
 
 TEST_CASE("who comes back to a room in time finds it as it was") {
     House house;
-    house.rules.keep.time = 10s;
-    Room& room = house.enter("/a");
-    const std::string epoch = room.epoch();
-    house.publish(room);
+    house.config.retention.time = 10s;
+    RoomEntry& room = house.enter("/a");
+    const std::string epoch = room.room.epoch();
+    house.append(room);
     house.leave(room);
     house.now += 9s;
     house.rooms.expire(house.now);
     CHECK(&house.enter("/a") == &room);
-    CHECK(room.epoch() == epoch);
-    CHECK(room.history().size() == 1);
+    CHECK(room.room.epoch() == epoch);
+    CHECK(room.room.history().size() == 1);
     house.now += 1s;
     house.rooms.expire(house.now);
-    CHECK(house.rooms.size() == 1);
-    CHECK(house.open("/a")->history().size() == 0);
-    CHECK(room.history().newest() == 1);
+    CHECK(house.size() == 1);
+    CHECK(house.open("/a")->room.history().size() == 0);
+    CHECK(room.room.history().newest() == 1);
     house.leave(room);
-    CHECK(house.rooms.size() == 0);
+    CHECK(house.size() == 0);
 }
 
 TEST_CASE("a room that nobody came to and nothing was kept in does not last") {
     House house;
-    house.rules.keep.messages = 0;
-    house.publish_to("/a");
+    house.config.retention.messages = 0;
+    house.append_to("/a");
     house.open("/b");
-    CHECK(house.rooms.size() == 2);
+    CHECK(house.size() == 2);
     CHECK(house.rooms.next_expiry() <= house.now);
     house.rooms.expire(house.now);
-    CHECK(house.rooms.size() == 0);
+    CHECK(house.size() == 0);
 }
 
 TEST_CASE("a room that is opened has forgotten what was kept for its time") {
     House house;
-    house.rules.keep.time = 10s;
-    Room& room = house.publish_to("/a");
+    house.config.retention.time = 10s;
+    RoomEntry& room = house.append_to("/a");
     house.now += 5s;
-    house.publish(room);
+    house.append(room);
     house.now += 5s;
-    CHECK(house.open("/a")->history().oldest() == 2);
+    CHECK(house.open("/a")->room.history().oldest() == 2);
 }
 
 // Limits
 
 TEST_CASE("where there is no place for one more, idle rooms go, oldest first") {
     House house(most(3));
-    house.publish_to("/a");
-    house.publish_to("/b");
-    house.publish_to("/c");
+    house.append_to("/a");
+    house.append_to("/b");
+    house.append_to("/c");
     REQUIRE(house.open("/d"));
-    CHECK(house.rooms.size() == 3);
+    CHECK(house.size() == 3);
     CHECK(house.has("/b"));
     CHECK(house.has("/c"));
     CHECK_FALSE(house.has("/a"));
@@ -327,10 +210,10 @@ TEST_CASE("where there is no place for one more, idle rooms go, oldest first") {
 
 TEST_CASE("a room is as old as what was last published there") {
     House house(most(3));
-    Room& a = house.publish_to("/a");
-    house.publish_to("/b");
-    house.publish_to("/c");
-    house.publish(a);
+    RoomEntry& a = house.append_to("/a");
+    house.append_to("/b");
+    house.append_to("/c");
+    house.append(a);
     REQUIRE(house.open("/d"));
     CHECK(house.has("/a"));
     CHECK(house.has("/c"));
@@ -338,10 +221,10 @@ TEST_CASE("a room is as old as what was last published there") {
 
 TEST_CASE("a room is as old as when the last one left it") {
     House house(most(3));
-    Room& a = house.enter("/a");
-    house.publish(a);
-    house.publish_to("/b");
-    house.publish_to("/c");
+    RoomEntry& a = house.enter("/a");
+    house.append(a);
+    house.append_to("/b");
+    house.append_to("/c");
     house.leave(a);
     REQUIRE(house.open("/d"));
     CHECK(house.has("/a"));
@@ -350,8 +233,8 @@ TEST_CASE("a room is as old as when the last one left it") {
 
 TEST_CASE("opening a room does not make it younger") {
     House house(most(2));
-    house.publish_to("/a");
-    house.publish_to("/b");
+    house.append_to("/a");
+    house.append_to("/b");
     house.open("/a");
     REQUIRE(house.open("/c"));
     CHECK(house.has("/b"));
@@ -359,287 +242,215 @@ TEST_CASE("opening a room does not make it younger") {
 
 TEST_CASE("a room that somebody holds is never given up for another") {
     House house(most(2));
-    Room& a = house.enter("/a");
-    Room& b = house.enter("/b");
-    house.publish(b);
+    RoomEntry& a = house.enter("/a");
+    RoomEntry& b = house.enter("/b");
+    house.append(b);
     CHECK(house.open("/c") == nullptr);
     CHECK(house.open("/a") == &a);
     CHECK(house.open("/b") == &b);
-    CHECK(house.rooms.size() == 2);
+    CHECK(house.size() == 2);
     house.leave(b);
     CHECK(house.open("/c") != nullptr);
-    CHECK(house.rooms.size() == 2);
+    CHECK(house.size() == 2);
     CHECK(house.open("/a") == &a);
 }
 
 TEST_CASE("all rooms together keep no more than they may: idle ones go first") {
     const uint64_t each = 100 + 2 + kEntry;
     const std::string text(100, 'x');
-    House house(keep_total(4 * each));
-    Room& held = house.enter("/held");
-    house.publish(held, text);
-    house.publish_to("/a", text);
-    house.publish_to("/b", text);
-    Room& c = house.publish_to("/c", text);
-    CHECK(house.rooms.size() == 4);
-    house.publish(c, text);
-    CHECK(house.rooms.size() == 3);
-    CHECK(held.history().size() == 1);
-    CHECK(c.history().size() == 2);
-    house.publish(held, text);
-    CHECK(house.rooms.size() == 2);
-    CHECK(held.history().size() == 2);
-    house.publish(held, text);
-    CHECK(house.rooms.size() == 1);
-    CHECK(held.history().size() == 3);
+    House house(retained_total(4 * each));
+    RoomEntry& held = house.enter("/held");
+    house.append(held, text);
+    house.append_to("/a", text);
+    house.append_to("/b", text);
+    RoomEntry& c = house.append_to("/c", text);
+    CHECK(house.size() == 4);
+    house.append(c, text);
+    CHECK(house.size() == 3);
+    CHECK(held.room.history().size() == 1);
+    CHECK(c.room.history().size() == 2);
+    house.append(held, text);
+    CHECK(house.size() == 2);
+    CHECK(held.room.history().size() == 2);
+    house.append(held, text);
+    CHECK(house.size() == 1);
+    CHECK(held.room.history().size() == 3);
 }
 
 TEST_CASE(
     "over the limit a room forgets what it kept itself, not what others") {
     const uint64_t each = 100 + 2 + kEntry;
     const std::string text(100, 'x');
-    House house(keep_total(4 * each));
-    Room& a = house.enter("/a");
-    Room& b = house.enter("/b");
-    for (int i = 0; i < 3; ++i) house.publish(a, text);
-    for (int i = 0; i < 3; ++i) house.publish(b, text);
-    CHECK(a.history().size() == 3);
-    CHECK(b.history().size() == 1);
-    CHECK(b.history().oldest() == 3);
-    house.publish(a, text);
-    CHECK(a.history().size() == 3);
-    CHECK(b.history().size() == 1);
+    House house(retained_total(4 * each));
+    RoomEntry& a = house.enter("/a");
+    RoomEntry& b = house.enter("/b");
+    for (int i = 0; i < 3; ++i) house.append(a, text);
+    for (int i = 0; i < 3; ++i) house.append(b, text);
+    CHECK(a.room.history().size() == 3);
+    CHECK(b.room.history().size() == 1);
+    CHECK(b.room.history().oldest() == 3);
+    house.append(a, text);
+    CHECK(a.room.history().size() == 3);
+    CHECK(b.room.history().size() == 1);
 }
 
 TEST_CASE("an idle room that is over the limit alone forgets its own") {
     const uint64_t each = 100 + 2 + kEntry;
     const std::string text(100, 'x');
-    House house(keep_total(2 * each));
-    Room& room = house.publish_to("/a", text);
-    for (int i = 0; i < 5; ++i) house.publish(room, text);
-    CHECK(house.rooms.size() == 1);
-    CHECK(room.history().size() == 2);
-    house.publish(room, std::string(1000, 'x'));
+    House house(retained_total(2 * each));
+    RoomEntry& room = house.append_to("/a", text);
+    for (int i = 0; i < 5; ++i) house.append(room, text);
+    CHECK(house.size() == 1);
+    CHECK(room.room.history().size() == 2);
+    house.append(room, std::string(1000, 'x'));
     CHECK(house.open("/a") == &room);
-    CHECK(room.history().size() == 0);
-    CHECK(room.history().newest() == 7);
+    CHECK(room.room.history().size() == 0);
+    CHECK(room.room.history().newest() == 7);
     house.rooms.expire(house.now);
-    CHECK(house.rooms.size() == 0);
+    CHECK(house.size() == 0);
 }
 
 TEST_CASE("there is place for a room where all that may be kept is kept") {
     const std::string text(100, 'x');
-    House house(keep_total(2 * (100 + 2 + kEntry)));
-    Room& held = house.enter("/held");
-    house.publish(held, text);
-    Room& idle = house.publish_to("/idle", text);
-    Room& made = house.enter("/made");
-    CHECK(house.rooms.size() == 3);
-    house.publish(idle, text);
-    CHECK(held.history().size() == 1);
-    CHECK(idle.history().size() == 1);
-    house.publish(made, text);
-    CHECK(house.rooms.size() == 2);
-    CHECK(held.history().size() == 1);
-    CHECK(made.history().size() == 1);
+    House house(retained_total(2 * (100 + 2 + kEntry)));
+    RoomEntry& held = house.enter("/held");
+    house.append(held, text);
+    RoomEntry& idle = house.append_to("/idle", text);
+    RoomEntry& made = house.enter("/made");
+    CHECK(house.size() == 3);
+    house.append(idle, text);
+    CHECK(held.room.history().size() == 1);
+    CHECK(idle.room.history().size() == 1);
+    house.append(made, text);
+    CHECK(house.size() == 2);
+    CHECK(held.room.history().size() == 1);
+    CHECK(made.room.history().size() == 1);
 }
 
 TEST_CASE("what all rooms keep stays below the limit, whatever happens") {
     for (unsigned seed = 1; seed <= 10; ++seed) {
         CAPTURE(seed);
         std::mt19937 random(seed);
-        RoomsConfig rules = keep_total(5000);
-        rules.most = 8;
-        rules.keep.time = 20s;
-        rules.keep.messages = 20;
+        RoomsConfig config = retained_total(5000);
+        config.most = 8;
+        config.retention.time = 20s;
+        config.retention.messages = 20;
         const size_t before = heap_in_use();
         {
-            House house(rules);
-            std::map<Room*, int> members;
+            House house(config);
+            std::map<RoomEntry*, int> members;
             int wrong = 0;
             for (int step = 0; step < 3000; ++step) {
                 house.now += std::chrono::milliseconds(random() % 500);
                 const std::string name = "/" + std::to_string(random() % 12);
                 const auto dice = random() % 10;
-                Room* room = nullptr;
+                RoomEntry* room = nullptr;
                 if (dice < 6) room = house.open(name);
                 if (dice < 2 && room && members.size() < 6) {
                     house.enter(name);
                     ++members[room];
                 } else if (dice < 6 && room) {
-                    house.publish(*room, std::string(random() % 600, 'x'));
+                    house.append(*room, std::string(random() % 600, 'x'));
                 } else if (dice < 8 && !members.empty()) {
                     const auto some = std::next(
                         members.begin(),
                         static_cast<std::ptrdiff_t>(random() % members.size()));
-                    Room* left = some->first;
+                    RoomEntry* left = some->first;
                     if (--some->second == 0) members.erase(some);
                     house.leave(*left);
                 } else if (dice == 8) {
                     house.rooms.expire(house.now);
                 } else {
-                    house.rooms.ping(house.now);
-                    for (Room* news : house.rooms.take_news())
-                        if (members.count(news) == 0) ++wrong;
+                    house.rooms.clean_up(house.now);
                 }
                 uint64_t kept = 0;
                 for (const auto& each : members)
-                    kept += each.first->history().bytes();
-                // A ping is not counted before the next one.
-                if (kept > rules.keep_total + 200 ||
-                    house.rooms.size() > rules.most)
+                    kept += each.first->room.history().bytes();
+                if (kept > config.retained_total ||
+                    house.size() > config.most)
                     ++wrong;
             }
             for (const auto& each : members)
                 for (int i = 0; i < each.second; ++i) house.leave(*each.first);
             CHECK(wrong == 0);
             house.now += 20s;
-            house.rooms.ping(house.now);
-            house.rooms.ping(house.now);
+            house.rooms.clean_up(house.now);
+            house.rooms.clean_up(house.now);
             house.rooms.expire(house.now);
-            CHECK(house.rooms.size() == 0);
-            CHECK(house.rooms.has_news() == false);
+            CHECK(house.size() == 0);
         }
         CHECK(heap_in_use() == before);
     }
 }
 
-// News
-
-TEST_CASE("news is what was published to rooms with members, told once") {
+TEST_CASE("cleaning up drops the messages that have expired in all rooms") {
     House house;
-    Room& a = house.enter("/a");
-    Room& b = house.enter("/b");
-    house.enter("/c");
-    CHECK_FALSE(house.rooms.has_news());
-    house.publish_to("/nobody");
-    CHECK_FALSE(house.rooms.has_news());
-    house.publish(b);
-    house.publish(a);
-    house.publish(b);
-    CHECK(house.rooms.has_news());
-    CHECK(house.news() == Names{"/b", "/a"});
-    CHECK_FALSE(house.rooms.has_news());
-    CHECK(house.news() == Names{});
-    house.publish(a);
-    CHECK(house.news() == Names{"/a"});
-}
-
-// A client that was lost while the others were written to made all that had
-// come in the same turn their backlog.
-TEST_CASE("what is published while news is written makes no news old") {
-    House house;
-    Room& room = house.enter("/a");
-    house.publish(room);
-    house.rooms.take_news();
-    house.publish(room, "\"somebody is lost\"");
-    CHECK(room.log(false).marked() == 0);
-    CHECK(room.log(true).marked() == 0);
-    CHECK(house.news() == Names{"/a"});
-}
-
-TEST_CASE("a room that is left by all has no news") {
-    House house;
-    Room& a = house.enter("/a");
-    Room& b = house.enter("/b");
-    house.publish(a);
-    house.publish(b);
-    house.leave(a);
-    CHECK(house.news() == Names{"/b"});
-    Room& again = house.enter("/a");
-    CHECK_FALSE(house.rooms.has_news());
-    house.publish(again);
-    CHECK(house.news() == Names{"/a"});
-}
-
-TEST_CASE("a ping is news to all members, and numbered nowhere") {
-    House house;
-    Room& a = house.enter("/a");
-    house.enter("/b");
-    Room& nobody = house.publish_to("/nobody");
-    const uint64_t end = nobody.log(false).end();
-    house.rooms.ping(house.now);
-    CHECK(a.log(false).end() == 2);
-    CHECK(a.log(true).end() == 2);
-    CHECK(a.history().newest() == 0);
-    CHECK(nobody.log(false).end() == end);
-    CHECK(house.news() == Names{"/a", "/b"});
-}
-
-TEST_CASE("a ping comes with forgetting what was kept for its time") {
-    House house;
-    house.rules.keep.time = 10s;
-    Room& a = house.enter("/a");
-    house.publish(a);
-    Room& nobody = house.publish_to("/nobody");
+    house.config.retention.time = 10s;
+    RoomEntry& a = house.enter("/a");
+    house.append(a);
+    RoomEntry& nobody = house.append_to("/nobody");
     house.now += 10s;
-    house.rooms.ping(house.now);
-    CHECK(a.history().size() == 0);
-    CHECK(nobody.history().size() == 0);
-    CHECK(house.rooms.size() == 2);
+    house.rooms.clean_up(house.now);
+    CHECK(a.room.history().size() == 0);
+    CHECK(nobody.room.history().size() == 0);
+    CHECK(house.size() == 2);
     house.rooms.expire(house.now);
-    CHECK(house.rooms.size() == 1);
+    CHECK(house.size() == 1);
 }
 
 TEST_CASE("rooms that fall silent give back what compression took") {
     House house;
-    Room& room = house.enter("/a");
-    Broadcast& log = room.log(true);
-    const Broadcast::Cursor position = run.join();
+    RoomEntry& room = house.enter("/a");
+    Broadcast& log = room.room.log(true);
+    const Broadcast::Cursor cursor = log.open_cursor();
     const size_t before = heap_in_use();
-    house.publish(room, std::string(2000, 'x'));
+    house.append(room, std::string(2000, 'x'));
     CHECK(heap_in_use() > before + 16'000);
-    house.rooms.ping(house.now);
-    house.rooms.ping(house.now);
+    house.rooms.clean_up(house.now);
+    house.rooms.clean_up(house.now);
     CHECK(heap_in_use() < before + 8'000);
-    run.leave(position);
+    log.close_cursor(cursor);
 }
 
-// Numbers of members
-
-TEST_CASE("a room is recounted if it has another number of members") {
-    House house;
-    CHECK(house.recounted() == Names{});
-    Room& a = house.enter("/a");
-    Room& b = house.enter("/b");
-    CHECK(house.recounted() == Names{"/a", "/b"});
-    CHECK(house.recounted() == Names{});
-    house.publish(a);
-    house.enter("/b");
-    CHECK(house.recounted() == Names{"/b"});
-    // One goes, another comes.
-    house.leave(b);
-    house.enter("/b");
-    CHECK(house.recounted() == Names{});
-    house.leave(b);
-    CHECK(house.recounted() == Names{"/b"});
-    // Nobody is there to be told.
-    house.leave(a);
-    CHECK(house.recounted() == Names{});
-    house.enter("/a");
-    CHECK(house.recounted() == Names{"/a"});
-}
-
-// What a message costs
-
-TEST_CASE("a message costs no memory for each who receives it") {
-    constexpr int kTurns = 5000;
-    for (std::string extension :
-         {"X: y", "Sec-WebSocket-Extensions: permessage-deflate"}) {
-        for (int messages : {1, 10}) {
-            CAPTURE(extension);
-            CAPTURE(messages);
-            Relay one(1, extension);
-            Relay hundred(100, extension);
-            const Cost alone = cost_of(one, kTurns, messages);
-            const Cost crowd = cost_of(hundred, kTurns, messages);
-            CHECK(crowd.delivered == 100 * alone.delivered);
-            CHECK(crowd.delivered > 0);
-            CHECK(crowd.allocations == alone.allocations);
-            // The list of rooms with news in each turn, and now and then a
-            // chunk of the run.
-            const auto all = static_cast<size_t>(kTurns * messages);
-            CHECK(crowd.allocations <= kTurns + all / 100);
-        }
+TEST_CASE("it is known before whether a message will be retained") {
+    const std::string text(100, 'x');
+    const uint64_t each = 100 + 2 + kEntry;
+    struct {
+        uint64_t total;  // for all rooms
+        uint64_t own;    // for one room
+        bool fits;
+    } const rows[] = {{each, each, true},
+                      {each - 1, each, false},
+                      {each, each - 1, false},
+                      {each * 9, each * 9, true}};
+    for (const auto& row : rows) {
+        RoomsConfig config = retained_total(row.total);
+        config.retention.bytes = row.own;
+        House house(config);
+        RoomEntry& room = *house.open("/a");
+        CHECK(house.rooms.can_retain(room, text.size()) == row.fits);
+        house.append(room, text);
+        CHECK((room.room.history().size() == 1) == row.fits);
     }
+    RoomsConfig none;
+    none.retention.messages = 0;
+    House house(none);
+    CHECK_FALSE(house.rooms.can_retain(*house.open("/a"), 1));
+}
+
+TEST_CASE("idle rooms give way to a message, held ones do not") {
+    const std::string text(100, 'x');
+    House house(retained_total(2 * (100 + 2 + kEntry)));
+    RoomEntry& held = house.enter("/held");
+    house.append(held, text);
+    house.append_to("/idle", text);
+    RoomEntry& room = *house.open("/room");
+    CHECK(house.rooms.can_retain(room, 100));
+    CHECK_FALSE(house.rooms.can_retain(room, 101));
+    house.append(held, text);
+    CHECK_FALSE(house.rooms.can_retain(room, 100));
+    CHECK_FALSE(house.rooms.can_retain(room, 1));
+    // The held room drops its own oldest.
+    CHECK(house.rooms.can_retain(held, 100));
+    CHECK(house.rooms.can_retain(held, 200));
 }

@@ -184,7 +184,7 @@ TEST_CASE("SIGHUP loads the keys anew, and a broken file changes nothing") {
     Peer ann = join(daemon);
     keys.replace("another-key-of-theirs\n");
     daemon.signal(SIGHUP);
-    daemon.wait_log("SIGHUP: the keys were reloaded");
+    daemon.wait_log("SIGHUP: reloaded the keys");
     const std::string request =
         post_with(bearer("another-key-of-theirs") + kLength3, "[1]");
     is_refused(daemon, post("[1]"), 401);

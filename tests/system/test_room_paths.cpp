@@ -199,7 +199,7 @@ TEST_CASE("over --max-rooms a room is refused until there is a place") {
     is_refused(daemon, post("[1]", "/c"), 503);
     Peer publisher(daemon);
     publisher.send("{\"raw\":1}");
-    CHECK(publisher.line().find("no place") != std::string::npos);
+    CHECK(publisher.line().find("too many rooms") != std::string::npos);
     Peer carl = join_room(daemon, "/b");
     CHECK(publish(Peer(daemon), post("[1]", "/a")).clients == 1);
     leave(daemon, ann);

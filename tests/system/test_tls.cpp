@@ -336,7 +336,7 @@ TEST_CASE("one read takes no more of a TLS peer's records than has place") {
     std::vector<char> buffer(64 << 10);
     do client.shake_hands();
     while (stream.read(buffer.data(), buffer.size()).state ==
-               wschat::Transfer::State::Blocked &&
+               wschat::IoResult::State::Blocked &&
            !stream.is_ready());
     const size_t sent = client.send_key_updates(4000);
     REQUIRE(sent > buffer.size());
@@ -362,7 +362,7 @@ TEST_CASE("SIGHUP swaps the certificate, and no one notices") {
         files.replace(Certificate(name));
         ann->peer().say("[1]");
         daemon.signal(SIGHUP);
-        daemon.wait_log("the certificate was reloaded",
+        daemon.wait_log("SIGHUP: reloaded the certificate",
                         static_cast<size_t>(i) + 1);
         crowd.push_back(join_tls(daemon));
         CHECK(crowd.back()->certificate_name() == name);
@@ -390,7 +390,7 @@ TEST_CASE("a certificate that can't be used leaves the former one in use") {
     ann->peer().sync();
     files.replace(second);
     daemon.signal(SIGHUP);
-    daemon.wait_log("the certificate was reloaded");
+    daemon.wait_log("SIGHUP: reloaded the certificate");
     CHECK(join_tls(daemon)->certificate_name() == "second");
 }
 

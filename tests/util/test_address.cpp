@@ -6,6 +6,14 @@
 
 using namespace wschat;
 
+namespace {
+
+Address address(const std::string& text) {
+    return text == "unix" ? Address() : Address::parse(text).value();
+}
+
+}  // namespace
+
 TEST_CASE("IPv6 addresses are in brackets in a URL") {
     CHECK(host_in_url("localhost") == "localhost");
     CHECK(host_in_url("127.0.0.1") == "127.0.0.1");
@@ -42,15 +50,44 @@ TEST_CASE("an address has one form") {
         {"::", "::"},
     };
     for (const auto& row : rows) {
-        CHECK(canonical_address(row.text) == row.canonical);
+        const auto parsed = Address::parse(row.text);
+        REQUIRE(parsed);
+        CHECK(parsed->to_string() == row.canonical);
+        CHECK((parsed == Address::parse(row.canonical)));
         CHECK(is_ip_address(row.text));
     }
     for (std::string text : {"", "x", "1.2.3", "1.2.3.4.5", "256.1.1.1",
                              "1.2.3.4 ", " 1.2.3.4", "1.2.3.4:80", "[::1]",
                              "::1%lo", ":::", "1.2.3.04x", "localhost"}) {
         CAPTURE(text);
-        CHECK_FALSE(canonical_address(text).has_value());
+        CHECK_FALSE(Address::parse(text).has_value());
         CHECK_FALSE(is_ip_address(text));
+    }
+}
+
+TEST_CASE("the peer of a unix socket has no address, and is on this machine") {
+    const Address peer;
+    CHECK(peer.is_unix());
+    CHECK(peer.to_string() == "unix");
+    CHECK(peer.is_local());
+    CHECK_FALSE(peer.is_loopback());
+    CHECK((peer == Address()));
+    // The same bytes, but an address.
+    CHECK((peer != *Address::parse("::")));
+}
+
+TEST_CASE("loopback addresses are on this machine, others are not") {
+    for (std::string text : {"127.0.0.1", "127.9.9.9", "::ffff:127.0.0.1",
+                             "::1"}) {
+        CAPTURE(text);
+        CHECK(Address::parse(text)->is_loopback());
+        CHECK(Address::parse(text)->is_local());
+        CHECK_FALSE(Address::parse(text)->is_unix());
+    }
+    for (std::string text : {"128.0.0.1", "10.0.0.1", "::", "::2", "1::1",
+                             "::ffff:10.0.0.1", "fe80::1"}) {
+        CAPTURE(text);
+        CHECK_FALSE(Address::parse(text)->is_local());
     }
 }
 
@@ -95,9 +132,9 @@ TEST_CASE("a set holds the networks that were added, and no more") {
         CAPTURE(row.network);
         AddressSet set;
         CHECK(set.add(row.network));
-        CHECK(set.contains(row.inside));
-        CHECK_FALSE(set.contains(row.outside));
-        CHECK_FALSE(AddressSet().contains(row.inside));
+        CHECK(set.contains(address(row.inside)));
+        CHECK_FALSE(set.contains(address(row.outside)));
+        CHECK_FALSE(AddressSet().contains(address(row.inside)));
     }
 }
 
@@ -109,6 +146,6 @@ TEST_CASE("what is no network is not added") {
         CAPTURE(text);
         AddressSet set;
         CHECK_FALSE(set.add(text));
-        CHECK_FALSE(set.contains("10.0.0.0"));
+        CHECK_FALSE(set.contains(address("10.0.0.0")));
     }
 }

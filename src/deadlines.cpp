@@ -1,0 +1,76 @@
+#include "deadlines.h"
+
+#include <algorithm>
+#include <functional>
+#include <utility>
+
+namespace wschat {
+
+void Deadlines::set(uint32_t client, Kind kind, Time at) {
+    if (client >= times_.size()) times_.resize(client + 1);
+    times_[client].at[static_cast<size_t>(kind)] = at;
+    if (at < times_[client].queued) enqueue(client, at);
+}
+
+void Deadlines::clear(uint32_t client, Kind kind) {
+    if (client >= times_.size()) return;
+    times_[client].at[static_cast<size_t>(kind)] = Time::max();
+}
+
+// The client's entry stays in the queue, and serves the next client of this id:
+// so a flood of connections adds no more entries than there are ids.
+void Deadlines::clear(uint32_t client) {
+    clear(client, Kind::Step);
+    clear(client, Kind::Send);
+}
+
+bool Deadlines::is_set(uint32_t client, Kind kind) const {
+    return client < times_.size() &&
+           times_[client].at[static_cast<size_t>(kind)] != Time::max();
+}
+
+std::optional<Deadlines::Expired> Deadlines::take_expired(Time now) {
+    if (next() > now || queue_.empty()) return std::nullopt;
+    const uint32_t client = queue_.top().client;
+    const Times& times = times_[client];
+    const Kind kind = times.at[0] <= times.at[1] ? Kind::Step : Kind::Send;
+    clear(client, kind);
+    return Expired{client, kind};
+}
+
+Time Deadlines::next() {
+    discard_outdated();
+    return queue_.empty() ? Time::max() : queue_.top().at;
+}
+
+void Deadlines::enqueue(uint32_t client, Time at) {
+    times_[client].queued = at;
+    queue_.push({at, client});
+}
+
+/// Makes the front of the queue say when the next deadline really is.
+void Deadlines::discard_outdated() {
+    while (!queue_.empty()) {
+        const Entry front = queue_.top();
+        Times& times = times_[front.client];
+        const bool is_valid = front.at == times.queued;
+        const Time first = times.first();
+        if (is_valid && front.at == first) return;
+        queue_.pop();
+        if (!is_valid) continue;
+        times.queued = Time::max();
+        if (first != Time::max()) enqueue(front.client, first);
+    }
+}
+
+void PingSchedule::start(Time now, Duration interval) {
+    interval_ = interval;
+    next_ = now + interval;
+}
+
+Time PingSchedule::advance(Time now) {
+    next_ = now + interval_;
+    return std::exchange(before_last_, std::exchange(last_, now));
+}
+
+}  // namespace wschat

@@ -1,0 +1,98 @@
+// Which client must have done something by when. Ids and times in, ids out: no
+// clients, no clock.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <optional>
+#include <queue>
+#include <vector>
+
+#include "util/clock.h"
+
+namespace wschat {
+
+/// The deadlines of all clients, the next one first. Setting and clearing one
+/// costs no more with many clients than with few.
+class Deadlines {
+public:
+    enum class Kind : uint8_t {
+        Step,  // for the present step: request, object, close handshake
+        Send   // for the socket to take more of what waits to be sent
+    };
+
+    /// Sets a deadline, or moves it.
+    void set(uint32_t client, Kind kind, Time at);
+
+    void clear(uint32_t client, Kind kind);
+
+    /// Clears both.
+    void clear(uint32_t client);
+
+    bool is_set(uint32_t client, Kind kind) const;
+
+    struct Expired {
+        uint32_t client = 0;
+        Kind kind = Kind::Step;
+    };
+
+    /// Returns a deadline that has passed and clears it; nothing if none has.
+    std::optional<Expired> take_expired(Time now);
+
+    /// Returns the time of the first deadline; Time::max() without any.
+    Time next();
+
+private:
+    static constexpr size_t kKinds = 2;
+
+    /// What is known of one client. Time::max() is never.
+    struct Times {
+        Time at[kKinds] = {Time::max(), Time::max()};
+        Time queued = Time::max();  // of its valid entry in the queue
+
+        Time first() const { return at[0] < at[1] ? at[0] : at[1]; }
+    };
+
+    struct Entry {
+        Time at;
+        uint32_t client = 0;
+
+        bool operator>(const Entry& other) const { return at > other.at; }
+    };
+
+    void enqueue(uint32_t client, Time at);
+    void discard_outdated();
+
+    std::deque<Times> times_;  // by client; a deque grows without copying
+
+    // Each client has at most one valid entry, not after its first deadline.
+    // Moving a deadline back, which happens with every send to a slow client,
+    // leaves the entry alone: it is corrected when it comes to the front.
+    std::priority_queue<Entry, std::vector<Entry>, std::greater<Entry>> queue_;
+};
+
+/// When to ping, and which clients have been silent for too long.
+class PingSchedule {
+public:
+    /// REQUIRES: interval is not 0.
+    void start(Time now, Duration interval);
+    void stop() { next_ = Time::max(); }
+
+    Time next() const { return next_; }
+
+    /// Notes that a ping is sent now. Returns the time since when a client must
+    /// have shown a sign of life, which is the time of the ping before the
+    /// last. Two pings may go unanswered, because a client whose machine or
+    /// network has just come back must have the time to answer one.
+    Time advance(Time now);
+
+private:
+    Duration interval_{};
+    Time next_ = Time::max();
+    Time last_ = Time::min();
+    Time before_last_ = Time::min();
+};
+
+}  // namespace wschat

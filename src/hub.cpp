@@ -1,0 +1,169 @@
+#include "hub.h"
+
+#include <algorithm>
+#include <chrono>
+#include <utility>
+
+#include "room/server_messages.h"
+
+namespace wschat {
+
+namespace {
+
+/// The least time between two announcements of a count: a flood of clients
+/// that come and go must not become a flood of messages to everybody.
+constexpr std::chrono::seconds kCountInterval(1);
+
+constexpr char kTooManyRooms[] = "too many rooms";
+
+}  // namespace
+
+std::optional<std::string> Hub::join(Member& member, RoomCursor& cursor,
+                                     const JoinRequest& request) {
+    RoomEntry* entry = rooms_.open(request.room, now_);
+    if (!entry) return std::nullopt;
+    rooms_.hold(*entry);
+    Room& room = entry->room;
+    member.room = entry;
+    room.add(member);
+    ++members_;
+    const Room::Start start =
+        room.start_for(request.resume, settings_.room_rules.history);
+    cursor.start(room, start.first, request.deflated);
+    std::string hello;
+    if (member.v1)
+        hello = hello_message({room.name(), room.epoch(), start.first,
+                               room.history().newest(), room.members().size(),
+                               start.recovered});
+    // After the cursor: the newcomer receives its own announcement too.
+    announce(member, "connected");
+    return hello;
+}
+
+void Hub::leave(Member& member) {
+    if (member.position == Member::kNotIn) return;
+    member.room->room.remove(member);
+    --members_;
+    announce(member, "disconnected");
+}
+
+void Hub::release(Member& member) {
+    RoomEntry* entry = std::exchange(member.room, nullptr);
+    if (!entry) return;
+    const bool is_last = entry->holders == 1;
+    // The room may be deleted, and must not be found among the changed ones.
+    if (is_last && std::exchange(entry->has_new_messages, false))
+        changed_.erase(std::remove(changed_.begin(), changed_.end(), entry),
+                       changed_.end());
+    rooms_.release(*entry);
+}
+
+std::string Hub::submit(const Member& sender, std::string_view text) {
+    using Action = RelayDecision::Action;
+    const RelayDecision decision =
+        decide_relay(text, sender.grants, sender.v1);
+    switch (decision.action) {
+        case Action::Relay: break;
+        case Action::Ignore: return "";
+        case Action::Refuse: return error_notice(decision.reason);
+        case Action::Pong: return kPong;
+    }
+    RoomEntry* entry = sender.room ? sender.room : rooms_.open("/", now_);
+    if (!entry) return error_notice(kTooManyRooms);
+    deliver(*entry, text);
+    return "";
+}
+
+Response Hub::publish(const PublishRequest& request) {
+    const ParsedMessages messages = parse_messages(request);
+    if (!messages.error.empty())
+        return error_response(400, "not relayed: " + messages.error);
+    RoomEntry* entry = rooms_.open(request.room, now_);
+    if (!entry) return error_response(503, kTooManyRooms);
+    // With nobody there, a message that is not retained would be lost. Without
+    // retention that is what the operator asked for.
+    if (entry->room.members().empty() &&
+        settings_.room_rules.retention.messages > 0)
+        for (std::string_view text : messages.texts)
+            if (!rooms_.can_retain(*entry, text.size()))
+                return error_response(503,
+                                      "room is empty and the message exceeds "
+                                      "the retention limit");
+    for (std::string_view text : messages.texts) deliver(*entry, text);
+    const Room& room = entry->room;
+    return make_response(200, "Content-Type: application/json\r\n",
+                         receipt(room.name(), room.members().size(),
+                                 room.history().newest()) +
+                             "\n");
+}
+
+void Hub::deliver(RoomEntry& entry, std::string_view text) {
+    rooms_.append(entry, text, now_);
+    note_change(entry);
+}
+
+void Hub::ping() {
+    rooms_.clean_up(now_);
+    for (auto& [name, entry] : rooms_.all()) {
+        if (entry->room.members().empty()) continue;
+        entry->room.append_ping();
+        note_change(*entry);
+    }
+}
+
+void Hub::note_change(RoomEntry& entry) {
+    if (entry.room.members().empty()) return;
+    if (!std::exchange(entry.has_new_messages, true))
+        changed_.push_back(&entry);
+}
+
+std::vector<Room*> Hub::take_changed() {
+    std::vector<Room*> rooms;
+    rooms.reserve(changed_.size());
+    for (RoomEntry* entry : changed_) {
+        entry->has_new_messages = false;
+        rooms.push_back(&entry->room);
+    }
+    changed_.clear();
+    return rooms;
+}
+
+void Hub::announce(const Member& member, const char* what) {
+    if (!announces_) return;
+    if (settings_.announce == Announce::Address)
+        deliver(*member.room,
+                system_message(member.address.to_string() + " " + what));
+    if (settings_.announce == Announce::Count && next_count_ == Time::max())
+        next_count_ = std::max(now_, last_count_ + kCountInterval);
+}
+
+void Hub::announce_counts() {
+    for (auto& [name, entry] : rooms_.all()) {
+        const size_t members = entry->room.members().size();
+        if (std::exchange(entry->announced, members) != members && members > 0)
+            deliver(*entry,
+                    system_message(std::to_string(members) + " online"));
+    }
+    last_count_ = now_;
+    next_count_ = Time::max();
+}
+
+void Hub::stop_announcing() {
+    announces_ = false;
+    next_count_ = Time::max();
+}
+
+void Hub::run_timers() {
+    if (now_ >= next_count_) announce_counts();
+    rooms_.expire(now_);
+}
+
+std::string describe_members(size_t members) {
+    return std::to_string(members) + (members == 1 ? " client" : " clients");
+}
+
+Time Hub::next_timer() const {
+    return std::min(next_count_, rooms_.next_expiry());
+}
+
+}  // namespace wschat

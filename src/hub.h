@@ -1,0 +1,109 @@
+// Who is in which room, and the way of every message into a room. Members and
+// texts in; no sockets, no poller, no clock of its own.
+#pragma once
+
+#include <cstddef>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "http/publish_request.h"
+#include "room/relay_rules.h"
+#include "room/resume.h"
+#include "room/room.h"
+#include "room/room_cursor.h"
+#include "room/rooms.h"
+#include "settings.h"
+#include "util/clock.h"
+
+namespace wschat {
+
+/// What a client asks for when it joins a room.
+struct JoinRequest {
+    std::string room;
+    Resume resume{};
+    bool deflated = false;  // it receives deflated messages
+};
+
+/// The rooms and their members. A message takes two steps: submit() or
+/// publish() takes what a sender says and checks it; deliver() appends it to
+/// the room for everybody. Nothing else appends a message to a room.
+class Hub {
+public:
+    /// REQUIRES: settings outlive it.
+    explicit Hub(const Settings& settings)
+        : settings_(settings), rooms_(settings.room_rules) {}
+
+    /// Sets the time for all that follows.
+    void begin_turn(Time now) { now_ = now; }
+
+    /// Makes a client a member of a room, starts its cursor there, then
+    /// announces it to all, itself included. Returns the first message for it
+    /// alone: a hello, or nothing if it does not speak wschat.v1. Returns
+    /// nullopt, and does nothing, if there are too many rooms.
+    /// REQUIRES: the member is in no room. Member and cursor stay where they
+    /// are in memory until release().
+    std::optional<std::string> join(Member& member, RoomCursor& cursor,
+                                    const JoinRequest& request);
+
+    /// Ends a membership and announces it to those who stay. The room stays
+    /// until release(), because its cursor may still be in use. Does nothing
+    /// for a client that is no member.
+    void leave(Member& member);
+
+    /// Gives the room up. REQUIRES: the cursor is stopped, leave() was called.
+    void release(Member& member);
+
+    /// Takes a message from a member, or from a sender in no room, whose
+    /// messages go to the room "/". Returns the JSON text to send to the sender
+    /// alone: a notice why it was not relayed, a pong, or nothing.
+    std::string submit(const Member& sender, std::string_view text);
+
+    /// Takes the messages of a publisher: all of them, or none. Returns the
+    /// response: a receipt (200), or an error (400, 503).
+    Response publish(const PublishRequest& request);
+
+    /// Appends a message to a room, for its members and as far as it is
+    /// retained for those who come later.
+    void deliver(RoomEntry& entry, std::string_view text);
+
+    /// Appends a ping in all rooms that have members.
+    void ping();
+
+    /// Announces no more: the server is stopping.
+    void stop_announcing();
+
+    /// Returns the rooms with something new for their members since the last
+    /// call. When it has been sent, the caller calls end_turn() of each.
+    std::vector<Room*> take_changed();
+    bool has_changed() const { return !changed_.empty(); }
+
+    /// Announces counts and deletes rooms when it is time to.
+    void run_timers();
+
+    /// When run_timers() has something to do; Time::max() is never.
+    Time next_timer() const;
+
+    /// How many members there are in all rooms.
+    size_t members() const { return members_; }
+
+private:
+    void announce(const Member& member, const char* what);
+    void announce_counts();
+    void note_change(RoomEntry& entry);
+
+    const Settings& settings_;
+    Rooms rooms_;
+    std::vector<RoomEntry*> changed_;
+    size_t members_ = 0;
+    Time now_{};
+    Time next_count_ = Time::max();  // when to announce counts
+    Time last_count_{};
+    bool announces_ = true;
+};
+
+/// Returns "1 client" or "2 clients", for the log.
+std::string describe_members(size_t members);
+
+}  // namespace wschat

@@ -1,0 +1,38 @@
+#include "room/server_messages.h"
+
+#include <string>
+
+#include <doctest/doctest.h>
+
+using namespace wschat;
+
+TEST_CASE("notices and system messages are JSON, whatever they say") {
+    CHECK(error_notice("a \"b\" \\") ==
+          R"({"type":"error","message":"not relayed: a \"b\" \\"})");
+    CHECK(system_message("203.0.113.7 connected") ==
+          R"({"type":"system","message":"203.0.113.7 connected"})");
+}
+
+TEST_CASE("a hello says where a client is, and what it is about to get") {
+    CHECK(hello_message({"/x", "abc", 42, 41, 3, true}) ==
+          R"({"type":"hello","room":"/x","epoch":"abc","first":42,"last":41,)"
+          R"("clients":3,"recovered":true})");
+    CHECK(hello_message({"/", "0", 1, 0, 1, false}) ==
+          R"({"type":"hello","room":"/","epoch":"0","first":1,"last":0,)"
+          R"("clients":1,"recovered":false})");
+}
+
+TEST_CASE("a receipt says where messages went, to how many, up to which") {
+    CHECK(receipt("/", 57, 42) == R"({"room":"/","clients":57,"number":42})");
+    CHECK(receipt("/x", 0, ~uint64_t{0}) ==
+          R"({"room":"/x","clients":0,"number":18446744073709551615})");
+}
+
+TEST_CASE("the name of a room is quoted, whatever is in it") {
+    const std::string name = "/a\"b\\c<\xC3\xA9>";
+    CHECK(receipt(name, 1, 1) ==
+          "{\"room\":\"/a\\\"b\\\\c<\xC3\xA9>\",\"clients\":1,\"number\":1}");
+    CHECK(hello_message({name, "e", 1, 0, 1, false})
+              .find(",\"room\":\"/a\\\"b\\\\c<\xC3\xA9>\",") !=
+          std::string::npos);
+}

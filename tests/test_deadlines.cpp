@@ -1,0 +1,179 @@
+#include "deadlines.h"
+
+#include <chrono>
+#include <map>
+#include <optional>
+#include <random>
+#include <utility>
+#include <vector>
+
+#include <doctest/doctest.h>
+
+#include "fixtures/heap.h"
+
+using namespace wschat;
+using namespace wschat::test;
+using namespace std::chrono_literals;
+
+using Kind = Deadlines::Kind;
+
+namespace {
+
+const Time kStart = Time() + 1000s;
+
+/// The clients whose deadlines have passed, in the order of their deadlines.
+std::vector<uint32_t> take_all(Deadlines& deadlines, Time now) {
+    std::vector<uint32_t> clients;
+    while (const auto expired = deadlines.take_expired(now))
+        clients.push_back(expired->client);
+    return clients;
+}
+
+using Clients = std::vector<uint32_t>;
+
+}  // namespace
+
+TEST_CASE("without deadlines nothing is due") {
+    Deadlines deadlines;
+    CHECK(deadlines.next() == Time::max());
+    CHECK_FALSE(deadlines.take_expired(Time::max()));
+    CHECK_FALSE(deadlines.is_set(3, Kind::Step));
+    deadlines.clear(3);
+    CHECK(deadlines.next() == Time::max());
+}
+
+TEST_CASE("a deadline expires at its time, once") {
+    Deadlines deadlines;
+    deadlines.set(7, Kind::Send, kStart + 5s);
+    CHECK(deadlines.is_set(7, Kind::Send));
+    CHECK_FALSE(deadlines.is_set(7, Kind::Step));
+    CHECK(deadlines.next() == kStart + 5s);
+    CHECK_FALSE(deadlines.take_expired(kStart + 5s - 1ns));
+    const auto expired = deadlines.take_expired(kStart + 5s);
+    REQUIRE(expired);
+    CHECK(expired->client == 7);
+    CHECK((expired->kind == Kind::Send));
+    CHECK_FALSE(deadlines.is_set(7, Kind::Send));
+    CHECK_FALSE(deadlines.take_expired(kStart + 5s));
+    CHECK(deadlines.next() == Time::max());
+}
+
+TEST_CASE("deadlines expire in the order of their times") {
+    Deadlines deadlines;
+    deadlines.set(1, Kind::Step, kStart + 3s);
+    deadlines.set(2, Kind::Step, kStart + 1s);
+    deadlines.set(3, Kind::Send, kStart + 2s);
+    CHECK(take_all(deadlines, kStart + 2s) == Clients{2, 3});
+    CHECK(take_all(deadlines, kStart + 9s) == Clients{1});
+}
+
+TEST_CASE("a client has one deadline of each kind") {
+    Deadlines deadlines;
+    deadlines.set(1, Kind::Step, kStart + 1s);
+    deadlines.set(1, Kind::Send, kStart + 2s);
+    CHECK((deadlines.take_expired(kStart + 9s)->kind == Kind::Step));
+    CHECK((deadlines.take_expired(kStart + 9s)->kind == Kind::Send));
+    CHECK_FALSE(deadlines.take_expired(kStart + 9s));
+}
+
+TEST_CASE("a deadline can be moved, to later and to earlier") {
+    Deadlines deadlines;
+    deadlines.set(1, Kind::Step, kStart + 2s);
+    deadlines.set(1, Kind::Step, kStart + 4s);
+    CHECK(deadlines.next() == kStart + 4s);
+    CHECK_FALSE(deadlines.take_expired(kStart + 3s));
+    deadlines.set(1, Kind::Step, kStart + 3s);
+    CHECK(deadlines.next() == kStart + 3s);
+    CHECK(take_all(deadlines, kStart + 9s) == Clients{1});
+}
+
+// The daemon would wake up for nothing.
+TEST_CASE("a deadline that was cleared is not the next one") {
+    Deadlines deadlines;
+    deadlines.set(1, Kind::Step, kStart + 1s);
+    deadlines.set(2, Kind::Send, kStart + 2s);
+    deadlines.clear(1, Kind::Step);
+    CHECK(deadlines.next() == kStart + 2s);
+    deadlines.clear(2);
+    CHECK(deadlines.next() == Time::max());
+}
+
+TEST_CASE("a client that gets the id of another has its own deadlines alone") {
+    Deadlines deadlines;
+    deadlines.set(1, Kind::Step, kStart + 1s);
+    deadlines.set(1, Kind::Send, kStart + 1s);
+    deadlines.clear(1);
+    deadlines.set(1, Kind::Step, kStart + 5s);
+    CHECK_FALSE(deadlines.take_expired(kStart + 4s));
+    CHECK(take_all(deadlines, kStart + 5s) == Clients{1});
+}
+
+TEST_CASE("a flood of short connections takes no more memory than the first") {
+    Deadlines deadlines;
+    deadlines.set(0, Kind::Step, kStart);
+    deadlines.clear(0);
+    size_t before = 0;
+    for (int i = 0; i < 100'000; ++i) {
+        const Time now = kStart + i * 1us;
+        deadlines.set(0, Kind::Step, now + 10s);
+        deadlines.set(0, Kind::Send, now + 30s);
+        deadlines.clear(0);
+        if (i == 100) before = heap_in_use();
+    }
+    CHECK(heap_in_use() == before);
+}
+
+TEST_CASE("deadlines are right whatever is done with them") {
+    std::mt19937 random(1);
+    Deadlines deadlines;
+    std::map<std::pair<uint32_t, Kind>, Time> expected;
+    int wrong = 0;
+    Time now = kStart;
+    for (int step = 0; step < 50'000; ++step) {
+        const uint32_t client = random() % 20;
+        const Kind kind = random() % 2 ? Kind::Step : Kind::Send;
+        const auto dice = random() % 10;
+        if (dice < 6) {
+            const Time at = now + std::chrono::milliseconds(random() % 500);
+            deadlines.set(client, kind, at);
+            expected[{client, kind}] = at;
+        } else if (dice < 8) {
+            deadlines.clear(client, kind);
+            expected.erase({client, kind});
+        } else {
+            now += std::chrono::milliseconds(random() % 100);
+            while (const auto expired = deadlines.take_expired(now)) {
+                const auto found =
+                    expected.find({expired->client, expired->kind});
+                if (found == expected.end() || found->second > now) ++wrong;
+                if (found != expected.end()) expected.erase(found);
+            }
+        }
+        Time next = Time::max();
+        for (const auto& each : expected)
+            if (each.second < next) next = each.second;
+        if (dice >= 8 && next <= now) ++wrong;
+        if (deadlines.next() != next) ++wrong;
+    }
+    CHECK(wrong == 0);
+}
+
+TEST_CASE("pings are due one interval after another") {
+    PingSchedule pings;
+    CHECK(pings.next() == Time::max());
+    pings.start(kStart, 25s);
+    CHECK(pings.next() == kStart + 25s);
+    pings.advance(kStart + 26s);
+    CHECK(pings.next() == kStart + 51s);
+    pings.stop();
+    CHECK(pings.next() == Time::max());
+}
+
+TEST_CASE("a client may leave two pings unanswered") {
+    PingSchedule pings;
+    pings.start(kStart, 25s);
+    CHECK(pings.advance(kStart + 25s) == Time::min());
+    CHECK(pings.advance(kStart + 50s) == Time::min());
+    CHECK(pings.advance(kStart + 75s) == kStart + 25s);
+    CHECK(pings.advance(kStart + 100s) == kStart + 50s);
+}

@@ -1,0 +1,708 @@
+#include "hub.h"
+
+#include <chrono>
+#include <deque>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <doctest/doctest.h>
+
+#include "client.h"
+#include "fixtures/client_frames.h"
+#include "fixtures/deflated.h"
+#include "fixtures/heap.h"
+#include "fixtures/request_head.h"
+#include "fixtures/routed.h"
+#include "fixtures/server_frames.h"
+
+using namespace wschat;
+using namespace wschat::test;
+using namespace std::chrono_literals;
+
+namespace {
+
+using Texts = std::vector<std::string>;
+
+const Time kStart = Time() + 1000s;
+
+std::string system_text(const std::string& text) {
+    return R"({"type":"system","message":")" + text + R"("})";
+}
+
+std::string notice_text(const std::string& reason) {
+    return R"({"type":"error","message":"not relayed: )" + reason + R"("})";
+}
+
+/// A member and what it receives.
+struct Person {
+    explicit Person(const std::string& at = "192.0.2.1", bool v1 = false) {
+        member.address = address(at);
+        member.v1 = v1;
+    }
+
+    /// The texts that have been appended for it since the last call; a ping is
+    /// "ping".
+    Texts receive() {
+        Texts texts;
+        std::string bytes;
+        while (cursor.is_started()) {
+            cursor.switch_log_at_end();
+            const IoVec next = cursor.pending(cursor.end());
+            if (next.count == 0) break;
+            for (size_t i = 0; i < next.count; ++i) bytes += next.piece[i];
+            cursor.advance(next.size);
+        }
+        for (const ServerFrame& frame : frames_in(bytes))
+            texts.push_back(frame.first == 0x89   ? "ping"
+                            : frame.first == 0xC1 ? inflated(frame.payload)
+                                                  : frame.payload);
+        return texts;
+    }
+
+    Member member;
+    RoomCursor cursor;
+};
+
+/// A hub whose clock stands still unless it is moved.
+class TestHub {
+public:
+    explicit TestHub(Announce announce = Announce::None) {
+        settings.announce = announce;
+        hub.begin_turn(now_);
+    }
+    TestHub(const TestHub&) = delete;
+    TestHub& operator=(const TestHub&) = delete;
+
+    void move_clock(Duration by) {
+        now_ += by;
+        hub.begin_turn(now_);
+        hub.run_timers();
+    }
+
+    /// Returns the hello; nothing if there is no place.
+    std::optional<std::string> join(Person& person,
+                                    const std::string& room = "/",
+                                    const Resume& resume = {},
+                                    bool deflated = false) {
+        return hub.join(person.member, person.cursor, {room, resume, deflated});
+    }
+
+    void leave(Person& person) {
+        hub.leave(person.member);
+        person.cursor.stop();
+        hub.release(person.member);
+    }
+
+    std::string submit(const Person& person, std::string_view text = "{}") {
+        return hub.submit(person.member, text);
+    }
+
+    Response publish(const std::string& body, const std::string& room = "/",
+                     bool is_lines = false) {
+        PublishRequest request;
+        request.room = room;
+        request.body = body;
+        request.size = body.size();
+        request.is_lines = is_lines;
+        return hub.publish(request);
+    }
+
+    Texts changed() {
+        Texts names;
+        for (const Room* room : hub.take_changed())
+            names.push_back(room->name());
+        return names;
+    }
+
+    Settings settings;
+    Hub hub{settings};
+
+private:
+    Time now_ = kStart;
+};
+
+std::string body_of(const Response& response) {
+    return response.bytes.substr(response.bytes.find("\r\n\r\n") + 4);
+}
+
+}  // namespace
+
+// Joining and leaving
+
+TEST_CASE("a member receives what is said after it has joined, and no more") {
+    TestHub test;
+    Person ada, bob;
+    test.join(ada);
+    test.submit(ada, "[1]");
+    test.join(bob);
+    CHECK(test.hub.members() == 2);
+    CHECK(test.submit(bob, "[2]") == "");
+    CHECK(ada.receive() == Texts{"[1]", "[2]"});
+    CHECK(bob.receive() == Texts{"[2]"});
+    test.leave(ada);
+    test.submit(bob, "[3]");
+    CHECK(ada.receive() == Texts{});
+    CHECK(bob.receive() == Texts{"[3]"});
+    CHECK(test.hub.members() == 1);
+    test.leave(bob);
+}
+
+TEST_CASE("rooms are apart") {
+    TestHub test;
+    Person ada, bob;
+    test.join(ada, "/a");
+    test.join(bob, "/b");
+    test.submit(ada, "[1]");
+    test.submit(bob, "[2]");
+    CHECK(ada.receive() == Texts{"[1]"});
+    CHECK(bob.receive() == Texts{"[2]"});
+    test.leave(ada);
+    test.leave(bob);
+}
+
+TEST_CASE("a client that speaks wschat.v1 gets a hello, others do not") {
+    TestHub test;
+    Person old, v1("192.0.2.1", true);
+    CHECK(test.join(old, "/x") == "");
+    test.submit(old, "[1]");
+    const auto hello = test.join(v1, "/x");
+    REQUIRE(hello);
+    CHECK(hello->find(R"({"type":"hello","room":"/x","epoch":")") == 0);
+    CHECK(hello->find(R"("first":2,"last":1,"clients":2,"recovered":false})") !=
+          std::string::npos);
+    test.leave(old);
+    test.leave(v1);
+}
+
+TEST_CASE("a client that resumes receives what it has missed") {
+    TestHub test;
+    Person ada, bob("192.0.2.1", true), again("192.0.2.1", true);
+    test.join(ada);
+    test.join(bob);
+    const std::string epoch = bob.member.room->room.epoch();
+    test.submit(ada, "[1]");
+    test.leave(bob);
+    test.submit(ada, "[2]");
+    test.submit(ada, "[3]");
+    const auto hello = test.join(again, "/", {epoch, 1});
+    CHECK(hello->find(R"("first":2,"last":3,"clients":2,"recovered":true})") !=
+          std::string::npos);
+    CHECK(again.receive() == Texts{"[2]", "[3]"});
+    test.leave(ada);
+    test.leave(again);
+}
+
+TEST_CASE("a newcomer receives --history retained messages") {
+    TestHub test;
+    test.settings.room_rules.history = 2;
+    Person ada, bob;
+    test.join(ada);
+    for (const char* text : {"[1]", "[2]", "[3]"}) test.submit(ada, text);
+    test.join(bob);
+    CHECK(bob.receive() == Texts{"[2]", "[3]"});
+    test.leave(ada);
+    test.leave(bob);
+}
+
+TEST_CASE("a member that receives deflated messages gets the same texts") {
+    TestHub test;
+    Person ada, bob;
+    test.join(ada);
+    test.join(bob, "/", {}, true);
+    const std::string text = "\"" + std::string(500, 'x') + "\"";
+    test.submit(ada, text);
+    CHECK(bob.receive() == Texts{text});
+    CHECK(ada.receive() == Texts{text});
+    test.leave(ada);
+    test.leave(bob);
+}
+
+TEST_CASE("over --max-rooms nobody joins a new room, and nothing has changed") {
+    TestHub test(Announce::Address);
+    test.settings.room_rules.most = 1;
+    Person ada, bob;
+    test.join(ada, "/a");
+    CHECK(test.changed() == Texts{"/a"});
+    CHECK_FALSE(test.join(bob, "/b"));
+    CHECK(test.hub.members() == 1);
+    CHECK_FALSE(test.hub.has_changed());
+    CHECK_FALSE(bob.cursor.is_started());
+    CHECK(bob.member.room == nullptr);
+    CHECK(test.join(bob, "/a"));
+    test.leave(ada);
+    test.leave(bob);
+}
+
+TEST_CASE("leaving twice, or a room never joined, does nothing") {
+    TestHub test(Announce::Address);
+    Person ada, bob, stranger;
+    test.join(ada);
+    test.join(bob);
+    ada.receive();
+    test.hub.leave(stranger.member);
+    test.hub.leave(bob.member);
+    test.hub.leave(bob.member);
+    CHECK(ada.receive() ==
+          Texts{system_text("192.0.2.1 disconnected")});
+    CHECK(test.hub.members() == 1);
+    test.leave(bob);
+    test.hub.release(stranger.member);
+    test.leave(ada);
+}
+
+TEST_CASE("a room without members and messages holds no memory") {
+    TestHub test;
+    const size_t before = heap_in_use();
+    for (int i = 0; i < 10; ++i) {
+        Person ada;
+        test.join(ada, "/" + std::to_string(i));
+        test.leave(ada);
+    }
+    CHECK(heap_in_use() == before);
+}
+
+// Announcements
+
+TEST_CASE("joins and leaves are announced with the address, to all members") {
+    TestHub test(Announce::Address);
+    Person ada("192.0.2.1"), bob("2001:db8::1"), eve("unix");
+    test.join(ada);
+    test.join(bob);
+    test.join(eve);
+    CHECK(ada.receive() == Texts{system_text("192.0.2.1 connected"),
+                                 system_text("2001:db8::1 connected"),
+                                 system_text("unix connected")});
+    CHECK(bob.receive() == Texts{system_text("2001:db8::1 connected"),
+                                 system_text("unix connected")});
+    test.hub.leave(bob.member);
+    CHECK(ada.receive() == Texts{system_text("2001:db8::1 disconnected")});
+    for (Person* person : {&ada, &bob, &eve}) test.leave(*person);
+}
+
+TEST_CASE("nothing is announced with --announce=none") {
+    TestHub test(Announce::None);
+    Person ada, bob;
+    test.join(ada);
+    test.join(bob);
+    test.leave(bob);
+    test.move_clock(10s);
+    CHECK(ada.receive() == Texts{});
+    test.leave(ada);
+}
+
+TEST_CASE("with --announce=count, a count follows at most once a second") {
+    TestHub test(Announce::Count);
+    Person ada, bob, eve;
+    test.join(ada);
+    CHECK(test.hub.next_timer() <= kStart);
+    test.move_clock(0s);
+    CHECK(ada.receive() == Texts{system_text("1 online")});
+    test.join(bob);
+    test.join(eve);
+    test.leave(eve);
+    CHECK(test.hub.next_timer() == kStart + 1s);
+    test.move_clock(999ms);
+    CHECK(ada.receive() == Texts{});
+    test.move_clock(1ms);
+    CHECK(ada.receive() == Texts{system_text("2 online")});
+    CHECK(test.hub.next_timer() == Time::max());
+    test.leave(ada);
+    test.leave(bob);
+}
+
+TEST_CASE("only rooms whose number of members has changed get a count") {
+    TestHub test(Announce::Count);
+    Person ada, bob, eve, mel;
+    test.join(ada, "/a");
+    test.join(bob, "/b");
+    test.move_clock(0s);
+    CHECK(ada.receive() == Texts{system_text("1 online")});
+    CHECK(bob.receive() == Texts{system_text("1 online")});
+    test.join(eve, "/b");
+    test.move_clock(1s);
+    CHECK(ada.receive() == Texts{});
+    CHECK(bob.receive() == Texts{system_text("2 online")});
+    // One leaves, another one joins.
+    test.leave(eve);
+    test.join(mel, "/b");
+    test.move_clock(1s);
+    CHECK(bob.receive() == Texts{});
+    test.leave(mel);
+    test.move_clock(1s);
+    CHECK(bob.receive() == Texts{system_text("1 online")});
+    test.leave(ada);
+    test.leave(bob);
+}
+
+TEST_CASE("an empty room gets no count") {
+    TestHub test(Announce::Count);
+    Person ada;
+    test.join(ada, "/a");
+    test.submit(ada, "[1]");
+    test.move_clock(0s);
+    ada.receive();
+    const uint64_t newest = ada.member.room->room.history().newest();
+    test.hub.leave(ada.member);
+    test.move_clock(1s);
+    CHECK(ada.member.room->room.history().newest() == newest);
+    test.leave(ada);
+}
+
+TEST_CASE("a server that stops announces no more") {
+    for (Announce announce : {Announce::Address, Announce::Count}) {
+        TestHub test(announce);
+        Person ada, bob;
+        test.join(ada);
+        test.join(bob);
+        ada.receive();
+        test.hub.stop_announcing();
+        test.leave(bob);
+        test.move_clock(5s);
+        CHECK(ada.receive() == Texts{});
+        CHECK(test.hub.next_timer() == Time::max());
+        test.leave(ada);
+    }
+}
+
+// Submitting
+
+TEST_CASE("a message that is not relayed is answered to its sender alone") {
+    TestHub test;
+    Person ada, bob;
+    test.join(ada);
+    test.join(bob);
+    CHECK(test.submit(ada, "null") == "");
+    CHECK(test.submit(ada, "{") == notice_text("unexpected end at byte 1"));
+    CHECK(test.submit(ada, R"({"type":"system"})") ==
+          notice_text(R"(the type \"system\" is reserved)"));
+    CHECK(test.submit(ada, R"({"type":"ping"})") ==
+          notice_text(R"(the type \"ping\" is reserved)"));
+    CHECK(ada.receive() == Texts{});
+    CHECK(bob.receive() == Texts{});
+    CHECK_FALSE(test.hub.has_changed());
+    test.leave(ada);
+    test.leave(bob);
+}
+
+TEST_CASE("a ping of wschat.v1 is answered with a pong") {
+    TestHub test;
+    Person ada("192.0.2.1", true);
+    test.join(ada);
+    CHECK(test.submit(ada, R"({"type":"ping"})") == R"({"type":"pong"})");
+    CHECK(ada.receive() == Texts{});
+    test.leave(ada);
+}
+
+TEST_CASE("a grant lets a member send the type system") {
+    TestHub test;
+    Person ada;
+    ada.member.grants.may_send_system = true;
+    test.join(ada);
+    CHECK(test.submit(ada, R"({"type":"system"})") == "");
+    CHECK(ada.receive() == Texts{R"({"type":"system"})"});
+    test.leave(ada);
+}
+
+TEST_CASE("a sender in no room speaks in the room /") {
+    TestHub test;
+    Person ada, bob, raw;
+    test.join(ada, "/");
+    test.join(bob, "/b");
+    CHECK(test.submit(raw, "[1]") == "");
+    CHECK(ada.receive() == Texts{"[1]"});
+    CHECK(bob.receive() == Texts{});
+    CHECK(test.hub.members() == 2);
+    test.leave(ada);
+    test.leave(bob);
+}
+
+TEST_CASE("a sender in no room is told if there is no place for the room /") {
+    TestHub test;
+    test.settings.room_rules.most = 1;
+    Person ada, raw;
+    test.join(ada, "/a");
+    CHECK(test.submit(raw, "[1]") == notice_text("too many rooms"));
+    test.leave(ada);
+}
+
+// Publishing
+
+TEST_CASE("a publisher gets a receipt, and members get the message") {
+    TestHub test;
+    Person ada, bob;
+    test.join(ada, "/news");
+    test.join(bob, "/news");
+    const Response response = test.publish("[1]", "/news");
+    CHECK(response.status == 200);
+    CHECK(body_of(response) ==
+          "{\"room\":\"/news\",\"clients\":2,\"number\":1}\n");
+    CHECK(ada.receive() == Texts{"[1]"});
+    CHECK(bob.receive() == Texts{"[1]"});
+    test.leave(ada);
+    test.leave(bob);
+}
+
+TEST_CASE("each line is published, or none if one is refused") {
+    TestHub test;
+    Person ada;
+    test.join(ada);
+    CHECK(test.publish("[1]\n[2]\n", "/", true).status == 200);
+    CHECK(ada.receive() == Texts{"[1]", "[2]"});
+    const Response refused = test.publish("[3]\n{\n[4]\n", "/", true);
+    CHECK(refused.status == 400);
+    CHECK(refused.why == "not relayed: line 2: unexpected end at byte 1");
+    CHECK(ada.receive() == Texts{});
+    test.leave(ada);
+}
+
+TEST_CASE("a message for an empty room is retained, or refused with 503") {
+    TestHub test;
+    test.settings.room_rules.retention.bytes = 100;
+    const std::string large = "\"" + std::string(100, 'x') + "\"";
+    CHECK(test.publish("[1]").status == 200);
+    const Response refused = test.publish("[2]\n" + large, "/", true);
+    CHECK(refused.status == 503);
+    CHECK(refused.why ==
+          "room is empty and the message exceeds the retention limit");
+    // Nothing of the refused body was published.
+    CHECK(body_of(test.publish("[2]")) ==
+          "{\"room\":\"/\",\"clients\":0,\"number\":2}\n");
+    Person ada;
+    test.join(ada);
+    CHECK(test.publish(large).status == 200);
+    CHECK(ada.receive() == Texts{large});
+    test.leave(ada);
+}
+
+TEST_CASE("without retention, a message for an empty room is accepted") {
+    TestHub test;
+    test.settings.room_rules.retention.messages = 0;
+    CHECK(test.publish("[1]").status == 200);
+}
+
+TEST_CASE("over --max-rooms, a publisher is refused with 503") {
+    TestHub test;
+    test.settings.room_rules.most = 1;
+    Person ada;
+    test.join(ada, "/a");
+    CHECK(test.publish("[1]", "/b").status == 503);
+    CHECK(test.publish("[1]", "/a").status == 200);
+    test.leave(ada);
+}
+
+// What has changed
+
+TEST_CASE("rooms with new messages for members are named once") {
+    TestHub test;
+    Person ada, bob, eve;
+    test.join(ada, "/a");
+    test.join(bob, "/b");
+    test.join(eve, "/c");
+    CHECK_FALSE(test.hub.has_changed());
+    test.publish("[1]", "/nobody");
+    CHECK_FALSE(test.hub.has_changed());
+    test.submit(bob);
+    test.submit(ada);
+    test.submit(bob);
+    CHECK(test.hub.has_changed());
+    CHECK(test.changed() == Texts{"/b", "/a"});
+    CHECK_FALSE(test.hub.has_changed());
+    test.submit(ada);
+    CHECK(test.changed() == Texts{"/a"});
+    for (Person* person : {&ada, &bob, &eve}) test.leave(*person);
+}
+
+// A client that was dropped while the others were flushed made all that had
+// come in the same turn their backlog.
+TEST_CASE("what is appended while a turn is flushed is no backlog in it") {
+    TestHub test;
+    Person ada;
+    test.join(ada);
+    test.submit(ada);
+    const std::vector<Room*> changed = test.hub.take_changed();
+    test.submit(ada, "[\"while flushing\"]");
+    CHECK(ada.cursor.backlog() == 0);
+    CHECK(test.changed() == Texts{"/"});
+    changed[0]->end_turn();
+    CHECK(ada.cursor.backlog() > 0);
+    test.leave(ada);
+}
+
+TEST_CASE("a room that is deleted is not among the changed ones") {
+    TestHub test;
+    test.settings.room_rules.retention.messages = 0;
+    Person ada, bob;
+    test.join(ada, "/a");
+    test.join(bob, "/b");
+    test.submit(ada);
+    test.submit(bob);
+    test.leave(ada);
+    CHECK(test.changed() == Texts{"/b"});
+    test.leave(bob);
+}
+
+TEST_CASE("a ping goes to all members, and has no number") {
+    TestHub test;
+    Person ada, bob, eve;
+    test.join(ada, "/a");
+    test.join(bob, "/a", {}, true);
+    test.join(eve, "/e");
+    test.publish("[1]", "/nobody");
+    test.hub.ping();
+    CHECK(test.changed() == Texts{"/a", "/e"});
+    for (Person* person : {&ada, &bob, &eve})
+        CHECK(person->receive() == Texts{"ping"});
+    CHECK(ada.member.room->room.history().newest() == 0);
+    for (Person* person : {&ada, &bob, &eve}) test.leave(*person);
+}
+
+TEST_CASE("an empty room is deleted when its messages have expired") {
+    TestHub test;
+    test.settings.room_rules.retention.time = 10s;
+    test.publish("[1]", "/a");
+    CHECK(test.hub.next_timer() == kStart + 10s);
+    test.move_clock(9s);
+    CHECK(body_of(test.publish("[2]", "/a")).find("\"number\":2") !=
+          std::string::npos);
+    test.move_clock(10s);
+    CHECK(test.hub.next_timer() == Time::max());
+    CHECK(body_of(test.publish("[1]", "/a")).find("\"number\":1") !=
+          std::string::npos);
+}
+
+TEST_CASE("members are counted in words") {
+    CHECK(describe_members(0) == "0 clients");
+    CHECK(describe_members(1) == "1 client");
+    CHECK(describe_members(2) == "2 clients");
+}
+
+// What a message costs
+
+namespace {
+
+/// A room full of clients, in which each message goes all the way that it goes
+/// in the daemon but for the sockets, which take all that they are given.
+class Relay {
+public:
+    explicit Relay(size_t members, const std::string& extension = "X: y") {
+        for (size_t i = 0; i < members; ++i) join(extension);
+        flush();
+    }
+    ~Relay() {
+        for (Client& client : clients_) {
+            test_.hub.leave(client.member());
+            client.drop();
+            test_.hub.release(client.member());
+        }
+    }
+    Relay(const Relay&) = delete;
+    Relay& operator=(const Relay&) = delete;
+
+    /// The first client sends text frames, which arrive together.
+    void receive(const std::string& frames) {
+        input_ = frames;
+        Bytes input{input_.data(), input_.size()};
+        Client& sender = clients_.front();
+        for (;;) {
+            const ClientInput next = sender.next(input);
+            if (std::get_if<input::NeedMore>(&next)) return;
+            const std::string reply = test_.hub.submit(
+                sender.member(), std::get<input::Message>(next).text);
+            REQUIRE(reply.empty());
+        }
+    }
+
+    void flush() {
+        for (Room* room : test_.hub.take_changed()) {
+            for (Client& client : clients_) flush(client);
+            room->end_turn();
+        }
+    }
+
+    uint64_t delivered = 0;  // bytes
+
+private:
+    void join(const std::string& extension) {
+        clients_.emplace_back(Accepted{}, config_, nullptr);
+        Client& client = clients_.back();
+        std::string head = Head().without("Origin").with(extension).text();
+        Bytes input{head.data(), head.size()};
+        const ClientInput next = client.next(input);
+        const Routed to = routed(*std::get<input::RequestHead>(next).head,
+                                 client.peer(), router_);
+        REQUIRE(to.response.status == 101);
+        test_.hub.join(
+            client.member(), client.cursor(),
+            {"/", {}, to.upgrade.agreement.compression.gives});
+        client.upgrade(to.upgrade, "");
+        flush(client);
+    }
+
+    void flush(Client& client) {
+        Client::Flush flush = client.begin_flush();
+        while (flush.next.count > 0) {
+            delivered += flush.next.size;
+            client.continue_flush(flush,
+                                  {IoResult::State::Done, flush.next.size});
+        }
+    }
+
+    std::string input_;
+    ReaderConfig config_;
+    RouterConfig router_;
+    TestHub test_;
+    std::deque<Client> clients_;
+};
+
+struct Cost {
+    size_t allocations;
+    uint64_t delivered;
+};
+
+/// What so many turns cost in each of which so many messages come.
+Cost cost_of(Relay& relay, int turns, int messages) {
+    const std::string text =
+        R"({"type":"message","name":"somebody","message":")" +
+        std::string(100, 'x') + R"("})";
+    std::string frames;
+    for (int i = 0; i < messages; ++i) frames += text_frame(text);
+    const auto work = [&](int times) {
+        for (int i = 0; i < times; ++i) {
+            relay.receive(frames);
+            relay.flush();
+        }
+    };
+    // Until all buffers are as large as they will be.
+    work(2000);
+    const size_t before = allocations();
+    const uint64_t delivered = relay.delivered;
+    work(turns);
+    return {allocations() - before, relay.delivered - delivered};
+}
+
+}  // namespace
+
+TEST_CASE("a message costs no memory for each client that receives it") {
+    constexpr int kTurns = 5000;
+    for (std::string extension :
+         {"X: y", "Sec-WebSocket-Extensions: permessage-deflate"}) {
+        for (int messages : {1, 10}) {
+            CAPTURE(extension);
+            CAPTURE(messages);
+            Relay one(1, extension);
+            Relay hundred(100, extension);
+            const Cost alone = cost_of(one, kTurns, messages);
+            const Cost many = cost_of(hundred, kTurns, messages);
+            CHECK(many.delivered == 100 * alone.delivered);
+            CHECK(many.delivered > 0);
+            CHECK(many.allocations == alone.allocations);
+            // The list of changed rooms in each turn, and now and then a chunk
+            // of the log.
+            const auto all = static_cast<size_t>(kTurns * messages);
+            CHECK(many.allocations <= kTurns + all / 100);
+        }
+    }
+}
