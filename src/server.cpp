@@ -156,8 +156,8 @@ void Server::reload(const std::string& what, Load load) {
         load();
         log_.info("SIGHUP: reloaded the " + what);
     } catch (const std::exception& error) {
-        log_.error("SIGHUP: " + std::string(error.what()) + "; the former " +
-                   what + " stays in use");
+        log_.error("SIGHUP: " + std::string(error.what()) +
+                   "; keeping the former " + what);
     }
 }
 

@@ -192,7 +192,7 @@ TEST_CASE("SIGHUP loads the keys anew, and a broken file changes nothing") {
     ann.hears("[1]");
     keys.replace("short\n");
     daemon.signal(SIGHUP);
-    daemon.wait_log("; the former keys stay in use");
+    daemon.wait_log("; keeping the former keys");
     publish(Peer(daemon), request);
     is_refused(daemon, post("[1]"), 401);
     ann.hears("[1]");

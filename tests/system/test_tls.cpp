@@ -381,11 +381,11 @@ TEST_CASE("a certificate that can't be used leaves the former one in use") {
     const Certificate second("second");
     write_file(files.key_path(), second.key);
     daemon.signal(SIGHUP);
-    daemon.wait_log("; the former certificate stays in use");
+    daemon.wait_log("; keeping the former certificate");
     CHECK(join_tls(daemon)->certificate_name() == "first");
     write_file(files.certificate_path(), "nonsense");
     daemon.signal(SIGHUP);
-    daemon.wait_log("; the former certificate stays in use", 2);
+    daemon.wait_log("; keeping the former certificate", 2);
     CHECK(join_tls(daemon)->certificate_name() == "first");
     ann->peer().sync();
     files.replace(second);
