@@ -627,7 +627,7 @@ TEST_CASE("kept messages come in order over as many chunks as they take") {
         lobby.publish(text);
         expected.push_back(server_frame(0x81, text));
     }
-    REQUIRE(lobby.capacity() > 8 * Broadcast::kMaxChunk);
+    REQUIRE(lobby.room.history().bytes() > 8 * Broadcast::kMaxChunk);
     for (uint64_t first : {1u, 2u, 65u, 66u, 300u, 599u, 600u}) {
         CAPTURE(first);
         Connection late;
@@ -759,7 +759,7 @@ TEST_CASE("no message is lost or doubled by moving over to the deflated run") {
         for (auto i = random() % 100; i > 0; --i) publish();
         const History& history = lobby.room.history();
         const uint64_t first =
-            history.first() + random() % (history.size() + 1);
+            history.oldest() + random() % (history.size() + 1);
         run.skip(first - 1);
         connection.client.join(lobby.room, first);
 
@@ -899,7 +899,7 @@ TEST_CASE("a client that closes gets what was published before, then the end") {
     CHECK(connection.at_end);
     CHECK((connection.client.state() == State::Draining));
     CHECK_FALSE(connection.client.in_room());
-    CHECK(connection.room->capacity() == 0);
+    CHECK(connection.room->cursors() == 0);
 }
 
 TEST_CASE("a client that is far behind gets all of it before its last words") {
@@ -1036,18 +1036,18 @@ TEST_CASE("an input that ends twice has ended the connection") {
     CHECK((connection.client.state() == State::Closing));
     connection.client.end_of_input();
     CHECK((connection.client.state() == State::Gone));
-    CHECK(connection.room->capacity() == 0);
+    CHECK(connection.room->cursors() == 0);
 }
 
 TEST_CASE("a client that is dropped leaves its room at once") {
     Connection connection = Connection::open();
     connection.block();
-    CHECK(connection.room->capacity() > 0);
+    CHECK(connection.room->cursors() > 0);
     connection.client.drop();
     CHECK((connection.client.state() == State::Gone));
     CHECK_FALSE(connection.client.in_room());
     CHECK_FALSE(connection.client.listens());
-    CHECK(connection.room->capacity() == 0);
+    CHECK(connection.room->cursors() == 0);
     connection.client.drop();
     CHECK((connection.client.state() == State::Gone));
 }

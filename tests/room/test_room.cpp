@@ -16,7 +16,7 @@ namespace {
 class Member {
 public:
     Member(StandaloneRoom& lobby, bool deflated)
-        : log_(&lobby.room.log(deflated)), cursor_(log_->join()) {}
+        : log_(&lobby.room.log(deflated)), cursor_(log_->open_cursor()) {}
     ~Member() { log_->close_cursor(cursor_); }
     Member(const Member&) = delete;
     Member& operator=(const Member&) = delete;
@@ -189,11 +189,11 @@ TEST_CASE("what was published until then is old, in both runs") {
     Member deflating(lobby, true);
     lobby.publish("Hello");
     lobby.publish(kLong);
-    CHECK(lobby.room.log(false).marked() == 0);
-    CHECK(lobby.room.log(true).marked() == 0);
+    CHECK(lobby.room.log(false).end_of_last_turn() == 0);
+    CHECK(lobby.room.log(true).end_of_last_turn() == 0);
     lobby.mark();
     for (bool deflated : {false, true}) {
-        CHECK(lobby.room.log(deflated).marked() ==
+        CHECK(lobby.room.log(deflated).end_of_last_turn() ==
               lobby.room.log(deflated).end());
     }
     CHECK(lobby.room.log(true).end() < lobby.room.log(false).end());

@@ -533,8 +533,8 @@ TEST_CASE("what is published while news is written makes no news old") {
     house.publish(room);
     house.rooms.take_news();
     house.publish(room, "\"somebody is lost\"");
-    CHECK(room.log(false).marked() == 0);
-    CHECK(room.log(true).marked() == 0);
+    CHECK(room.log(false).end_of_last_turn() == 0);
+    CHECK(room.log(true).end_of_last_turn() == 0);
     CHECK(house.news() == Names{"/a"});
 }
 
@@ -585,14 +585,14 @@ TEST_CASE("rooms that fall silent give back what compression took") {
     House house;
     Room& room = house.enter("/a");
     Broadcast& log = room.log(true);
-    const Broadcast::Cursor position = run.join();
+    const Broadcast::Cursor position = log.open_cursor();
     const size_t before = heap_in_use();
     house.publish(room, std::string(2000, 'x'));
     CHECK(heap_in_use() > before + 16'000);
     house.rooms.ping(house.now);
     house.rooms.ping(house.now);
     CHECK(heap_in_use() < before + 8'000);
-    run.leave(position);
+    log.close_cursor(position);
 }
 
 // Numbers of members
