@@ -96,7 +96,7 @@ void Rooms::ping(Time now) {
         note_news(*room);
         room->ping();
     }
-    deflater_.rest();
+    deflater_.release_if_unused();
 }
 
 void Rooms::note_news(Room& room) {
