@@ -21,10 +21,10 @@ Client::Client(Accepted peer, const ReaderConfig& rules, const TlsContext* tls)
 std::optional<Admission> Client::shake_hands(Bytes& input,
                                              const RouterConfig& rules) {
     if (input.size == 0) return std::nullopt;
-    const bool may_be_raw = peer_.local && reader_.rules().raw_json;
+    const bool may_be_raw = peer_.local && reader_.config().raw_json;
     if (may_be_raw && head_->text().empty() && *input.data == '{') {
         head_.reset();
-        reader_.refuse_frames();
+        reader_.accept_raw_only();
         state_ = State::Raw;
         return std::nullopt;
     }
@@ -123,7 +123,7 @@ size_t Client::own_size() const {
 }
 
 void Client::tell(std::string_view json) {
-    if (reader_.takes_frames()) return send(encode_frame(Opcode::Text, json));
+    if (reader_.accepts_frames()) return send(encode_frame(Opcode::Text, json));
     send(json);
     send("\n");
 }
@@ -131,7 +131,7 @@ void Client::tell(std::string_view json) {
 void Client::close(std::string last_words) {
     own().last_words = std::move(last_words);
     upload_.reset();
-    reader_.forget();
+    reader_.release_memory();
     if (log_) target_ = log_->end();
     state_ = State::Closing;
 }
