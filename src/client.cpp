@@ -153,7 +153,7 @@ Client::Flush Client::begin_flush() {
 void Client::find_next(Flush& flush) {
     const IoVec pieces = owed();
     if (pieces.count > 0) {
-        flush.next = stream_.outgoing(pieces);
+        flush.next = stream_.next_bytes_to_send(pieces);
         if (flush.next.count == 0)
             flush.result = {IoResult::State::Failed, 0, "TLS: cannot write"};
         return;
@@ -169,7 +169,7 @@ void Client::go_on(Flush& flush, const IoResult& written) {
         flush.result = written;
         return;
     }
-    sent(stream_.sent(written.size));
+    sent(stream_.consume_sent(written.size));
     flush.result.size += written.size;
     if (written.size == asked && flush.result.size < kMaxFlush)
         return find_next(flush);

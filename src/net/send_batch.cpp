@@ -67,7 +67,7 @@ private:
         io_uring_cqe* entry = nullptr;
         io_uring_for_each_cqe(&ring_, head, entry) {
             SendRequest*& outgoing = batch[io_uring_cqe_get_data64(entry)];
-            outgoing->result = transfer(entry->res, -entry->res);
+            outgoing->result = to_io_result(entry->res, -entry->res);
             outgoing = nullptr;
             ++count;
         }
