@@ -13,7 +13,7 @@ class Flusher {
 public:
     /// As SendBatch has it.
     explicit Flusher(bool uring) : outflow_(uring) {}
-    const std::string& way() const { return outflow_.way(); }
+    const std::string& way() const { return outflow_.method(); }
 
     struct Flushed {
         Client* client;
