@@ -100,7 +100,7 @@ std::string Server::url_to_open() const {
 void Server::run() {
     while (!finished()) {
         poller_.wait(std::min({crowd_.next_event(), next_accept_, stop_by_}),
-                     signals_.while_asleep());
+                     signals_.wait_mask());
         now_ = Clock::now();
         crowd_.begin_turn(now_);
         heed_signals();
@@ -114,13 +114,13 @@ void Server::run() {
 
 bool Server::finished() const {
     return stopping_ &&
-           (crowd_.size() == 0 || now_ >= stop_by_ || signals_.stops() > 1);
+           (crowd_.size() == 0 || now_ >= stop_by_ || signals_.stop_count() > 1);
 }
 
 void Server::heed_signals() {
-    signals_.look(now_);
+    signals_.deliver_pending(now_);
     if (signals_.take_reload()) reload();
-    if (signals_.stops() > 0 && !stopping_) stop();
+    if (signals_.stop_count() > 0 && !stopping_) stop();
 }
 
 /// What can't be used stays as it was, file by file.
