@@ -27,6 +27,8 @@ void store_big_endian(char* p, size_t n, uint64_t value) {
 /// Returns why the byte of FIN, RSV and opcode is illegal; null if it is legal.
 const char* error_in_first_byte(uint8_t byte, bool compression) {
     const uint8_t opcode = byte & 0x0F;
+    // RSV1 marks the message, so only its first frame has it (RFC 7692, section
+    // 6), and no control frame.
     const bool begins_message = opcode == 1 || opcode == 2;
     const uint8_t reserved = compression && begins_message
                                  ? kReserved & ~kCompressed
@@ -88,6 +90,8 @@ DecodedHeader refuse(const char* error) {
 }  // namespace
 
 DecodedHeader decode_header(std::string_view bytes, bool compression) {
+    // Each byte is checked before the next one is needed. So a peer that is no
+    // WebSocket client gets its error at once, and not when it has sent enough.
     DecodedHeader result;
     FrameHeader& header = result.header;
     if (bytes.empty()) return result;
@@ -170,6 +174,8 @@ uint16_t close_code_of(std::string_view payload) {
 }
 
 bool is_valid_close_code(uint16_t code) {
+    // 1005, 1006 and 1015 only stand for something inside a program (section
+    // 7.4.1); 1004 and all others below 3000 are reserved (section 7.4.2).
     return (code >= 1000 && code <= 1003) || (code >= 1007 && code <= 1014) ||
            (code >= 3000 && code <= 4999);
 }
