@@ -142,6 +142,9 @@ void MessageReader::begin_message() {
     if (frame_.compressed) inflater_ = std::make_unique<Inflater>();
 }
 
+/// Returns true if a message may have this frame too. The header decides: a
+/// message that is too long is refused before its payload arrives. What was
+/// accepted so far is never over the limit, so no subtraction wraps.
 bool MessageReader::fits_limit(const FrameHeader& frame) const {
     const uint64_t limit = config_->max_message;
     return inflater_ ? frame.length <= deflated_limit(limit) - deflated_size_
@@ -152,6 +155,8 @@ Event MessageReader::read_payload(Bytes& input) {
     Bytes piece = input.take(frame_.length - payload_read_);
     unmask(piece.data, piece.size, frame_.mask, payload_read_);
     payload_read_ += piece.size;
+    // Payloads are passed on as they arrive, so that malformed UTF-8 fails the
+    // connection at once and not at the end of a long message.
     const bool whole = payload_read_ == frame_.length;
     if (whole) state_ = State::Header;
     return is_control(frame_.opcode) ? add_to_control(piece.view(), whole)

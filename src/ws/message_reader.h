@@ -88,6 +88,9 @@ private:
     /// next call, which frees that buffer first.
     enum class PayloadIn : uint8_t { Input, Partial, Message };
 
+    // Each returns the event that is found, or NeedMore. read_next() decides
+    // what the next byte is. A header leads on at once, from begin_frame() by
+    // read_payload() to add_to_message() or add_to_control().
     Event read_next(Bytes& input);
     Event read_raw(Bytes& input);
     Event read_header(Bytes& input);
@@ -95,6 +98,8 @@ private:
     void begin_message();
     Event read_payload(Bytes& input);
     bool fits_limit(const FrameHeader& frame) const;
+
+    // `whole`: the piece is the last one of its frame. `last`: of its message.
     Event add_to_message(std::string_view piece, bool whole);
     Event inflate(std::string_view piece, bool last);
     Event end_message(std::string_view payload);
