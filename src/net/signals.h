@@ -1,6 +1,6 @@
 // The signals that the daemon handles: SIGTERM and SIGINT stop it, SIGHUP
-// reloads its files. It ignores SIGPIPE, SIGUSR1 and SIGUSR2. Knows nothing of
-// what is stopped or reloaded: it only counts.
+// reloads its files. SIGPIPE, SIGUSR1 and SIGUSR2 are ignored. Only counts the
+// signals; the server acts on them.
 #pragma once
 
 #include <signal.h>

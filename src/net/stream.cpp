@@ -67,9 +67,9 @@ IoResult Stream::read(char* data, size_t size) {
     return to_io_result(n, errno);
 }
 
-/// Decides by the first byte. It is peeked and stays in the socket, because it
-/// belongs to whatever reads the connection next: the session, or the caller,
-/// who answers a plain HTTP request with an error that a browser can show.
+/// Decides by the first byte. Only peeks at it, because it belongs to the
+/// reader that comes next: OpenSSL reads it as a part of the handshake, and the
+/// caller as a part of an HTTP request, which it refuses with a readable error.
 IoResult Stream::detect_mode() {
     char first;
     const ssize_t n = recv(fd(), &first, 1, MSG_PEEK);
