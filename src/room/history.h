@@ -30,7 +30,6 @@ public:
     explicit History(const RetentionConfig& config) : config_(&config) {}
 
     Broadcast& log() { return log_; }
-    const Broadcast& log() const { return log_; }
 
     /// Appends a message to the log and retains it as far as the limits allow.
     /// REQUIRES: `now` is not before that of the previous call.
