@@ -95,8 +95,8 @@ int select_protocol(SSL*, const unsigned char** out, unsigned char* size,
 
 void set_options(SSL_CTX* context) {
     SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION);
-    // Renegotiation lets a client make the server compute, compression lets it
-    // guess secrets by length (CRIME).
+    // By renegotiation a client could make the server compute without end; with
+    // compression an observer could guess secrets by their length (CRIME).
     SSL_CTX_set_options(context,
                         SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION);
     // Clients resume sessions by tickets, which they store themselves. A cache
@@ -134,6 +134,7 @@ struct SessionBio {
     }
 
     static long control(BIO* bio, int command, long, void*) {
+        // By this OpenSSL tells the end of the connection from a failure.
         if (command == BIO_CTRL_EOF) return of(bio).ended_;
         return command == BIO_CTRL_FLUSH;
     }

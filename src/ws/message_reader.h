@@ -119,7 +119,7 @@ private:
     bool raw_only_ = false;
     bool compression_ = false;
     State state_ = State::Header;
-    Opcode message_type_ = Opcode::Continuation;  // that: no message has begun
+    Opcode message_type_ = Opcode::Continuation;  // then no message has begun
     PayloadIn payload_in_ = PayloadIn::Input;
 };
 
