@@ -336,7 +336,7 @@ TEST_CASE("one read takes no more of a TLS peer's records than has place") {
     std::vector<char> buffer(64 << 10);
     do client.shake_hands();
     while (stream.read(buffer.data(), buffer.size()).state ==
-               wschat::Transfer::State::Blocked &&
+               wschat::IoResult::State::Blocked &&
            !stream.is_ready());
     const size_t sent = client.send_key_updates(4000);
     REQUIRE(sent > buffer.size());
