@@ -46,7 +46,7 @@ ClientInput Client::read_head(Bytes& input) {
     const bool may_be_raw = peer_.is_local() && reader_.config().raw_json;
     if (may_be_raw && head.text().empty() && *input.data == '{') {
         request_.reset();
-        reader_.refuse_frames();
+        reader_.accept_raw_only();
         sends_frames_ = false;
         state_ = State::Raw;
         return input::RawJsonBegun();
@@ -111,7 +111,7 @@ void Client::tell(std::string_view json) {
 void Client::close(std::string last_words) {
     own().last_words = std::move(last_words);
     request_.reset();
-    reader_.forget();
+    reader_.release_memory();
     // What was published until now is still sent; later messages are not.
     if (cursor_.is_started()) target_ = cursor_.end();
     state_ = State::Closing;
@@ -142,7 +142,7 @@ Client::Flush Client::begin_flush() {
 void Client::find_next(Flush& flush) {
     const IoVec bytes = next_bytes();
     if (bytes.count > 0) {
-        flush.next = stream_.outgoing(bytes);
+        flush.next = stream_.next_bytes_to_send(bytes);
         if (flush.next.count == 0)
             flush.result = {IoResult::State::Failed, 0, "TLS: cannot write"};
         return;
@@ -158,7 +158,7 @@ void Client::continue_flush(Flush& flush, const IoResult& sent) {
         flush.result = sent;
         return;
     }
-    consume(stream_.sent(sent.size));
+    consume(stream_.consume_sent(sent.size));
     flush.result.size += sent.size;
     if (sent.size == asked && flush.result.size < kMaxFlush)
         return find_next(flush);
@@ -167,7 +167,7 @@ void Client::continue_flush(Flush& flush, const IoResult& sent) {
 }
 
 /// Returns the next bytes to send; none if nothing waits. Returns the same
-/// bytes, or more, until consume() is called, as Stream::outgoing() requires.
+/// bytes, or more, until consume() is called, as Stream::next_bytes_to_send() requires.
 IoVec Client::next_bytes() {
     const bool inside_own = own_ && !own_->current.empty();
     const bool in_log = cursor_.is_started();

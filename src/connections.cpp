@@ -148,7 +148,7 @@ Connections::Connections(const Settings& settings, const RouterConfig& router,
       log_(log),
       batch_(settings.uring),
       buffer_(kMaxRead) {
-    log_.debug("send method: " + batch_.way());
+    log_.debug("send method: " + batch_.method());
 }
 
 void Connections::add(Accepted accepted, const TlsContext* tls) {

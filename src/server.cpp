@@ -115,7 +115,7 @@ void Server::run() {
     while (!is_finished()) {
         poller_.wait(
             std::min({connections_.next_event(), next_accept_, stop_by_}),
-            signals_.while_asleep());
+            signals_.wait_mask());
         now_ = Clock::now();
         hub_.begin_turn(now_);
         connections_.begin_turn(now_);
@@ -132,13 +132,13 @@ void Server::run() {
 
 bool Server::is_finished() const {
     return is_stopping_ && (connections_.size() == 0 || now_ >= stop_by_ ||
-                            signals_.stops() > 1);
+                            signals_.stop_count() > 1);
 }
 
 void Server::handle_signals() {
-    signals_.look(now_);
+    signals_.deliver_pending(now_);
     if (signals_.take_reload()) reload();
-    if (signals_.stops() > 0 && !is_stopping_) stop();
+    if (signals_.stop_count() > 0 && !is_stopping_) stop();
 }
 
 /// Loads each file again. If one can't be used, what was loaded before stays.

@@ -643,7 +643,7 @@ TEST_CASE("kept messages come in order over as many chunks as they take") {
         lobby.append(text);
         expected.push_back(server_frame(0x81, text));
     }
-    REQUIRE(lobby.capacity() > 8 * Broadcast::kMaxChunk);
+    REQUIRE(lobby.room.history().bytes() > 8 * Broadcast::kMaxChunk);
     for (uint64_t first : {1u, 2u, 65u, 66u, 300u, 599u, 600u}) {
         CAPTURE(first);
         Connection late;
@@ -904,7 +904,7 @@ TEST_CASE("a client that closes gets what was published before, then the end") {
     CHECK(connection.at_end);
     CHECK((connection.client.state() == State::Draining));
     CHECK_FALSE(connection.client.cursor().is_started());
-    CHECK(connection.room->capacity() == 0);
+    CHECK(connection.room->cursors() == 0);
 }
 
 TEST_CASE("a client that is far behind gets all of it before its last words") {
@@ -1041,18 +1041,18 @@ TEST_CASE("an input that ends twice has ended the connection") {
     CHECK((connection.client.state() == State::Closing));
     connection.client.end_of_input();
     CHECK((connection.client.state() == State::Gone));
-    CHECK(connection.room->capacity() == 0);
+    CHECK(connection.room->cursors() == 0);
 }
 
 TEST_CASE("a client that is dropped leaves its room at once") {
     Connection connection = Connection::open();
     connection.block();
-    CHECK(connection.room->capacity() > 0);
+    CHECK(connection.room->cursors() > 0);
     connection.client.drop();
     CHECK((connection.client.state() == State::Gone));
     CHECK_FALSE(connection.client.cursor().is_started());
     CHECK_FALSE(connection.client.is_listening());
-    CHECK(connection.room->capacity() == 0);
+    CHECK(connection.room->cursors() == 0);
     connection.client.drop();
     CHECK((connection.client.state() == State::Gone));
 }

@@ -130,7 +130,7 @@ TEST_CASE("deadlines are right whatever is done with them") {
     int wrong = 0;
     Time now = kStart;
     for (int step = 0; step < 50'000; ++step) {
-        const uint32_t client = random() % 20;
+        const auto client = static_cast<uint32_t>(random() % 20);
         const Kind kind = random() % 2 ? Kind::Step : Kind::Send;
         const auto dice = random() % 10;
         if (dice < 6) {

@@ -626,7 +626,9 @@ public:
 
 private:
     void join(const std::string& extension) {
-        clients_.emplace_back(Accepted{}, config_, nullptr);
+        clients_.emplace_back(
+            Accepted{Accepted::State::Peer, Fd(), address("192.0.2.7")},
+            config_, nullptr);
         Client& client = clients_.back();
         std::string head = Head().without("Origin").with(extension).text();
         Bytes input{head.data(), head.size()};

@@ -12,13 +12,17 @@ namespace wschat {
 
 namespace {
 
-// Fewer cost less by a call each.
-constexpr size_t kWorthwhile = 3;
+// One or two send() calls cost less than filling, entering and emptying the
+// ring. That is the usual case when few clients are in a room.
+constexpr size_t kMinRing = 3;
 
 }  // namespace
 
-/// An io_uring whose requests may not wait for their sockets: so each has
-/// completed, as sent, cut short or refused, when the kernel has taken it.
+/// An io_uring that sends a batch and waits for all of it in the same system
+/// call. The requests refer to memory that others own, the chunks of a log
+/// above all, which may be freed as soon as write() returns: so none may still
+/// be under way then. MSG_DONTWAIT makes sure that this wait is short. Without
+/// it a request for a full socket would complete only when its peer reads.
 class SendBatch::Ring {
 public:
     Ring()
@@ -29,46 +33,48 @@ public:
         if (error_ == 0) io_uring_queue_exit(&ring_);
     }
 
-    /// Why there is no ring; 0 if there is one.
+    /// Returns the errno with which creating the ring failed; 0 if it did not.
     int error() const { return error_; }
 
-    /// Writes those of the batch that the kernel takes, and makes them null.
-    /// False if these were not all: the ring is of no use any more.
+    /// Sends the batch and sets each request that is complete to null. Returns
+    /// false if the kernel refuses the others: the ring must not be used again.
     bool write(std::vector<SendRequest*>& batch) {
         for (size_t i = 0; i < batch.size(); ++i) prepare(*batch[i], i);
         for (size_t left = batch.size(); left > 0;) {
-            const int taken = io_uring_submit_and_wait(
+            const int submitted = io_uring_submit_and_wait(
                 &ring_, static_cast<unsigned>(left));
-            const size_t over = reap(batch);
-            if (taken < 0 && over == 0) return false;
-            left -= over;
+            const size_t complete = collect_results(batch);
+            // An error without a completion: the kernel took no request.
+            if (submitted < 0 && complete == 0) return false;
+            left -= complete;
         }
         return true;
     }
 
 private:
-    void prepare(const SendRequest& outgoing, size_t i) {
+    void prepare(const SendRequest& request, size_t i) {
         constexpr int kFlags = MSG_NOSIGNAL | MSG_DONTWAIT;
         io_uring_sqe* entry = io_uring_get_sqe(&ring_);
-        const std::string_view first = outgoing.pieces->piece[0];
-        if (outgoing.pieces->count == 1)
-            io_uring_prep_send(entry, outgoing.fd, first.data(), first.size(),
+        const std::string_view first = request.pieces->piece[0];
+        if (request.pieces->count == 1)
+            io_uring_prep_send(entry, request.fd, first.data(), first.size(),
                                kFlags);
         else
-            io_uring_prep_sendmsg(entry, outgoing.fd,
-                                  headers_[i].gather(*outgoing.pieces),
+            io_uring_prep_sendmsg(entry, request.fd,
+                                  headers_[i].gather(*request.pieces),
                                   kFlags);
         io_uring_sqe_set_data64(entry, i);
     }
 
-    size_t reap(std::vector<SendRequest*>& batch) {
+    /// Sets the results of the requests that are complete. Returns how many.
+    size_t collect_results(std::vector<SendRequest*>& batch) {
         unsigned head = 0;
         unsigned count = 0;
         io_uring_cqe* entry = nullptr;
         io_uring_for_each_cqe(&ring_, head, entry) {
-            SendRequest*& outgoing = batch[io_uring_cqe_get_data64(entry)];
-            outgoing->result = transfer(entry->res, -entry->res);
-            outgoing = nullptr;
+            SendRequest*& request = batch[io_uring_cqe_get_data64(entry)];
+            request->result = to_io_result(entry->res, -entry->res);
+            request = nullptr;
             ++count;
         }
         io_uring_cq_advance(&ring_, count);
@@ -80,12 +86,12 @@ private:
     std::vector<SendmsgHeader> headers_;
 };
 
-SendBatch::SendBatch(bool uring) : way_("send()") {
+SendBatch::SendBatch(bool uring) : method_("send()") {
     if (!uring) return;
     ring_ = std::make_unique<Ring>();
-    way_ = "io_uring";
+    method_ = "io_uring";
     if (ring_->error() == 0) return;
-    way_ = "send(): io_uring: " + std::string(std::strerror(ring_->error()));
+    method_ = "send(): io_uring: " + std::string(std::strerror(ring_->error()));
     ring_.reset();
 }
 
@@ -93,35 +99,37 @@ SendBatch::SendBatch(bool uring) : way_("send()") {
 
 namespace {
 
-constexpr size_t kWorthwhile = 0;
+constexpr size_t kMinRing = 0;
 
 }  // namespace
 
+/// Never created: the build has no liburing.
 class SendBatch::Ring {
 public:
     bool write(std::vector<SendRequest*>&) { return false; }
 };
 
 SendBatch::SendBatch(bool uring)
-    : way_(uring ? "send(): built without io_uring" : "send()") {}
+    : method_(uring ? "send(): built without io_uring" : "send()") {}
 
 #endif
 
 SendBatch::~SendBatch() = default;
 
 void SendBatch::write(std::vector<SendRequest>& all) {
-    for (SendRequest& outgoing : all) {
-        batch_.push_back(&outgoing);
+    for (SendRequest& request : all) {
+        batch_.push_back(&request);
         if (batch_.size() == kBatch) write_batch();
     }
     write_batch();
 }
 
 void SendBatch::write_batch() {
-    if (ring_ && batch_.size() >= kWorthwhile && !ring_->write(batch_))
+    if (ring_ && batch_.size() >= kMinRing && !ring_->write(batch_))
         ring_.reset();
-    for (SendRequest* left : batch_)
-        if (left) left->result = send_vec(left->fd, *left->pieces);
+    // The requests that the ring has sent are null by now.
+    for (SendRequest* request : batch_)
+        if (request) request->result = send_vec(request->fd, *request->pieces);
     batch_.clear();
 }
 

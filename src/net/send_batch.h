@@ -1,5 +1,6 @@
-// Bytes to many peers in one go: by one system call where the kernel permits
-// io_uring, by one each elsewhere. Nobody above it can tell which.
+// Sends bytes to many sockets together: by one io_uring system call where the
+// kernel permits that, else by one send() each. The result is the same;
+// method() tells which one is in use, for the log only.
 #pragma once
 
 #include <cstddef>
@@ -11,31 +12,32 @@
 
 namespace wschat {
 
-/// Bytes for one socket, and what became of them.
+/// The bytes to send to one socket, and the result.
 struct SendRequest {
-    int fd = -1;
+    int fd = -1;                    // non-blocking
     const IoVec* pieces = nullptr;  // not empty
-    IoResult result{};
+    IoResult result{};              // set by SendBatch::write()
 };
 
-/// Everything is over when write() returns: no socket and no byte that it was
-/// given is touched later.
+/// Sends batches of requests. When write() returns, all requests are complete:
+/// no socket and no byte is used after that.
 class SendBatch {
 public:
-    /// The most that one system call takes.
+    /// The most requests that one system call sends.
     static constexpr size_t kBatch = 256;
 
-    /// Without `uring`, or where that is refused, it writes one by one.
+    /// Uses io_uring if `uring` is true and the kernel permits it.
     explicit SendBatch(bool uring);
     SendBatch(const SendBatch&) = delete;
     SendBatch& operator=(const SendBatch&) = delete;
     ~SendBatch();
 
-    /// In which way it writes, and why: words for the log.
-    const std::string& way() const { return way_; }
+    /// Returns how it sends, for the log: "io_uring", "send()", or "send(): "
+    /// and why io_uring can't be used. Not updated if io_uring fails later.
+    const std::string& method() const { return method_; }
 
-    /// Writes all as send_vec() does and sets the result of each.
-    /// REQUIRES: no socket is among them twice.
+    /// Sends each request as send_vec() does and sets its result.
+    /// REQUIRES: each socket occurs once.
     void write(std::vector<SendRequest>& all);
 
 private:
@@ -43,9 +45,9 @@ private:
 
     void write_batch();
 
-    std::string way_;
-    std::unique_ptr<Ring> ring_;    // none: one by one
-    std::vector<SendRequest*> batch_;  // null: was written
+    std::string method_;
+    std::unique_ptr<Ring> ring_;       // null: send() is used
+    std::vector<SendRequest*> batch_;  // null: the ring has sent the request
 };
 
 }  // namespace wschat

@@ -1,5 +1,6 @@
-// The signals that the daemon heeds: SIGTERM and SIGINT to stop, SIGHUP to load
-// its files anew. SIGPIPE, SIGUSR1 and SIGUSR2 are ignored.
+// The signals that the daemon handles: SIGTERM and SIGINT stop it, SIGHUP
+// reloads its files. SIGPIPE, SIGUSR1 and SIGUSR2 are ignored. Only counts the
+// signals; the server acts on them.
 #pragma once
 
 #include <signal.h>
@@ -8,30 +9,34 @@
 
 namespace wschat {
 
-/// They are blocked but for the time asleep in ppoll(), so that none comes
-/// between a look and the sleep. One process has at most one of these.
+/// Blocks the handled signals except while the loop sleeps in ppoll().
+/// Otherwise one could arrive after the loop has asked for it and before it
+/// sleeps, and would be noticed only when something else wakes the loop. A
+/// process has at most one object of this class, because handlers belong to the
+/// process.
 class Signals {
 public:
     using Time = std::chrono::steady_clock::time_point;
 
+    /// Installs the handlers and blocks the handled signals.
     Signals();
 
-    /// The mask for ppoll().
-    const sigset_t& while_asleep() const { return while_asleep_; }
+    /// Returns the mask for ppoll(), in which they are not blocked.
+    const sigset_t& wait_mask() const { return wait_mask_; }
 
-    /// Lets through what came while the loop was too busy to sleep. To be
-    /// called in each turn.
-    void look(Time now);
+    /// Delivers the signals that are pending, at most every 10 ms. The loop
+    /// calls it in each turn.
+    void deliver_pending(Time now);
 
-    /// How many have asked to stop so far.
-    int stops() const;
+    /// Returns the number of SIGTERM and SIGINT that were delivered.
+    int stop_count() const;
 
-    /// Whether SIGHUP came since this was last called.
+    /// Returns true if SIGHUP was delivered since the last call.
     bool take_reload();
 
 private:
-    sigset_t while_asleep_;
-    Time next_look_{};
+    sigset_t wait_mask_;
+    Time next_delivery_{};
 };
 
 }  // namespace wschat

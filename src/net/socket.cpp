@@ -20,13 +20,14 @@ namespace wschat {
 
 namespace {
 
+// Connections that may wait for accept. After a restart all clients return at
+// once. The kernel limits it to net.core.somaxconn.
 constexpr int kBacklog = 4096;
-// With it a peer that never reads ties up 0.3 MB of the kernel's memory;
-// without, over 4 MB.
-constexpr int kUnsentLowWater = 128 << 10;
+
+constexpr int kUnsentLowWater = 128 << 10;  // bytes
 constexpr int kUnackedTimeoutMs = 30'000;
 
-/// Any socket address, with its length.
+/// A socket address of any family, with its length.
 struct SocketAddress {
     union {
         sockaddr any;
@@ -54,9 +55,26 @@ void check(int result, const Endpoint& endpoint) {
     if (result < 0) fail(endpoint);
 }
 
-void set(int fd, int level, int option, int value) {
-    // A kernel without the option serves as well, if less well.
+/// Sets an option. Ignores failure: all of them only improve the service, and
+/// some kernels don't have all of them.
+void set_option(int fd, int level, int option, int value) {
     setsockopt(fd, level, option, &value, sizeof value);
+}
+
+void set_tcp_options(int fd) {
+    // A restarted daemon can listen while connections of its predecessor are
+    // still in TIME_WAIT.
+    set_option(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+    // Messages are small and each turn sends all that there are. Nagle's
+    // algorithm would delay them until the previous ones are acknowledged.
+    set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+    // Bytes that a slow peer has not been sent stay in the shared log instead
+    // of the kernel. With this a peer that never reads takes 0.3 MB of the
+    // kernel's memory, without it over 4 MB.
+    set_option(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, kUnsentLowWater);
+    // A peer that vanishes without a FIN fails after 30 seconds without an
+    // acknowledgement, and not after a quarter of an hour of retransmissions.
+    set_option(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, kUnackedTimeoutMs);
 }
 
 SocketAddress tcp_address(const Endpoint& endpoint) {
@@ -88,15 +106,19 @@ SocketAddress unix_address(const Endpoint& endpoint) {
     return address;
 }
 
+/// Returns the port that the socket is bound to; 0 if that fails.
 int port_of(int fd) {
     SocketAddress address;
     address.size = sizeof address.local;
     if (getsockname(fd, &address.any, &address.size) < 0) return 0;
-    // The port is at the same place in both families.
+    // sin_port and sin6_port lie at the same place.
     return ntohs(address.v4.sin_port);
 }
 
-/// Removes a socket file that no process listens on any more.
+/// Removes the socket file of a process that ended without removing it. bind()
+/// fails if the file exists. Whether a process still listens there, only
+/// connecting tells: it is refused if none does. EAGAIN is not a refusal but a
+/// full backlog, so there is one.
 void remove_stale(const Endpoint& endpoint, const SocketAddress& address) {
     struct stat file;
     if (lstat(endpoint.address.c_str(), &file) < 0) return;
@@ -133,7 +155,8 @@ Address address_of(const SocketAddress& peer) {
     return Address(bytes);
 }
 
-bool is_absent(const std::system_error& error) {
+/// Returns true if the machine does not have the address, or no IPv6 at all.
+bool is_address_missing(const std::system_error& error) {
     const int code = error.code().value();
     return code == EADDRNOTAVAIL || code == EAFNOSUPPORT;
 }
@@ -155,7 +178,8 @@ std::string Endpoint::to_string() const {
     return (v6 ? "[" + address + "]" : address) + ":" + std::to_string(port);
 }
 
-// With the other constructor done, a throw from here runs the destructor.
+// Delegates to the default constructor so that, if this body throws, the
+// destructor still runs and removes the file of a unix socket.
 Listener::Listener(const Endpoint& endpoint) : Listener() {
     endpoint_ = endpoint;
     if (endpoint.is_unix)
@@ -170,12 +194,11 @@ void Listener::listen_tcp() {
     const int type = SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC;
     fd_ = Fd(::socket(address.any.sa_family, type, 0));
     check(fd(), endpoint_);
-    set(fd(), SOL_SOCKET, SO_REUSEADDR, 1);
-    set(fd(), IPPROTO_TCP, TCP_NODELAY, 1);
-    set(fd(), IPPROTO_TCP, TCP_NOTSENT_LOWAT, kUnsentLowWater);
-    set(fd(), IPPROTO_TCP, TCP_USER_TIMEOUT, kUnackedTimeoutMs);
+    set_tcp_options(fd());
+    // Else [::] would accept IPv4 too, and 0.0.0.0 with the same port would be
+    // in use.
     if (address.any.sa_family == AF_INET6)
-        set(fd(), IPPROTO_IPV6, IPV6_V6ONLY, 1);
+        set_option(fd(), IPPROTO_IPV6, IPV6_V6ONLY, 1);
     check(bind(fd(), &address.any, address.size), endpoint_);
     endpoint_.port = port_of(fd());
 }
@@ -190,7 +213,8 @@ void Listener::listen_unix() {
     check(lstat(endpoint_.address.c_str(), &file), endpoint_);
     device_ = file.st_dev;
     inode_ = file.st_ino;
-    // Nobody can connect before listen(), so the mode is never wider.
+    // No peer can connect before listen(), so none profits from the mode that
+    // the file has until now.
     set_owner_and_mode(endpoint_);
 }
 
@@ -209,12 +233,15 @@ std::vector<Listener> listen_at(const std::vector<Endpoint>& endpoints) {
     for (size_t i = 0; i < endpoints.size(); ++i) {
         Endpoint endpoint = endpoints[i];
         const bool last = i + 1 == endpoints.size();
+        // One port for all addresses: clients reach "localhost:PORT" by IPv4
+        // and by IPv6.
         if (endpoint.port == 0) endpoint.port = port;
         try {
             listeners.emplace_back(endpoint);
         } catch (const std::system_error& error) {
             const bool needed = last && listeners.empty();
-            if (!endpoint.optional || needed || !is_absent(error)) throw;
+            if (!endpoint.optional || needed || !is_address_missing(error))
+                throw;
             continue;
         }
         if (!endpoint.is_unix) port = listeners.back().endpoint().port;
@@ -235,6 +262,7 @@ Accepted accept_from(const Listener& listener) {
             accepted.peer = address_of(peer);
             return accepted;
         }
+        // The peer of an aborted connection is gone, but others may wait.
         if (errno == EINTR || errno == ECONNABORTED) continue;
         if (is_out_of_descriptors(errno))
             accepted.state = Accepted::State::OutOfDescriptors;

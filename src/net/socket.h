@@ -1,5 +1,5 @@
-// Descriptors that close themselves, listening and accepting: TCP over IPv4
-// and IPv6, and unix sockets. The only unit that knows socket addresses.
+// Opens listening sockets, TCP over IPv4 or IPv6 and unix sockets, and accepts
+// connections. The only unit that knows the addresses of the system (sockaddr).
 #pragma once
 
 #include <sys/types.h>
@@ -13,7 +13,7 @@
 
 namespace wschat {
 
-/// A file descriptor that is closed with its owner. -1 is none.
+/// Owns a file descriptor and closes it when destroyed. -1 is none.
 class Fd {
 public:
     explicit Fd(int fd = -1) : fd_(fd) {}
@@ -43,20 +43,23 @@ struct Endpoint {
     std::string to_string() const;
 };
 
-/// A listening, non-blocking socket. The socket options are those that every
-/// accepted connection inherits. A unix socket is removed with its listener,
-/// unless another process has replaced it.
+/// A listening, non-blocking socket. Its options are set before it listens,
+/// because the connections that it accepts inherit them: no system call per
+/// connection is needed. The file of a unix socket is removed with its
+/// listener, unless another process has replaced it.
 class Listener {
 public:
-    /// Throws std::runtime_error with one line that says what is wrong: the
-    /// address is in use, not allowed, not of this machine.
+    /// Binds and listens. Throws std::runtime_error with one line that names
+    /// the endpoint and the cause, such as an address that is in use, not
+    /// permitted or not one of this machine (std::system_error if the system
+    /// refused it).
     explicit Listener(const Endpoint& endpoint);
     Listener(Listener&&) noexcept = default;
     ~Listener();
 
     int fd() const { return fd_.get(); }
 
-    /// With the real port where 0 was asked for.
+    /// Returns where it listens, with the port that the kernel chose for 0.
     const Endpoint& endpoint() const { return endpoint_; }
 
 private:
@@ -67,28 +70,32 @@ private:
 
     Endpoint endpoint_;
     Fd fd_;
-    dev_t device_ = 0;  // of the unix socket's file
+    dev_t device_ = 0;  // device and inode identify the unix socket's file
     ino_t inode_ = 0;
 };
 
-/// Listens at all of them, but for optional addresses that this machine does
-/// not have, and at one at least. Those after the first that ask for port 0
-/// get the port of the first. Throws as Listener does.
+/// Listens at all endpoints and skips optional ones whose address this machine
+/// does not have, but not all of them. TCP endpoints with port 0 get the port
+/// of the one before them. Throws as Listener does.
 std::vector<Listener> listen_at(const std::vector<Endpoint>& endpoints);
 
-/// What accept_from() came to.
+/// The result of accept_from().
 struct Accepted {
-    enum class State { Peer, None, OutOfDescriptors };
+    enum class State {
+        Peer,             // a connection: `fd` and `peer` are set
+        None,             // no connection waits
+        OutOfDescriptors  // one waits, but descriptors or memory ran out
+    };
     State state = State::None;
     Fd fd;  // non-blocking
     Address peer;
 };
 
-/// Accepts one connection if there is one. Never blocks; a connection that
-/// was aborted meanwhile is passed over.
+/// Accepts one connection if one waits. Never blocks. Skips connections that
+/// their peer aborted before they were accepted.
 Accepted accept_from(const Listener& listener);
 
-/// Raises the soft limit of descriptors to the hard one.
+/// Raises the process's soft limit of descriptors to its hard limit.
 void raise_descriptor_limit();
 
 }  // namespace wschat

@@ -10,15 +10,19 @@ namespace {
 
 constexpr char kTlsHandshake = 0x16;
 
-// Records for so many bytes wait for a socket that takes no more.
-constexpr size_t kMaxSealed = 16 << 10;
+// Bytes that are encrypted for one client at a time: those of one record. If
+// the socket accepts no more, only they are stored for this client alone. The
+// rest stays in the log, which all clients of a room share.
+constexpr size_t kMaxPlaintext = 16 << 10;
 
-// What the session has to say for itself waits there too, up to this.
-constexpr size_t kMaxUnsent = 64 << 10;
+// Bytes of records that may wait for a peer that does not read. It can make the
+// session answer without reading the answers, by KeyUpdate for one (RFC 8446,
+// section 4.6.3), so their number needs a limit.
+constexpr size_t kMaxPendingRecords = 64 << 10;
 
 }  // namespace
 
-IoResult transfer(ssize_t n, int error) {
+IoResult to_io_result(ssize_t n, int error) {
     if (n > 0) return {IoResult::State::Done, static_cast<size_t>(n)};
     if (n == 0) return {IoResult::State::Eof};
     if (error == EAGAIN || error == EWOULDBLOCK || error == EINTR)
@@ -37,6 +41,7 @@ const msghdr* SendmsgHeader::gather(const IoVec& pieces) {
 
 IoResult send_vec(int fd, const IoVec& pieces) {
     ssize_t n;
+    // One piece is the usual case, and send() costs less than sendmsg().
     if (pieces.count == 1) {
         const std::string_view only = pieces.piece[0];
         n = send(fd, only.data(), only.size(), MSG_NOSIGNAL);
@@ -44,88 +49,91 @@ IoResult send_vec(int fd, const IoVec& pieces) {
         SendmsgHeader header;
         n = sendmsg(fd, header.gather(pieces), MSG_NOSIGNAL);
     }
-    return transfer(n, errno);
+    return to_io_result(n, errno);
 }
 
 bool Stream::is_ready() const {
     if (session_) return !session_->in_handshake();
-    return !offered_ || mode_ == Mode::Plain;
+    return !tls_ || mode_ == Mode::Plain;
 }
 
 IoResult Stream::read(char* data, size_t size) {
-    if (mode_ == Mode::Unknown && offered_) {
-        IoResult found = find_mode();
-        if (found.state != IoResult::State::Done) return found;
+    if (mode_ == Mode::Unknown && tls_) {
+        IoResult detected = detect_mode();
+        if (detected.state != IoResult::State::Done) return detected;
     }
     if (session_) return read_tls(data, size);
     const ssize_t n = recv(fd(), data, size, 0);
-    return transfer(n, errno);
+    return to_io_result(n, errno);
 }
 
-IoResult Stream::find_mode() {
+/// Decides by the first byte. Only peeks at it, because it belongs to the
+/// reader that comes next: OpenSSL reads it as a part of the handshake, and the
+/// caller as a part of an HTTP request, which it refuses with a readable error.
+IoResult Stream::detect_mode() {
     char first;
     const ssize_t n = recv(fd(), &first, 1, MSG_PEEK);
-    IoResult found = transfer(n, errno);
-    if (found.state != IoResult::State::Done) return found;
+    IoResult result = to_io_result(n, errno);
+    if (result.state != IoResult::State::Done) return result;
     mode_ = first == kTlsHandshake ? Mode::Tls : Mode::Plain;
-    if (mode_ == Mode::Plain) return found;
-    session_ = offered_->accept(fd());
-    return found;
-}
-
-/// The session may have something to say for itself: its part of the handshake,
-/// an alert. While records that outgoing() has shown wait, it goes behind them.
-IoResult Stream::read_tls(char* data, size_t size) {
-    if (sealed_ == 0) send_sealed();
-    if (session_->sealed.size() > kMaxUnsent)
-        return {IoResult::State::Failed, 0, "TLS: peer does not read"};
-    const IoResult result = session_->read(data, size);
-    if (sealed_ == 0) send_sealed();
+    if (mode_ == Mode::Tls) session_ = tls_->accept(fd());
     return result;
 }
 
-/// False if the socket takes no more now.
-bool Stream::send_sealed() {
-    std::string& sealed = session_->sealed;
-    if (sealed.empty()) return true;
-    const IoResult result = send_vec(fd(), IoVec(sealed));
+/// Reading may produce records of the session itself (handshake, alerts). They
+/// are sent at once, unless records that next_bytes_to_send() has returned are
+/// pending: then consume_sent() must count every byte, and they follow those.
+IoResult Stream::read_tls(char* data, size_t size) {
+    if (plaintext_in_records_ == 0) send_records();
+    if (session_->pending_records().size() > kMaxPendingRecords)
+        return {IoResult::State::Failed, 0, "TLS: peer does not read"};
+    const IoResult result = session_->read(data, size);
+    if (plaintext_in_records_ == 0) send_records();
+    return result;
+}
+
+/// Sends the pending records. Returns false if the socket accepts no more now.
+bool Stream::send_records() {
+    const std::string& records = session_->pending_records();
+    if (records.empty()) return true;
+    const IoResult result = send_vec(fd(), IoVec(records));
     if (result.state == IoResult::State::Blocked) return false;
-    // A failure is found by whoever reads next.
-    sealed.erase(0, result.state == IoResult::State::Done ? result.size
-                                                          : sealed.size());
-    if (!sealed.empty()) return false;
-    release(sealed);
-    return true;
+    // After a failure they can't be sent. The next read() reports the failure.
+    const bool sent = result.state == IoResult::State::Done;
+    session_->consume_records(sent ? result.size : records.size());
+    return records.empty();
 }
 
 bool Stream::read_waits_to_write() const {
-    return session_ && sealed_ == 0 && !session_->sealed.empty();
+    return session_ && plaintext_in_records_ == 0 &&
+           !session_->pending_records().empty();
 }
 
-IoVec Stream::outgoing(const IoVec& pieces) {
+IoVec Stream::next_bytes_to_send(const IoVec& pieces) {
     if (!session_) return pieces;
-    const bool has_some = sealed_ > 0;
+    const bool has_some = plaintext_in_records_ > 0;
     for (size_t i = 0; !has_some && i < pieces.count; ++i) {
         const std::string_view part =
-            pieces.piece[i].substr(0, kMaxSealed - sealed_);
-        if (!session_->seal(part)) return {};
-        sealed_ += static_cast<uint32_t>(part.size());
+            pieces.piece[i].substr(0, kMaxPlaintext - plaintext_in_records_);
+        if (!session_->encrypt(part)) return {};
+        plaintext_in_records_ += static_cast<uint32_t>(part.size());
     }
-    return IoVec(session_->sealed);
+    return IoVec(session_->pending_records());
 }
 
-size_t Stream::sent(size_t n) {
+size_t Stream::consume_sent(size_t n) {
     if (!session_) return n;
-    session_->sealed.erase(0, n);
-    if (!session_->sealed.empty()) return 0;
-    release(session_->sealed);
-    return std::exchange(sealed_, 0);
+    session_->consume_records(n);
+    // A part of a record is of no use to the peer, so bytes count as sent when
+    // all records were sent.
+    if (!session_->pending_records().empty()) return 0;
+    return std::exchange(plaintext_in_records_, 0);
 }
 
 bool Stream::shut_down_writing() {
     if (session_) {
-        session_->seal_end();
-        if (!send_sealed()) return false;
+        session_->add_close_notify();
+        if (!send_records()) return false;
     }
     shutdown(fd(), SHUT_WR);
     return true;

@@ -1,5 +1,7 @@
-// Non-blocking bytes to and from one peer, plain or over TLS. Nobody above it
-// knows which.
+// Sends and receives the bytes of one connection, plain or over TLS, without
+// blocking. Callers read and write in the same way for both. They can only ask
+// whether the TLS handshake is over, and whether a peer does not speak TLS
+// where it must. Knows no protocol but TLS.
 #pragma once
 
 #include <sys/socket.h>
@@ -17,14 +19,15 @@
 
 namespace wschat {
 
-/// What a system call that moves bytes came to: it returned n, or a negative
-/// value and this error number.
-IoResult transfer(ssize_t n, int error);
+/// Returns the result of a system call that moved n bytes, or failed with
+/// n < 0 and this errno. EAGAIN, EWOULDBLOCK and EINTR are Blocked.
+IoResult to_io_result(ssize_t n, int error);
 
-/// An IoVec as sendmsg() takes it.
+/// The header with which sendmsg() sends an IoVec.
 class SendmsgHeader {
 public:
-    /// Valid until the next call, as long as both live where they are.
+    /// Fills the header in and returns it. Valid until the next call, and as
+    /// long as neither this object nor the bytes move.
     const msghdr* gather(const IoVec& pieces);
 
 private:
@@ -32,64 +35,76 @@ private:
     std::array<iovec, IoVec::kMax> parts_{};
 };
 
-/// Sends what the socket takes now.
+/// Sends as many bytes as the socket accepts now, in one system call. Raises no
+/// SIGPIPE. REQUIRES: the socket is non-blocking, and pieces are not empty.
 IoResult send_vec(int fd, const IoVec& pieces);
 
-/// One connection. No call blocks, and no peer can raise SIGPIPE.
+/// One connection. No call blocks, and none raises SIGPIPE.
 class Stream {
 public:
-    /// The smallest buffer that read() takes: what a TLS record holds, so that
-    /// nothing is ever left inside the session where poll() can't see it.
+    /// The smallest buffer for read(), in bytes: the most that a TLS record
+    /// holds (RFC 8446, section 5.1). With less, a part of a record would stay
+    /// inside the session, and poll() does not report it.
     static constexpr size_t kMinRead = 16 << 10;
 
-    /// REQUIRES: the socket is connected and non-blocking. With `tls`, which
-    /// is only used during calls, the peer's first byte says whether it speaks
-    /// TLS: 0x16 begins a handshake (RFC 8446, section 5.1).
+    /// Takes a connected socket. If `tls` is null the connection is plain, else
+    /// the first byte decides: 0x16 begins a TLS handshake (RFC 8446, section
+    /// 5.1), any other byte makes it plain.
+    /// REQUIRES: the socket is non-blocking, and `tls` outlives the stream.
     Stream(Fd socket, const TlsContext* tls)
-        : socket_(std::move(socket)), offered_(tls) {}
+        : socket_(std::move(socket)), tls_(tls) {}
 
     int fd() const { return socket_.get(); }
 
-    /// REQUIRES: size >= kMinRead.
+    /// Reads up to `size` bytes, and performs the TLS handshake meanwhile.
+    /// Blocked means: read again when poll() reports input, or output if
+    /// read_waits_to_write(). REQUIRES: size >= kMinRead.
     IoResult read(char* data, size_t size);
 
-    /// Whether read() is to be called once more, as poll() won't tell.
+    /// Returns true if read() has another result at once, which poll() does not
+    /// report.
     bool has_more() const { return session_ && session_->has_more(); }
 
-    /// What is to be sent to the socket for these bytes, or for the first of
-    /// them: the same bytes, or records that hold them, until sent() has been
-    /// told that all of it went. None if that fails. REQUIRES: pieces are not
-    /// empty, and begin with those that are not yet sent.
-    IoVec outgoing(const IoVec& pieces);
+    /// Returns the bytes to write to the socket for these pieces: the pieces
+    /// themselves, or under TLS records that hold the first 16 KiB of them.
+    /// Returns the same records, less those that were sent, until all of them
+    /// were sent. Returns no piece if encryption fails: the connection is lost.
+    /// REQUIRES: is_ready(), and pieces are not empty and begin with the first
+    /// byte that consume_sent() has not returned as sent.
+    IoVec next_bytes_to_send(const IoVec& pieces);
 
-    /// The socket has taken n of the outgoing bytes. Returns how many bytes of
-    /// the pieces have gone by that, in whole records.
-    size_t sent(size_t n);
+    /// Removes the first n bytes of next_bytes_to_send(), which the socket has
+    /// accepted. Returns how many bytes of the pieces were sent by that: n, or
+    /// under TLS 0 until all records were sent and then the bytes in them.
+    size_t consume_sent(size_t n);
 
-    /// Tells the peer that no more bytes will come, by a close_notify too.
-    /// False if that must be tried again when there is room to write.
+    /// Tells the peer that no more bytes will come, by close_notify and FIN.
+    /// Returns false if the socket accepts no more bytes: call it again when
+    /// poll() reports output.
     bool shut_down_writing();
 
-    /// Whether TLS was offered and something else has come.
-    bool refused_tls() const { return mode_ == Mode::Plain && offered_; }
+    /// Returns true if TLS was expected and the peer sends something else.
+    bool refused_tls() const { return mode_ == Mode::Plain && tls_; }
 
-    /// Whether bytes can be written: it is plain, or past the TLS handshake.
+    /// Returns true if bytes can be sent: the connection is plain, or the TLS
+    /// handshake is over.
     bool is_ready() const;
 
-    /// Whether read() waits until the socket can be written to.
+    /// Returns true if records of the session itself (handshake, alerts) wait
+    /// until the socket accepts them. Only read() sends those.
     bool read_waits_to_write() const;
 
 private:
     enum class Mode : uint8_t { Unknown, Plain, Tls };
 
-    IoResult find_mode();
+    IoResult detect_mode();
     IoResult read_tls(char* data, size_t size);
-    bool send_sealed();
+    bool send_records();
 
     Fd socket_;
-    const TlsContext* offered_;  // null: plain
+    const TlsContext* tls_;  // null: plain
     std::unique_ptr<TlsSession> session_;
-    uint32_t sealed_ = 0;  // bytes of the pieces that are in its records
+    uint32_t plaintext_in_records_ = 0;  // bytes of the pieces, not yet sent
     Mode mode_ = Mode::Unknown;
 };
 

@@ -15,9 +15,9 @@ namespace wschat {
 
 namespace {
 
-constexpr size_t kRecord = 16 << 10;  // bytes, at most, that a record holds
+constexpr size_t kMaxRecord = 16 << 10;  // bytes of plaintext in one record
 
-/// The one protocol that is spoken here (RFC 7301), as ALPN has it on the wire.
+// The only ALPN protocol of the server (RFC 7301), with its length in front.
 constexpr unsigned char kAlpn[] = "\x08http/1.1";
 
 struct FileCloser {
@@ -39,25 +39,14 @@ std::unique_ptr<FILE, FileCloser> open_file(const std::string& path) {
     return file;
 }
 
-/// OpenSSL would ask the terminal for a password. Takes note that it wanted to.
-int note_password(char*, int, int, void* asked) {
-    *static_cast<bool*>(asked) = true;
+/// Refuses to give OpenSSL a password, for which it would ask the terminal, and
+/// notes in `encrypted` that the file needs one.
+int refuse_password(char*, int, int, void* encrypted) {
+    *static_cast<bool*>(encrypted) = true;
     return -1;
 }
 
-void use_key(SSL_CTX* context, const std::string& path) {
-    const auto file = open_file(path);
-    bool encrypted = false;
-    std::unique_ptr<EVP_PKEY, KeyDeleter> key(
-        PEM_read_PrivateKey(file.get(), nullptr, note_password, &encrypted));
-    if (encrypted) fail(path, "the key is encrypted");
-    if (!key) fail(path, "no private key in PEM");
-    if (SSL_CTX_use_PrivateKey(context, key.get()) != 1 ||
-        SSL_CTX_check_private_key(context) != 1)
-        fail(path, "not the key of the certificate");
-}
-
-/// What OpenSSL has to say about the last failure, in a few words.
+/// Returns OpenSSL's reason for the last failure, in a few words.
 std::string tls_error() {
     const unsigned long code = ERR_get_error();
     ERR_clear_error();
@@ -65,8 +54,34 @@ std::string tls_error() {
     return reason ? reason : "unknown TLS error";
 }
 
-/// A client that offers other protocols alone gets none: then it is HTTP.
-int choose_protocol(SSL*, const unsigned char** out, unsigned char* size,
+void use_certificate(SSL_CTX* context, const std::string& path) {
+    // OpenSSL tells that it can't read the file, but not why.
+    open_file(path);
+    bool encrypted = false;
+    SSL_CTX_set_default_passwd_cb(context, refuse_password);
+    SSL_CTX_set_default_passwd_cb_userdata(context, &encrypted);
+    if (SSL_CTX_use_certificate_chain_file(context, path.c_str()) != 1)
+        fail(path, encrypted ? "it is encrypted" : tls_error());
+    SSL_CTX_set_default_passwd_cb(context, nullptr);
+    SSL_CTX_set_default_passwd_cb_userdata(context, nullptr);
+}
+
+void use_key(SSL_CTX* context, const std::string& path) {
+    const auto file = open_file(path);
+    bool encrypted = false;
+    std::unique_ptr<EVP_PKEY, KeyDeleter> key(
+        PEM_read_PrivateKey(file.get(), nullptr, refuse_password, &encrypted));
+    if (encrypted) fail(path, "the key is encrypted");
+    if (!key) fail(path, "no private key in PEM");
+    if (SSL_CTX_use_PrivateKey(context, key.get()) != 1 ||
+        SSL_CTX_check_private_key(context) != 1)
+        fail(path, "not the key of the certificate");
+}
+
+/// Selects http/1.1 if the client offers it. A client that offers only other
+/// protocols continues without ALPN: it may speak HTTP/1.1 all the same, and if
+/// it does not it is refused as any malformed request is.
+int select_protocol(SSL*, const unsigned char** out, unsigned char* size,
                     const unsigned char* offered, unsigned int offered_size,
                     void*) {
     unsigned char* chosen = nullptr;
@@ -78,9 +93,27 @@ int choose_protocol(SSL*, const unsigned char** out, unsigned char* size,
                                             : SSL_TLSEXT_ERR_NOACK;
 }
 
+void set_options(SSL_CTX* context) {
+    SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION);
+    // By renegotiation a client could make the server compute without end; with
+    // compression an observer could guess secrets by their length (CRIME).
+    SSL_CTX_set_options(context,
+                        SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION);
+    // Clients resume sessions by tickets, which they store themselves. A cache
+    // would store thousands of sessions here and hardly ever be asked.
+    SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
+    // An idle connection then holds no buffers, which would be some 34 KB.
+    SSL_CTX_set_mode(context, SSL_MODE_RELEASE_BUFFERS |
+                                  SSL_MODE_ENABLE_PARTIAL_WRITE);
+    SSL_CTX_set_alpn_select_cb(context, select_protocol, nullptr);
+}
+
 }  // namespace
 
-/// What a session reads from and writes to: itself.
+/// The BIO by which OpenSSL reads and writes. It reads from the socket, but
+/// only appends what OpenSSL writes to the pending records. OpenSSL's own
+/// socket BIO would send the records of each client by a system call of its
+/// own; these are sent with those of all other clients in one batch.
 struct SessionBio {
     static TlsSession& of(BIO* bio) {
         return *static_cast<TlsSession*>(BIO_get_data(bio));
@@ -89,17 +122,19 @@ struct SessionBio {
     static int read(BIO* bio, char* data, int size) {
         BIO_clear_retry_flags(bio);
         const ssize_t n = of(bio).receive(data, static_cast<size_t>(size));
+        // Else OpenSSL would take the lack of bytes for a failure.
         if (n < 0 && (errno == EAGAIN || errno == EINTR))
             BIO_set_retry_read(bio);
         return static_cast<int>(n);
     }
 
     static int write(BIO* bio, const char* bytes, int size) {
-        of(bio).sealed.append(bytes, static_cast<size_t>(size));
+        of(bio).pending_records_.append(bytes, static_cast<size_t>(size));
         return size;
     }
 
     static long control(BIO* bio, int command, long, void*) {
+        // By this OpenSSL tells the end of the connection from a failure.
         if (command == BIO_CTRL_EOF) return of(bio).ended_;
         return command == BIO_CTRL_FLUSH;
     }
@@ -126,23 +161,9 @@ void TlsContext::reload() { context_ = load(); }
 TlsContext::Context TlsContext::load() const {
     Context context(SSL_CTX_new(TLS_server_method()));
     if (!context) fail(certificate_, tls_error());
-    SSL_CTX* raw = context.get();
-    SSL_CTX_set_min_proto_version(raw, TLS1_2_VERSION);
-    SSL_CTX_set_options(raw, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION);
-    SSL_CTX_set_session_cache_mode(raw, SSL_SESS_CACHE_OFF);
-    SSL_CTX_set_mode(raw, SSL_MODE_RELEASE_BUFFERS |
-                              SSL_MODE_ENABLE_PARTIAL_WRITE);
-    SSL_CTX_set_alpn_select_cb(raw, choose_protocol, nullptr);
-    // It only says that something was wrong with a file, not what.
-    open_file(certificate_);
-    bool encrypted = false;
-    SSL_CTX_set_default_passwd_cb(raw, note_password);
-    SSL_CTX_set_default_passwd_cb_userdata(raw, &encrypted);
-    if (SSL_CTX_use_certificate_chain_file(raw, certificate_.c_str()) != 1)
-        fail(certificate_, encrypted ? "it is encrypted" : tls_error());
-    SSL_CTX_set_default_passwd_cb(raw, nullptr);
-    SSL_CTX_set_default_passwd_cb_userdata(raw, nullptr);
-    use_key(raw, key_);
+    set_options(context.get());
+    use_certificate(context.get(), certificate_);
+    use_key(context.get(), key_);
     return context;
 }
 
@@ -159,25 +180,28 @@ std::unique_ptr<TlsSession> TlsContext::accept(int fd) const {
 }
 
 IoResult TlsSession::read(char* data, size_t size) {
-    if (more_) return *std::exchange(more_, std::nullopt);
+    if (next_result_) return *std::exchange(next_result_, std::nullopt);
     allowance_ = size;
     IoResult all = read_record(data, size);
-    // What a peer has written in small pieces is served in one turn.
-    while (all.state == IoResult::State::Done && size - all.size >= kRecord) {
-        IoResult more = read_record(data + all.size, size - all.size);
-        if (more.state == IoResult::State::Blocked) break;
-        if (more.state != IoResult::State::Done) {
-            more_ = std::move(more);
+    // A peer may write many small records. Reading them together costs one turn
+    // of the loop instead of one for each.
+    while (all.state == IoResult::State::Done &&
+           size - all.size >= kMaxRecord) {
+        IoResult next = read_record(data + all.size, size - all.size);
+        if (next.state == IoResult::State::Blocked) break;
+        if (next.state != IoResult::State::Done) {
+            next_result_ = std::move(next);
             break;
         }
-        all.size += more.size;
+        all.size += next.size;
     }
     return all;
 }
 
-/// OpenSSL goes on by itself over records that hold nothing for us, such as
-/// those that want another handshake: a peer that sends them without end would
-/// keep it there if the socket were not empty at some time.
+/// Receives for OpenSSL, within the allowance of read(). One SSL_read() skips
+/// all records without application data, such as KeyUpdate and requests for
+/// renegotiation. A peer that sends those as fast as they are read would
+/// otherwise keep the loop in that call for ever.
 ssize_t TlsSession::receive(char* data, size_t size) {
     size = std::min(size, allowance_);
     if (size == 0) {
@@ -203,14 +227,15 @@ IoResult TlsSession::read_record(char* data, size_t size) {
             return {IoResult::State::Failed, 0, std::strerror(error)};
         default: break;
     }
-    // Whoever leaves without a close_notify has left all the same: messages
-    // have lengths of their own, so nothing can be cut off unnoticed.
+    // A peer that ends the connection without close_notify counts as one that
+    // ended it properly. An attacker who cuts a connection gains nothing by it:
+    // every message tells its own length, so a part of one is never accepted.
     if (ERR_GET_REASON(ERR_peek_error()) == SSL_R_UNEXPECTED_EOF_WHILE_READING)
         return {IoResult::State::Eof};
     return {IoResult::State::Failed, 0, "TLS: " + tls_error()};
 }
 
-bool TlsSession::seal(std::string_view bytes) {
+bool TlsSession::encrypt(std::string_view bytes) {
     while (!bytes.empty()) {
         ERR_clear_error();
         size_t n = 0;
@@ -221,7 +246,13 @@ bool TlsSession::seal(std::string_view bytes) {
     return true;
 }
 
-void TlsSession::seal_end() {
+void TlsSession::consume_records(size_t n) {
+    pending_records_.erase(0, n);
+    // An idle connection holds no memory for records.
+    if (pending_records_.empty()) release(pending_records_);
+}
+
+void TlsSession::add_close_notify() {
     if (in_handshake() || SSL_get_shutdown(session_.get()) & SSL_SENT_SHUTDOWN)
         return;
     ERR_clear_error();

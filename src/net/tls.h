@@ -1,5 +1,7 @@
-// The server's certificate and key, and sessions that use them. What a session
-// has for its peer is written by somebody else.
+// The server's side of TLS: the certificate with its key, and the sessions that
+// use them. A session reads from its socket, but never writes to it: it stores
+// the records for its peer, and its owner sends them. No other unit calls
+// OpenSSL's TLS.
 #pragma once
 
 #include <memory>
@@ -20,14 +22,13 @@ struct SslDeleter {
     void operator()(BIO_METHOD* method) const { BIO_meth_free(method); }
 };
 
-/// The server's side of a session on a connected socket, from its handshake on.
-/// It reads from the socket, and never writes to it: what it has for its peer
-/// is in `sealed`.
+/// The server's side of one TLS session, from its handshake on.
 class TlsSession {
 public:
     using Session = std::unique_ptr<SSL, SslDeleter>;
 
-    /// REQUIRES: what the session reads from and writes to is this object.
+    /// REQUIRES: the BIO of `session` is bound to this object, as
+    /// TlsContext::accept() does. The socket is non-blocking and outlives it.
     TlsSession(Session session, int fd)
         : fd_(fd), session_(std::move(session)) {}
     TlsSession(const TlsSession&) = delete;
@@ -35,23 +36,29 @@ public:
 
     bool in_handshake() const { return SSL_in_init(session_.get()); }
 
-    /// What one record holds, or records until the buffer has no place for one
-    /// more. Takes no more than `size` bytes from the socket, whatever they
-    /// are. Until the handshake is over there is nothing to read.
+    /// Performs the handshake, then decrypts: reads records until the socket is
+    /// empty or the buffer has no space for another whole record. Takes at most
+    /// `size` bytes from the socket, whatever they are. May add records.
+    /// REQUIRES: size >= 16 KiB.
     IoResult read(char* data, size_t size);
 
-    /// Whether there is something to read of which poll() does not tell: an
-    /// end, or a failure, that came right behind what was read.
-    bool has_more() const { return more_.has_value(); }
+    /// Returns true if read() has another result at once: an end or a failure
+    /// that it found behind the bytes that it returned.
+    bool has_more() const { return next_result_.has_value(); }
 
-    /// Makes records of the bytes. False if that fails.
-    bool seal(std::string_view bytes);
+    /// Encrypts the bytes and adds the records. Returns false on failure.
+    /// REQUIRES: the handshake is over.
+    bool encrypt(std::string_view bytes);
 
-    /// Makes the record that tells the peer that no more will come, once.
-    void seal_end();
+    /// Adds the close_notify alert (RFC 8446, section 6.1), at the first call
+    /// after the handshake only.
+    void add_close_notify();
 
-    /// The records that are to be sent to the peer, in their order.
-    std::string sealed;
+    /// The records that must be sent to the peer, in this order.
+    const std::string& pending_records() const { return pending_records_; }
+
+    /// Removes the first n bytes of the records, which were sent.
+    void consume_records(size_t n);
 
 private:
     friend struct SessionBio;
@@ -59,28 +66,31 @@ private:
     IoResult read_record(char* data, size_t size);
     ssize_t receive(char* data, size_t size);
 
-    std::optional<IoResult> more_;
+    std::string pending_records_;
+    std::optional<IoResult> next_result_;  // of the next read(), if known
     size_t allowance_ = 0;  // bytes that read() may still take from the socket
-    bool ended_ = false;    // the socket has said so
+    bool ended_ = false;    // the socket has reported its end
     int fd_;
     Session session_;
 };
 
-/// TLS 1.2 and up with OpenSSL's defaults, without a session cache (tickets
-/// resume sessions), renegotiation or buffers for idle connections.
+/// The certificate and key, and the settings of all sessions: TLS 1.2 or later
+/// with the ciphers that OpenSSL has by default, ALPN with http/1.1.
 class TlsContext {
 public:
-    /// Loads a PEM certificate, with the chain behind it, and its key. Throws
-    /// std::runtime_error with one line: which file is missing, is no PEM or is
-    /// encrypted, or that the two don't belong together.
+    /// Loads a PEM file with the certificate and its chain, and one with the
+    /// private key. Throws std::runtime_error with one line that names the file
+    /// and the cause: it can't be read, is not PEM or is encrypted, or the key
+    /// does not belong to the certificate.
     TlsContext(const std::string& certificate, const std::string& key);
 
-    /// Loads both files anew, for sessions to come. Throws as the constructor
-    /// does, and then all stays as it was.
+    /// Loads both files again, for sessions that begin later. Throws as the
+    /// constructor does, and then keeps what it had.
     void reload();
 
-    /// A session on a socket that it doesn't own. Throws std::bad_alloc if
-    /// there is no memory. REQUIRES: the context outlives it.
+    /// Returns a session on this socket, which it does not close. Throws
+    /// std::bad_alloc if there is no memory.
+    /// REQUIRES: the context outlives the session.
     std::unique_ptr<TlsSession> accept(int fd) const;
 
 private:

@@ -6,7 +6,9 @@
 
 namespace wschat {
 
-void Broadcast::append(std::string_view text) { append_frame(Opcode::Text, text); }
+void Broadcast::append(std::string_view text) {
+    append_frame(Opcode::Text, text);
+}
 
 void Broadcast::append_deflated(std::string_view deflated) {
     append_frame(Opcode::Text, deflated, true);
@@ -15,57 +17,71 @@ void Broadcast::append_deflated(std::string_view deflated) {
 void Broadcast::append_ping() { append_frame(Opcode::Ping, {}); }
 
 void Broadcast::append_frame(Opcode opcode, std::string_view payload,
-                       bool compressed) {
+                             bool compressed) {
     char header[kMaxServerHeader];
     const size_t header_size =
         encode_header(header, opcode, payload.size(), compressed);
     const size_t size = header_size + payload.size();
+    // Without a cursor nothing will read this frame, because the next cursor
+    // opens at the end: storing it would only cost memory. The offset grows all
+    // the same, since history and clients compare offsets.
     if (cursors_ > 0) {
-        Chunk& chunk = room_for(size);
-        char* out = chunk.bytes.get() + chunk.size;
+        Chunk& newest = chunk_with_space(size);
+        char* out = newest.bytes.get() + newest.size;
         std::copy_n(header, header_size, out);
         std::copy(payload.begin(), payload.end(), out + header_size);
-        chunk.size += size;
+        newest.size += size;
     }
     end_ += size;
 }
 
-Broadcast::Chunk& Broadcast::room_for(size_t size) {
+/// Returns the newest chunk if it has `size` free bytes, else a new chunk.
+///
+/// A frame never spans two chunks. So every chunk begins and ends at a frame
+/// boundary, freeing one never leaves half a frame for the next reader, and
+/// appending is one copy. The price is the unused end of some chunks.
+Broadcast::Chunk& Broadcast::chunk_with_space(size_t size) {
     if (!chunks_.empty()) {
         Chunk& newest = chunks_.back();
         if (size <= newest.capacity - newest.size) return newest;
     }
+    // There may be thousands of rooms in which hardly anything is said: each
+    // costs 256 bytes. A busy one soon allocates once for 64 KiB of frames.
+    // Chunks don't grow further, because a client that has been sent everything
+    // still holds the last one, and because memory is freed by whole chunks.
     const size_t twice = chunks_.empty() ? 0 : 2 * chunks_.back().capacity;
-    Chunk chunk;
-    chunk.capacity = std::max(size, std::clamp(twice, kMinChunk, kMaxChunk));
-    chunk.bytes.reset(new char[chunk.capacity]);
-    chunk.begin = end_;
-    return chunks_.emplace_back(std::move(chunk));
+    Chunk added;
+    added.capacity = std::max(size, std::clamp(twice, kMinChunk, kMaxChunk));
+    added.bytes.reset(new char[added.capacity]);
+    added.begin = end_;
+    return chunks_.emplace_back(std::move(added));
 }
 
 Broadcast::Cursor Broadcast::open_cursor() {
-    room_for(0).cursors++;
+    chunk_with_space(0).cursors++;
     cursors_++;
     Cursor cursor;
-    cursor.chunk_ = last();
+    cursor.chunk_ = last_chunk();
     cursor.offset_ = end_;
     return cursor;
 }
 
 Broadcast::Cursor Broadcast::open_cursor(const Cursor& cursor,
-                                    uint64_t offset) {
-    Cursor further = cursor;
-    at(further.chunk_).cursors++;
+                                         uint64_t offset) {
+    Cursor opened = cursor;
+    chunk(opened.chunk_).cursors++;
     cursors_++;
-    advance(further, static_cast<size_t>(offset - further.offset_));
-    return further;
+    advance(opened, static_cast<size_t>(offset - opened.offset_));
+    return opened;
 }
 
 void Broadcast::close_cursor(const Cursor& cursor) {
-    assert(at(cursor.chunk_).cursors > 0);
-    at(cursor.chunk_).cursors--;
-    if (--cursors_ > 0) return free_passed();
-    first_ += chunks_.size();
+    assert(chunk(cursor.chunk_).cursors > 0);
+    chunk(cursor.chunk_).cursors--;
+    if (--cursors_ > 0) return free_unneeded_chunks();
+    first_chunk_ += chunks_.size();
+    // A log without readers gives back the vector's memory too, which clear()
+    // would keep.
     chunks_ = std::vector<Chunk>();
 }
 
@@ -74,9 +90,9 @@ IoVec Broadcast::pending(const Cursor& cursor, uint64_t target) const {
     uint64_t offset = cursor.offset_;
     for (uint64_t number = cursor.chunk_;
          offset < target && pieces.count < IoVec::kMax; ++number) {
-        const Chunk& chunk = at(number);
-        const uint64_t end = std::min(target, chunk.end());
-        pieces.add({chunk.bytes.get() + (offset - chunk.begin),
+        const Chunk& next = chunk(number);
+        const uint64_t end = std::min(target, next.end());
+        pieces.add({next.bytes.get() + (offset - next.begin),
                     static_cast<size_t>(end - offset)});
         offset = end;
     }
@@ -85,27 +101,26 @@ IoVec Broadcast::pending(const Cursor& cursor, uint64_t target) const {
 
 void Broadcast::advance(Cursor& cursor, size_t n) {
     cursor.offset_ += n;
-    const uint64_t old = cursor.chunk_;
-    while (cursor.chunk_ < last() &&
-           cursor.offset_ >= at(cursor.chunk_).end())
+    const uint64_t before = cursor.chunk_;
+    // At the end of a chunk a cursor moves on to the next one, if there is one,
+    // so that the chunk behind it can be freed at once.
+    while (cursor.chunk_ < last_chunk() &&
+           cursor.offset_ >= chunk(cursor.chunk_).end())
         cursor.chunk_++;
-    if (cursor.chunk_ == old) return;
-    at(old).cursors--;
-    at(cursor.chunk_).cursors++;
-    free_passed();
+    if (cursor.chunk_ == before) return;
+    chunk(before).cursors--;
+    chunk(cursor.chunk_).cursors++;
+    free_unneeded_chunks();
 }
 
-void Broadcast::free_passed() {
+/// Frees the chunks in front of the first one with a cursor. The counts per
+/// chunk make this possible without a look at every cursor of the room, of
+/// which there may be thousands: only the oldest chunks are examined.
+void Broadcast::free_unneeded_chunks() {
     auto first = chunks_.begin();
     while (first + 1 != chunks_.end() && first->cursors == 0) ++first;
-    first_ += static_cast<uint64_t>(first - chunks_.begin());
+    first_chunk_ += static_cast<uint64_t>(first - chunks_.begin());
     chunks_.erase(chunks_.begin(), first);
-}
-
-size_t Broadcast::capacity() const {
-    size_t sum = 0;
-    for (const Chunk& chunk : chunks_) sum += chunk.capacity;
-    return sum;
 }
 
 }  // namespace wschat

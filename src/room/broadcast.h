@@ -1,6 +1,6 @@
-// The one run of encoded frames that every client of a room receives, and the
-// cursors of the clients in it. No sockets: whoever flushes asks for bytes
-// and says how many were taken.
+// An append-only log of encoded frames, which all clients of a room receive.
+// A cursor marks how much of it one client has been sent. No sockets, no clock:
+// the caller asks for bytes and reports how many it has sent.
 #pragma once
 
 #include <cstddef>
@@ -14,88 +14,99 @@
 
 namespace wschat {
 
-/// An append-only run of frames, kept in chunks. A frame never spans chunks.
-/// A client is owed [cursor, end()) and nothing else is kept for it. A
-/// chunk is freed when no cursor is in it or before it, so memory is what
-/// the hindmost client has still to receive, whatever their number.
+/// A log of unmasked frames, stored in chunks. Each client still has to be sent
+/// [cursor, end()), and the log stores nothing else for it: neither a message
+/// nor a cursor takes an allocation of its own. A chunk is freed as soon as no
+/// cursor lies in it or in an earlier one, so memory depends on the cursor that
+/// is furthest behind and not on the number of cursors.
 class Broadcast {
 public:
+    /// Capacity in bytes of the first chunk, and the most that chunks grow to.
+    /// A frame that is larger gets a chunk of exactly its size.
     static constexpr size_t kMinChunk = 256;
     static constexpr size_t kMaxChunk = 64 << 10;
 
-    /// A place in the run, counted by the chunk that it lies in. It belongs
-    /// to the run that gave it and is moved by advance() alone.
+    /// A position in the log. Only advance() of the log that opened it moves
+    /// it, and it ends with close_cursor(): a copy does not count as another
+    /// cursor.
     class Cursor {
     public:
+        /// Bytes between the beginning of the log and the cursor.
         uint64_t offset() const { return offset_; }
 
     private:
         friend class Broadcast;
-        uint64_t chunk_ = 0;   // its number since the run began
-        uint64_t offset_ = 0;  // bytes since the run began
+        uint64_t chunk_ = 0;  // number of its chunk since the log began
+        uint64_t offset_ = 0;
     };
 
     /// Appends an unfragmented text frame.
     void append(std::string_view text);
 
-    /// The same with a text that is deflated (RFC 7692, section 6.1).
+    /// Appends an unfragmented text frame with RSV1 set. REQUIRES: `deflated`
+    /// is a compressed message (RFC 7692, section 7.2.1).
     void append_deflated(std::string_view deflated);
 
-    /// Appends an empty ping frame.
+    /// Appends a ping frame without payload.
     void append_ping();
 
-    /// Bytes appended since the run began: the offset of its end.
+    /// Returns the offset of the end: all bytes that were ever appended.
     uint64_t end() const { return end_; }
 
-    /// Sets a mark at the end. What lies before it is called old.
+    /// Stores the current end, for end_of_last_turn() to return.
     void end_turn() { end_of_last_turn_ = end_; }
+
+    /// Returns the end as it was at the last end_turn(); 0 before the first.
     uint64_t end_of_last_turn() const { return end_of_last_turn_; }
 
-    /// How many cursors are in the run; without any, nothing is kept of it.
+    /// Returns the number of open cursors. While it is 0 no bytes are stored.
     size_t cursors() const { return cursors_; }
 
-    /// A cursor at the end. To be given back by close_cursor().
+    /// Opens a cursor at the end.
     Cursor open_cursor();
 
-    /// One at an offset not before that cursor, where a frame begins or at
-    /// the end. REQUIRES: cursor.offset() <= offset <= end().
+    /// Opens another cursor at `offset`. REQUIRES: cursor.offset() <= offset <=
+    /// end(), and a frame begins at `offset` or the log ends there.
     Cursor open_cursor(const Cursor& cursor, uint64_t offset);
 
+    /// Closes a cursor, and frees the chunks that only it needed.
     void close_cursor(const Cursor& cursor);
 
-    /// The bytes from the cursor towards `target`, as far as they lie in
-    /// IoVec::kMax chunks. None only if the cursor is at the target.
+    /// Returns the bytes from the cursor to `target`, or those of them that lie
+    /// in the first IoVec::kMax chunks. Returns no piece only if the cursor is
+    /// at `target`. Valid until the log changes.
     /// REQUIRES: cursor.offset() <= target <= end().
     IoVec pending(const Cursor& cursor, uint64_t target) const;
 
-    /// Moves the cursor over the first n of the bytes that pending() has
-    /// shown.
+    /// Moves the cursor forward by n bytes, and frees the chunks that no cursor
+    /// needs any more. REQUIRES: n is at most the size of what pending()
+    /// returned.
     void advance(Cursor& cursor, size_t n);
-
-    /// Bytes of memory that the chunks take.
-    size_t capacity() const;
 
 private:
     struct Chunk {
         std::unique_ptr<char[]> bytes;
         size_t capacity = 0;
         size_t size = 0;
-        uint64_t begin = 0;    // offset of its first byte in the run
-        size_t cursors = 0;  // how many lie in it
+        uint64_t begin = 0;  // offset in the log of its first byte
+        size_t cursors = 0;  // cursors that lie in this chunk
 
         uint64_t end() const { return begin + size; }
     };
 
     void append_frame(Opcode opcode, std::string_view payload,
-                bool compressed = false);
-    Chunk& room_for(size_t size);
-    Chunk& at(uint64_t number) { return chunks_[number - first_]; }
-    const Chunk& at(uint64_t number) const { return chunks_[number - first_]; }
-    uint64_t last() const { return first_ + chunks_.size() - 1; }
-    void free_passed();
+                      bool compressed = false);
+    Chunk& chunk_with_space(size_t size);
+    void free_unneeded_chunks();
 
-    std::vector<Chunk> chunks_;
-    uint64_t first_ = 0;  // number of chunks_[0]
+    Chunk& chunk(uint64_t number) { return chunks_[number - first_chunk_]; }
+    const Chunk& chunk(uint64_t number) const {
+        return chunks_[number - first_chunk_];
+    }
+    uint64_t last_chunk() const { return first_chunk_ + chunks_.size() - 1; }
+
+    std::vector<Chunk> chunks_;  // empty if and only if there is no cursor
+    uint64_t first_chunk_ = 0;   // number of chunks_[0]
     uint64_t end_ = 0;
     uint64_t end_of_last_turn_ = 0;
     size_t cursors_ = 0;

@@ -4,56 +4,64 @@ namespace wschat {
 
 void History::append(std::string_view text, Time now) {
     ++newest_;
-    if (rules_->messages == 0) return log_.append(text);
+    if (config_->messages == 0) return log_.append(text);
+    // The history holds a cursor of its own: without any cursor the log stores
+    // nothing, and no client may be in the room when a message is published.
     if (size() == 0) cursor_ = log_.open_cursor();
-    retained_.push_back({log_.end(), now});
+    entries_.push_back({log_.end(), now});
     log_.append(text);
-    if (size() > rules_->messages) drop_oldest();
+    if (size() > config_->messages) drop_oldest();
     expire(now);
-    shrink(rules_->bytes);
+    shrink(config_->bytes);
 }
 
 Broadcast::Cursor History::open_cursor(uint64_t number) {
     if (number > newest_) return log_.open_cursor();
-    return log_.open_cursor(cursor_, retained_[dropped_ + (number - oldest())].offset);
+    const Entry& entry = entries_[dropped_ + (number - oldest())];
+    return log_.open_cursor(cursor_, entry.offset);
 }
 
 void History::expire(Time now) {
-    while (size() > 0 && now - oldest_retained().at >= rules_->time) drop_oldest();
+    while (size() > 0 && now - oldest_entry().appended_at >= config_->time)
+        drop_oldest();
     release_dropped();
 }
 
-void History::shrink(uint64_t most) {
-    while (size() > 0 && bytes() > most) drop_oldest();
+void History::shrink(uint64_t max_bytes) {
+    while (size() > 0 && bytes() > max_bytes) drop_oldest();
     release_dropped();
-}
-
-uint64_t History::bytes() const {
-    if (size() == 0) return 0;
-    return log_.end() - oldest_retained().offset + size() * sizeof(Retained);
 }
 
 uint64_t History::retained_size(size_t message) {
     char header[kMaxServerHeader];
     return encode_header(header, Opcode::Text, message) + message +
-           sizeof(Retained);
+           sizeof(Entry);
 }
 
-/// Moves on in the log to the oldest that is still kept.
+uint64_t History::bytes() const {
+    if (size() == 0) return 0;
+    return log_.end() - oldest_entry().offset + size() * sizeof(Entry);
+}
+
+/// Moves the cursor to the oldest retained message, so that the log can free
+/// the chunks of those that were dropped.
 void History::release_dropped() {
     if (dropped_ == 0) return;
     if (size() == 0) {
         log_.close_cursor(cursor_);
-        retained_ = std::vector<Retained>();
+        entries_ = std::vector<Entry>();  // clear() would keep its memory
         dropped_ = 0;
         return;
     }
     log_.advance(cursor_,
-                 static_cast<size_t>(oldest_retained().offset - cursor_.offset()));
-    if (dropped_ < retained_.size() / 2) return;
-    using Difference = std::vector<Retained>::difference_type;
-    retained_.erase(retained_.begin(),
-                retained_.begin() + static_cast<Difference>(dropped_));
+                 static_cast<size_t>(oldest_entry().offset - cursor_.offset()));
+    // Erasing moves all entries that are left. Once half of them were dropped,
+    // that is at most one move for each drop; at every drop it would be as many
+    // moves as there are messages.
+    if (dropped_ < entries_.size() / 2) return;
+    using Difference = std::vector<Entry>::difference_type;
+    entries_.erase(entries_.begin(),
+                   entries_.begin() + static_cast<Difference>(dropped_));
     dropped_ = 0;
 }
 

@@ -1,5 +1,5 @@
-// The messages of a log by number, and the newest of them kept for those who
-// come later. No clock.
+// A log whose messages are numbered, and the retention of its newest messages
+// for clients that join or resume later. No clock: the caller passes the time.
 #pragma once
 
 #include <chrono>
@@ -19,62 +19,70 @@ struct RetentionConfig {
     uint64_t bytes = 1 << 20;  // frames, and what it takes to find them
 };
 
-/// A log whose messages are numbered from 1; pings are not. What is kept stays
-/// in the log because the history is in it too, with a position of its own.
+/// Numbers the messages of a log from 1 on; pings have no number. A retained
+/// message is one whose frame the log still stores because the history has a
+/// cursor there, so retention needs no copy of any message.
 class History {
 public:
     using Time = std::chrono::steady_clock::time_point;
 
-    /// REQUIRES: rules outlive it.
-    explicit History(const RetentionConfig& rules) : rules_(&rules) {}
+    /// REQUIRES: config outlives the history.
+    explicit History(const RetentionConfig& config) : config_(&config) {}
 
     Broadcast& log() { return log_; }
-    const Broadcast& log() const { return log_; }
 
-    /// Appends a message and keeps it.
+    /// Appends a message to the log and retains it as far as the limits allow.
+    /// REQUIRES: `now` is not before that of the previous call.
     void append(std::string_view text, Time now);
 
-    /// The number of the newest message; 0 if there was none yet.
+    /// Returns the number of the newest message; 0 before the first.
     uint64_t newest() const { return newest_; }
 
-    /// The number of the oldest that is kept; newest() + 1 if none is.
+    /// Returns the number of the oldest retained message; newest() + 1 if none
+    /// is retained.
     uint64_t oldest() const { return newest_ + 1 - size(); }
 
-    /// Joins the log where this message begins, or at its end for the next one.
+    /// Opens a cursor in the log where the message of this number begins, or
+    /// at the end for newest() + 1.
     /// REQUIRES: oldest() <= number <= newest() + 1.
     Broadcast::Cursor open_cursor(uint64_t number);
 
-    /// Forgets what was kept for its time.
+    /// Drops the messages that have been retained for the retention time.
     void expire(Time now);
 
-    /// Forgets the oldest until the rest takes no more than that.
-    void shrink(uint64_t bytes);
+    /// Drops the oldest messages until bytes() <= max_bytes.
+    void shrink(uint64_t max_bytes);
 
-    /// When all will have expired. REQUIRES: size() > 0.
-    Time expires_at() const { return retained_.back().at + rules_->time; }
+    /// Returns when the last retained message expires. REQUIRES: size() > 0.
+    Time expires_at() const {
+        return entries_.back().appended_at + config_->time;
+    }
 
-    /// How many are kept, and the bytes that these take.
-    size_t size() const { return retained_.size() - dropped_; }
+    /// Returns the number of retained messages.
+    size_t size() const { return entries_.size() - dropped_; }
+
+    /// Returns the memory that retention takes: the bytes of the log from the
+    /// oldest retained message on, pings included, and an entry per message.
     uint64_t bytes() const;
 
     /// The bytes that retaining a message of this size takes.
     static uint64_t retained_size(size_t message);
 
 private:
-    struct Retained {
-        uint64_t offset = 0;  // in the log
-        Time at{};
+    struct Entry {
+        uint64_t offset = 0;  // of the message's frame in the log
+        Time appended_at{};
     };
 
-    const Retained& oldest_retained() const { return retained_[dropped_]; }
+    const Entry& oldest_entry() const { return entries_[dropped_]; }
     void drop_oldest() { ++dropped_; }
     void release_dropped();
 
-    const RetentionConfig* rules_;
+    const RetentionConfig* config_;
     Broadcast log_;
-    Broadcast::Cursor cursor_;  // of the oldest; none if none is kept
-    std::vector<Retained> retained_;
-    size_t dropped_ = 0;  // at the front of that
+    Broadcast::Cursor cursor_;  // at oldest(); open only if size() > 0
+    std::vector<Entry> entries_;
+    size_t dropped_ = 0;  // how many at the front of entries_ were dropped
     uint64_t newest_ = 0;
 };
 

@@ -110,7 +110,7 @@ void Rooms::expire(RoomEntry& entry, Time now) {
 
 void Rooms::clean_up(Time now) {
     for (auto& [name, entry] : rooms_) expire(*entry, now);
-    deflater_.rest();
+    deflater_.release_if_unused();
 }
 
 void Rooms::expire(Time now) {

@@ -1,5 +1,5 @@
-// Bytes in hand: some to be consumed, some to be written, what became of
-// them, and buffers to be given back.
+// Small types for bytes: a range of input, a list of ranges to send, the result
+// of reading or sending, and a buffer that is usually empty.
 #pragma once
 
 #include <array>
@@ -11,15 +11,15 @@
 
 namespace wschat {
 
-/// Bytes just received, which their reader consumes from the front and may
-/// change (unmasking is done in place).
+/// Received bytes. Their reader removes them from the front, and may change
+/// them: payloads are unmasked in place.
 struct Bytes {
     char* data = nullptr;
     size_t size = 0;
 
     std::string_view view() const { return {data, size}; }
 
-    /// Takes the first n bytes, or all if there are fewer.
+    /// Removes the first n bytes, or all if there are fewer, and returns them.
     Bytes take(uint64_t n) {
         Bytes front{data, n < size ? static_cast<size_t>(n) : size};
         data += front.size;
@@ -28,18 +28,19 @@ struct Bytes {
     }
 };
 
-/// Bytes that lie in several places and are written in one call.
+/// Bytes in up to kMax places in memory, none of them empty, which one system
+/// call sends. It does not own them.
 struct IoVec {
     static constexpr size_t kMax = 4;
 
     std::array<std::string_view, kMax> piece;
     size_t count = 0;
-    size_t size = 0;  // bytes in all
+    size_t size = 0;  // bytes in all pieces
 
     IoVec() = default;
     explicit IoVec(std::string_view only) { add(only); }
 
-    /// REQUIRES: count < kMax.
+    /// Adds a piece unless it is empty. REQUIRES: count < kMax.
     void add(std::string_view bytes) {
         if (bytes.empty()) return;
         piece[count++] = bytes;
@@ -47,21 +48,21 @@ struct IoVec {
     }
 };
 
-/// What became of a read or a write.
+/// The result of reading or sending.
 struct IoResult {
     enum class State {
-        Done,     // `size` bytes, at least one
-        Blocked,  // nothing now; poll() will tell
-        Eof,      // read only: the peer sends no more
-        Failed    // the connection is gone; see error
+        Done,     // `size` bytes were moved, at least one
+        Blocked,  // no byte can be moved before poll() reports it
+        Eof,      // only of a read: the peer sends no more
+        Failed    // the connection is lost, for the reason in `error`
     };
     State state = State::Failed;
     size_t size = 0;
     std::string error{};
 };
 
-/// A string that is empty most of the time, and takes no more than a pointer
-/// then.
+/// A string that is usually empty, and takes the size of a pointer then. Each
+/// connection has some of these.
 class Buffer {
 public:
     std::string_view view() const {
@@ -70,7 +71,7 @@ public:
     size_t size() const { return text_ ? text_->size() : 0; }
     bool empty() const { return size() == 0; }
 
-    /// To be changed.
+    /// Returns the string itself, for changes; allocates it if necessary.
     std::string& text() {
         if (!text_) text_ = std::make_unique<std::string>();
         return *text_;
@@ -79,15 +80,15 @@ public:
         if (!bytes.empty()) text().append(bytes);
     }
 
-    /// Empties it and gives all memory back.
+    /// Empties the buffer and frees its memory.
     void release() { text_.reset(); }
 
 private:
     std::unique_ptr<std::string> text_;
 };
 
-/// Empties a string and gives its memory back, which clear() does not, nor
-/// does the assignment of an empty string.
+/// Empties a string and frees its memory. Neither clear() nor the assignment of
+/// an empty string does that.
 inline void release(std::string& buffer) { std::string().swap(buffer); }
 
 }  // namespace wschat

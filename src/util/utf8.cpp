@@ -7,22 +7,27 @@ namespace wschat {
 
 namespace {
 
-// The automaton keeps its states as bit offsets. An entry of kTransitions
-// belongs to one byte and holds, at the offset of each state, the state that
-// follows: a step is one load and one shift, with no branch to mispredict.
+// A finite automaton reads the text byte by byte. Its 9 states say which bytes
+// may follow (RFC 3629, section 4). Each state is a number of 6 bits, and all 9
+// next states for one byte are packed into a uint64_t of kTransitions: the next
+// state is at the bit offset that is the current state. So a step is one load
+// and one shift, without a branch that the processor could mispredict.
 constexpr int kWidth = 6;
 
 enum State : uint8_t {
     kStart = 0 * kWidth,  // between characters; Utf8Checker relies on 0
-    kReject = 1 * kWidth,
-    kLast1 = 2 * kWidth,    // one more continuation byte
-    kLast2 = 3 * kWidth,    // two more
-    kLast3 = 4 * kWidth,    // three more
-    kAfterE0 = 5 * kWidth,  // two more, the first not below A0: overlong
-    kAfterED = 6 * kWidth,  // two more, the first not above 9F: surrogates
-    kAfterF0 = 7 * kWidth,  // three more, the first not below 90: overlong
-    kAfterF4 = 8 * kWidth   // three more, the first not above 8F: U+10FFFF
+    kReject = 1 * kWidth,   // after an illegal byte, for ever
+    kLast1 = 2 * kWidth,    // one continuation byte must follow
+    kLast2 = 3 * kWidth,    // two must follow
+    kLast3 = 4 * kWidth,    // three must follow
+    kAfterE0 = 5 * kWidth,  // two, the first at least A0: else overlong
+    kAfterED = 6 * kWidth,  // two, the first at most 9F: else a surrogate
+    kAfterF0 = 7 * kWidth,  // three, the first at least 90: else overlong
+    kAfterF4 = 8 * kWidth   // three, the first at most 8F: else over U+10FFFF
 };
+
+/// Returns the state after the first byte of a character. C0 and C1 could only
+/// begin overlong forms, F5 and above only code points over U+10FFFF.
 
 constexpr State after_start(int byte) {
     if (byte <= 0x7F) return kStart;
@@ -36,13 +41,16 @@ constexpr State after_start(int byte) {
     return kLast3;
 }
 
+/// Returns the entry of one transition, to be combined with those from other
+/// states.
 constexpr uint64_t transition(State from, State to) {
     return static_cast<uint64_t>(to) << from;
 }
 
+/// Returns the next state after this byte for each current state, packed.
 constexpr uint64_t transitions_of(int byte) {
-    auto within = [byte](int low, int high, State then) {
-        return byte >= low && byte <= high ? then : kReject;
+    auto within = [byte](int low, int high, State next) {
+        return byte >= low && byte <= high ? next : kReject;
     };
     return transition(kStart, after_start(byte)) |
            transition(kReject, kReject) |
@@ -64,15 +72,16 @@ constexpr std::array<uint64_t, 256> make_transitions() {
 
 constexpr std::array<uint64_t, 256> kTransitions = make_transitions();
 
-constexpr size_t kBlock = 16;
+constexpr size_t kBlock = 16;  // bytes
 
-/// The state after a byte, in the low six bits. Others may be set above them:
-/// the next step ignores those, as the processor does by itself.
+/// Returns the next state in the low 6 bits, with garbage above them. The next
+/// step masks that away at no cost: a shift uses only the low 6 bits anyway.
 uint64_t step(uint64_t state, char byte) {
     return kTransitions[static_cast<uint8_t>(byte)] >> (state & 63);
 }
 
-/// Four bytes a turn: counting them would take longer than the steps do.
+/// Steps over a block. The loop is unrolled by four, because counting would
+/// take longer than the steps.
 uint8_t step_block(uint64_t state, const char* block) {
     for (size_t i = 0; i < kBlock; i += 4) {
         state = step(state, block[i]);
@@ -102,11 +111,12 @@ size_t Utf8Checker::feed(std::string_view piece) {
         const char* block = piece.data() + i;
         if (state_ == kStart && is_ascii_block(block)) continue;
         uint8_t next = step_block(state_, block);
-        if (next == kReject) break;  // the loop below finds the byte
+        if (next == kReject) break;  // the last loop finds the byte
         state_ = next;
     }
-    // Less than a block is left. If those bytes and the ones before them that
-    // make it a block are ASCII, no character is open, and all is well.
+    // The bytes that are left after the last block need no steps if they and as
+    // many before them as make a block are ASCII: then no character is
+    // incomplete where they begin.
     if (i > 0 && piece.size() - i < kBlock &&
         is_ascii_block(piece.data() + piece.size() - kBlock))
         return piece.size();
@@ -122,6 +132,7 @@ size_t valid_utf8_prefix(std::string_view text) {
     Utf8Checker checker;
     size_t end = checker.feed(text);
     if (checker.complete()) return end;
+    // The last character is incomplete: removes it back to its first byte.
     do --end;
     while (is_continuation(text[end]));
     return end;

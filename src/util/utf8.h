@@ -1,5 +1,5 @@
-// UTF-8 as RFC 3629 has it: no overlong forms, no surrogates, nothing above
-// U+10FFFF. Knows nothing of frames or JSON.
+// Checks UTF-8 (RFC 3629): no overlong forms, no surrogates, no code point
+// above U+10FFFF. Knows nothing of frames or JSON.
 #pragma once
 
 #include <cstddef>
@@ -8,26 +8,28 @@
 
 namespace wschat {
 
-/// Checks a text that arrives in pieces; a piece may end inside a character.
-/// A bad byte is found in the piece that brings it, not at the text's end.
+/// Checks a text that arrives in pieces, which may be cut inside a character.
+/// Finds an illegal byte in the piece that contains it, not at the end of the
+/// text, so that a connection can fail early (RFC 6455, section 8.1).
 class Utf8Checker {
 public:
-    /// Takes the next piece. Returns the index in it of the first byte that
-    /// cannot follow what came before, or its size if there is none. After
-    /// a bad byte the checker must not be used until reset().
+    /// Checks the next piece. Returns the index of the first byte in it that
+    /// can't follow the bytes before it, or piece.size() if all can. After
+    /// an illegal byte only reset() may be called.
     size_t feed(std::string_view piece);
 
-    /// Whether the text may end here, that is, not inside a character.
+    /// Returns true if the text may end here: not inside a character.
     bool complete() const { return state_ == 0; }
 
+    /// Begins a new text.
     void reset() { *this = Utf8Checker(); }
 
 private:
     uint8_t state_ = 0;  // of the automaton in utf8.cpp; 0 between characters
 };
 
-/// The length of the longest prefix of `text` that is whole valid UTF-8
-/// characters: text.size() exactly if all of it is.
+/// Returns the length in bytes of the longest prefix of `text` that consists of
+/// whole legal characters: text.size() if and only if `text` is UTF-8.
 size_t valid_utf8_prefix(std::string_view text);
 
 }  // namespace wschat

@@ -1,5 +1,5 @@
-// Messages to and from their compressed form, each on its own (RFC 7692,
-// section 7.2). Knows no frames, and not what was agreed on.
+// Compresses and decompresses single messages (RFC 7692, section 7.2). No
+// frames, no negotiation: it is given whole payloads or their pieces.
 #pragma once
 
 #include <cstdint>
@@ -7,54 +7,61 @@
 #include <string>
 #include <string_view>
 
+struct z_stream_s;  // zlib's z_stream
+
 namespace wschat {
 
-/// Compresses whole messages, with a window of 2^15 bytes that never reaches
-/// back to an earlier one. Takes some 300 KB while it is in use.
+/// Ends a stream of zlib by deflateEnd() or inflateEnd() and deletes it.
+struct ZlibDeleter {
+    int (*end)(z_stream_s*) = nullptr;
+
+    void operator()(z_stream_s* stream) const;
+};
+using ZlibStream = std::unique_ptr<z_stream_s, ZlibDeleter>;
+
+/// Compresses whole messages without context takeover, with a window of 2^15
+/// bytes. Takes about 300 KB from its first use to release_if_unused().
 class Deflater {
 public:
-    Deflater();
-    ~Deflater();
-
-    /// The deflated text, without the four bytes that every one would end
-    /// with. Valid until the next call.
+    /// Returns the compressed text, without the final 00 00 FF FF that every
+    /// message would have (RFC 7692, section 7.2.1). Valid until the next call.
+    /// Throws std::bad_alloc if there is no memory.
     std::string_view deflate(std::string_view text);
 
-    /// Gives back all memory if nothing was deflated since the last call of
-    /// this.
-    void rest();
+    /// Frees all memory if deflate() was not called since the last call of this
+    /// function. A caller that calls it at an interval so keeps the memory as
+    /// long as it is used, and for one to two intervals after that.
+    void release_if_unused();
 
 private:
-    struct Stream;
-
-    std::unique_ptr<Stream> stream_;
+    ZlibStream stream_;  // null: memory is freed
     std::string output_;
-    bool rested_ = true;
+    bool unused_ = true;  // since the last release_if_unused()
 };
 
-/// Inflates one message that arrives in pieces, whatever its window.
+/// Decompresses one message that arrives in pieces, with any window size.
 class Inflater {
 public:
     enum class Result {
         Good,
-        TooBig,  // it would be longer than the limit
-        Corrupt
+        TooBig,  // the message is longer than the limit
+        Corrupt  // the bytes are not DEFLATE (RFC 1951)
     };
 
+    /// Throws std::bad_alloc if there is no memory.
     Inflater();
-    ~Inflater();
 
-    /// Appends to `text` what a piece inflates to, up to what is not Good. It
-    /// never becomes longer than `limit`. REQUIRES: it is no longer now.
+    /// Decompresses a piece of the message and appends the result to `text`,
+    /// which never becomes longer than `limit` bytes. After a result other than
+    /// Good the message is over. REQUIRES: text.size() <= limit.
     Result inflate(std::string_view piece, std::string& text, uint64_t limit);
 
-    /// The message has ended: appends the rest.
+    /// Ends the message: appends the rest of it in the same way, and reports
+    /// the same errors. REQUIRES: all pieces were Good.
     Result finish(std::string& text, uint64_t limit);
 
 private:
-    struct Stream;
-
-    std::unique_ptr<Stream> stream_;
+    ZlibStream stream_;
 };
 
 }  // namespace wschat

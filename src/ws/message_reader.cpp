@@ -10,8 +10,9 @@ Event failure(uint16_t code, const char* reason) {
     return {Event::Kind::Error, {}, code, reason};
 }
 
-/// The most that a text of n bytes can need when it is deflated: 9 bits for a
-/// byte, and a little.
+/// Returns the most bytes that a message of n bytes takes when it is compressed
+/// by any reasonable means: at worst 9 bits for each byte, and the overhead of
+/// blocks. More than that is padding, so it is refused like a message too long.
 uint64_t deflated_limit(uint64_t n) { return n + n / 8 + 64; }
 
 bool is_space(char c) {
@@ -34,58 +35,64 @@ Event close_event(std::string_view payload) {
 }  // namespace
 
 Event MessageReader::next(Bytes& input) {
-    release_spent();
+    release_last_payload();
     while (input.size > 0) {
-        Event event = step(input);
+        Event event = read_next(input);
         if (event.kind != Event::Kind::NeedMore) return event;
     }
     return {};
 }
 
-void MessageReader::forget() {
+void MessageReader::release_memory() {
     partial_.release();
     message_.release();
     scanner_ = ObjectScanner();
     inflater_.reset();
-    spent_ = Spent::None;
+    payload_in_ = PayloadIn::Input;
 }
 
-void MessageReader::release_spent() {
-    if (spent_ == Spent::Partial) partial_.release();
-    if (spent_ == Spent::Message) message_.release();
-    spent_ = Spent::None;
+void MessageReader::release_last_payload() {
+    if (payload_in_ == PayloadIn::Partial) partial_.release();
+    if (payload_in_ == PayloadIn::Message) message_.release();
+    payload_in_ = PayloadIn::Input;
 }
 
-Event MessageReader::step(Bytes& input) {
+Event MessageReader::read_next(Bytes& input) {
     if (scanner_.open()) return read_raw(input);
-    if (expect_ == Expect::Payload) return read_payload(input);
-    if (expect_ == Expect::Space && is_space(*input.data)) {
+    if (state_ == State::Payload) return read_payload(input);
+    if (state_ == State::AfterRaw && is_space(*input.data)) {
         input.take(1);
         return {};
     }
-    // 0x7B has reserved bits set: no frame begins with it.
-    bool between_messages = partial_.empty() && type_ == Opcode::Continuation;
-    if (rules_->raw_json && between_messages && *input.data == '{')
+    // No frame begins with '{', which is 0x7B: it has RSV2 and RSV3 set, and no
+    // extension that defines them is ever negotiated. So one byte is enough to
+    // tell a raw object from a frame.
+    const bool between_messages =
+        partial_.empty() && message_type_ == Opcode::Continuation;
+    if (config_->raw_json && between_messages && *input.data == '{')
         return read_raw(input);
-    if (!frames_) return failure(kCloseProtocolError, "expected a JSON object");
+    if (raw_only_)
+        return failure(kCloseProtocolError, "expected a JSON object");
     return read_header(input);
 }
 
 Event MessageReader::read_raw(Bytes& input) {
     std::string_view piece = input.take(scanner_.feed(input.view())).view();
-    if (piece.size() > rules_->max_message - message_.size())
+    if (piece.size() > config_->max_message - message_.size())
         return failure(kCloseTooBig, "JSON object too big");
-    expect_ = Expect::Space;
+    // Clients that send raw JSON usually end an object with a line break.
+    state_ = State::AfterRaw;
     if (message_.empty() && !scanner_.open())
         return {Event::Kind::Raw, piece};
     message_.append(piece);
     if (scanner_.open()) return {};
-    spent_ = Spent::Message;
+    payload_in_ = PayloadIn::Message;
     return {Event::Kind::Raw, message_.view()};
 }
 
 Event MessageReader::read_header(Bytes& input) {
-    expect_ = Expect::Header;
+    state_ = State::Header;
+    // A header that arrives whole, as nearly all do, is decoded where it lies.
     const size_t had = partial_.size();
     if (had)
         partial_.append(input.view().substr(0, kMaxClientHeader - had));
@@ -104,67 +111,84 @@ Event MessageReader::read_header(Bytes& input) {
 }
 
 Event MessageReader::begin_frame(Bytes& input) {
-    taken_ = 0;
-    expect_ = Expect::Payload;
+    payload_read_ = 0;
+    state_ = State::Payload;
     if (is_control(frame_.opcode)) return read_payload(input);
     const bool continues = frame_.opcode == Opcode::Continuation;
-    if (continues && type_ == Opcode::Continuation)
-        return failure(kCloseProtocolError, "continuation frame without a message");
-    if (!continues && type_ != Opcode::Continuation)
+    const bool inside_message = message_type_ != Opcode::Continuation;
+    if (continues && !inside_message)
+        return failure(kCloseProtocolError,
+                       "continuation frame without a message");
+    if (!continues && inside_message)
         return failure(kCloseProtocolError, "message inside a message");
-    if (!continues) {
-        type_ = frame_.opcode;
-        utf8_.reset();
-        empty_fragments_ = 0;
-        deflated_ = 0;
-        if (frame_.compressed) inflater_ = std::make_unique<Inflater>();
-    }
-    if (!fits(frame_)) return failure(kCloseTooBig, "message too big");
-    if (inflater_) deflated_ += frame_.length;
+    if (!continues) begin_message();
+    if (!fits_limit(frame_)) return failure(kCloseTooBig, "message too big");
+    if (inflater_) deflated_size_ += frame_.length;
+    // Empty fragments never reach max_message. Without a limit of their own, a
+    // client could send them for ever and its message would never end.
     const bool fragment = continues || !frame_.fin;
     if (frame_.length == 0 && fragment &&
         ++empty_fragments_ > kMaxEmptyFragments)
         return failure(kClosePolicyViolation, "too many empty fragments");
+    // Not left to the next call: an empty payload needs no further input.
     return read_payload(input);
 }
 
-bool MessageReader::fits(const FrameHeader& frame) const {
-    const uint64_t limit = rules_->max_message;
-    return inflater_ ? frame.length <= deflated_limit(limit) - deflated_
+void MessageReader::begin_message() {
+    message_type_ = frame_.opcode;
+    utf8_.reset();
+    empty_fragments_ = 0;
+    deflated_size_ = 0;
+    if (frame_.compressed) inflater_ = std::make_unique<Inflater>();
+}
+
+/// Returns true if a message may have this frame too. The header decides: a
+/// message that is too long is refused before its payload arrives. What was
+/// accepted so far is never over the limit, so no subtraction wraps.
+bool MessageReader::fits_limit(const FrameHeader& frame) const {
+    const uint64_t limit = config_->max_message;
+    return inflater_ ? frame.length <= deflated_limit(limit) - deflated_size_
                      : frame.length <= limit - message_.size();
 }
 
 Event MessageReader::read_payload(Bytes& input) {
-    Bytes piece = input.take(frame_.length - taken_);
-    unmask(piece.data, piece.size, frame_.mask, taken_);
-    taken_ += piece.size;
-    const bool whole = taken_ == frame_.length;
-    if (whole) expect_ = Expect::Header;
+    Bytes piece = input.take(frame_.length - payload_read_);
+    unmask(piece.data, piece.size, frame_.mask, payload_read_);
+    payload_read_ += piece.size;
+    // Payloads are passed on as they arrive, so that malformed UTF-8 fails the
+    // connection at once and not at the end of a long message.
+    const bool whole = payload_read_ == frame_.length;
+    if (whole) state_ = State::Header;
     return is_control(frame_.opcode) ? add_to_control(piece.view(), whole)
                                      : add_to_message(piece.view(), whole);
 }
 
+/// Adds a piece of a frame's payload; `whole` if it is the last of the frame.
 Event MessageReader::add_to_message(std::string_view piece, bool whole) {
     const bool last = whole && frame_.fin;
     if (inflater_) return inflate(piece, last);
-    if (type_ == Opcode::Text && utf8_.feed(piece) < piece.size())
+    if (message_type_ == Opcode::Text && utf8_.feed(piece) < piece.size())
         return failure(kCloseInvalidData, "malformed UTF-8");
-    if (last && message_.empty()) return end_of_message(piece);
+    // A message that arrives whole is returned where it lies, without a copy.
+    if (last && message_.empty()) return end_message(piece);
     message_.append(piece);
     if (!last) return {};
-    spent_ = Spent::Message;
-    return end_of_message(message_.view());
+    payload_in_ = PayloadIn::Message;
+    return end_message(message_.view());
 }
 
+/// Inflates each piece as it arrives and stops at the limit. No header tells
+/// the length of the inflated message: 1 MiB of input may stand for 1 GiB. Also
+/// finds malformed UTF-8 as early as in a message that is not compressed.
 Event MessageReader::inflate(std::string_view piece, bool last) {
     const size_t had = message_.size();
-    const uint64_t limit = rules_->max_message;
+    const uint64_t limit = config_->max_message;
     std::string& message = message_.text();
     Inflater::Result result = inflater_->inflate(piece, message, limit);
     if (last && result == Inflater::Result::Good)
         result = inflater_->finish(message, limit);
-    const std::string_view text = std::string_view(message).substr(had);
-    if (type_ == Opcode::Text && utf8_.feed(text) < text.size())
+    const std::string_view added = std::string_view(message).substr(had);
+    if (message_type_ == Opcode::Text && utf8_.feed(added) < added.size())
         return failure(kCloseInvalidData, "malformed UTF-8");
     if (result == Inflater::Result::TooBig)
         return failure(kCloseTooBig, "message too big");
@@ -172,24 +196,26 @@ Event MessageReader::inflate(std::string_view piece, bool last) {
         return failure(kCloseInvalidData, "malformed deflated data");
     if (!last) return {};
     inflater_.reset();
-    spent_ = Spent::Message;
-    return end_of_message(message_.view());
+    payload_in_ = PayloadIn::Message;
+    return end_message(message_.view());
 }
 
-Event MessageReader::end_of_message(std::string_view payload) {
-    const bool text = type_ == Opcode::Text;
-    type_ = Opcode::Continuation;
+Event MessageReader::end_message(std::string_view payload) {
+    const bool text = message_type_ == Opcode::Text;
+    message_type_ = Opcode::Continuation;
     if (text && !utf8_.complete())
         return failure(kCloseInvalidData, "incomplete UTF-8 at the end");
     return {text ? Event::Kind::Text : Event::Kind::Binary, payload};
 }
 
+/// Control frames may come between the fragments of a message, so that their
+/// payload has a buffer of its own (RFC 6455, section 5.4).
 Event MessageReader::add_to_control(std::string_view piece, bool whole) {
     if (!whole || !partial_.empty()) {
         partial_.append(piece);
         if (!whole) return {};
         piece = partial_.view();
-        spent_ = Spent::Partial;
+        payload_in_ = PayloadIn::Partial;
     }
     if (frame_.opcode == Opcode::Close) return close_event(piece);
     return {frame_.opcode == Opcode::Ping ? Event::Kind::Ping

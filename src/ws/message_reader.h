@@ -1,6 +1,7 @@
-// From a client's bytes to whole messages: frames, fragments, UTF-8, raw JSON
-// objects, limits. No sockets, no clock; what a message means is not known
-// here.
+// Turns the bytes of one client into messages (RFC 6455): reads frames, joins
+// fragments, inflates, checks UTF-8 and limits. Also reads raw JSON objects,
+// which stand where a frame may begin. No sockets, no clock; it does not know
+// what a message means.
 #pragma once
 
 #include <cstdint>
@@ -15,22 +16,22 @@
 
 namespace wschat {
 
-/// What a MessageReader came upon.
+/// The next thing that MessageReader has found in the input.
 struct Event {
     enum class Kind {
-        NeedMore,  // the bytes are used up
-        Text,      // a message; its payload is valid UTF-8
+        NeedMore,  // nothing: all input is consumed
+        Text,      // a message whose payload is valid UTF-8
         Binary,    // a message
-        Raw,       // a raw JSON object, braces included, otherwise unchecked
+        Raw,       // an object from { to the matching }, not checked further
         Ping,
         Pong,
-        Close,  // the payload is valid: nothing, or a code and a reason
-        Error   // the peer broke a rule; code and reason answer it
+        Close,  // a legal close frame: without payload, or a code and a reason
+        Error   // the client broke the protocol: close with `code` and `reason`
     };
     Kind kind = Kind::NeedMore;
     std::string_view payload{};  // valid until the next call of next()
     uint16_t code = 0;           // Close (kCloseNoStatus if none) and Error
-    const char* reason = "";     // Error: static text
+    const char* reason = "";     // Error: static ASCII text of up to 123 bytes
 };
 
 /// What a peer may send.
@@ -39,72 +40,87 @@ struct ReaderConfig {
     bool raw_json = true;            // raw objects, where a frame may start
 };
 
-/// Reads one connection (RFC 6455, sections 5 and 8.1; RFC 7692, section 6.2).
-/// Holds no memory between messages. A message in the making takes what has
-/// arrived of it: no length that a peer announces is believed, and over
-/// max_message the header is refused. A deflated one is inflated as it arrives,
-/// up to that.
+/// Reads the input of one connection (RFC 6455, sections 5 and 8.1; RFC 7692,
+/// section 6.2). Between messages it holds no memory. An incomplete message
+/// takes memory for the bytes that have arrived, never for a length that was
+/// announced: a header that announces more than max_message is an error. A
+/// compressed message is inflated as it arrives, up to the same limit.
 class MessageReader {
 public:
-    /// How many fragments of one message may be empty: nothing else bounds
-    /// their number.
+    /// The most fragments of one message that may be empty. More are an error,
+    /// because no other limit ends such a message.
     static constexpr uint32_t kMaxEmptyFragments = 1000;
 
-    /// REQUIRES: rules outlive the reader.
-    explicit MessageReader(const ReaderConfig& rules) : rules_(&rules) {}
+    /// REQUIRES: config outlives the reader.
+    explicit MessageReader(const ReaderConfig& config) : config_(&config) {}
 
-    /// Consumes input up to the end of the next thing that the caller must
-    /// know of. To be called until it says NeedMore; after Close or Error
-    /// the caller throws all further input away.
+    /// Consumes input up to the end of the next message, control frame or error
+    /// and returns that. Unmasks payloads in the input buffer. The caller calls
+    /// it until it returns NeedMore; after Close or Error it must not call it
+    /// again and discards all further input.
     Event next(Bytes& input);
 
-    const ReaderConfig& config() const { return *rules_; }
+    const ReaderConfig& config() const { return *config_; }
 
-    /// From now on the peer sends raw objects alone, and no frames.
-    void refuse_frames() { frames_ = false; }
+    /// Makes every frame an error from now on: only raw objects are accepted.
+    void accept_raw_only() { raw_only_ = true; }
 
-    bool takes_frames() const { return frames_; }
+    /// Returns false after accept_raw_only().
+    bool accepts_frames() const { return !raw_only_; }
 
-    /// From now on messages may come deflated, each on its own.
+    /// Accepts compressed messages from now on, without context takeover.
     void allow_compression() { compression_ = true; }
 
-    /// Gives back all memory: nothing more will be read.
-    void forget();
+    /// Frees all memory. REQUIRES: next() is not called again.
+    void release_memory();
 
-    /// Whether a raw object has begun and not ended.
+    /// Returns true if a raw object has begun and not ended.
     bool inside_raw() const { return scanner_.open(); }
 
 private:
-    enum class Expect : uint8_t { Header, Payload, Space };
-    enum class Spent : uint8_t { None, Partial, Message };
+    enum class State : uint8_t {
+        Header,   // the next byte belongs to a header, or begins a raw object
+        Payload,  // the next byte belongs to the payload of frame_
+        AfterRaw  // as Header, but white space is skipped
+    };
 
-    Event step(Bytes& input);
+    /// Where the payload of the last event lies. It must stay valid until the
+    /// next call, which frees that buffer first.
+    enum class PayloadIn : uint8_t { Input, Partial, Message };
+
+    // Each returns the event that is found, or NeedMore. read_next() decides
+    // what the next byte is. A header leads on at once, from begin_frame() by
+    // read_payload() to add_to_message() or add_to_control().
+    Event read_next(Bytes& input);
     Event read_raw(Bytes& input);
     Event read_header(Bytes& input);
     Event begin_frame(Bytes& input);
+    void begin_message();
     Event read_payload(Bytes& input);
-    bool fits(const FrameHeader& frame) const;
+    bool fits_limit(const FrameHeader& frame) const;
+
+    // `whole`: the piece is the last one of its frame. `last`: of its message.
     Event add_to_message(std::string_view piece, bool whole);
     Event inflate(std::string_view piece, bool last);
-    Event end_of_message(std::string_view text);
+    Event end_message(std::string_view payload);
     Event add_to_control(std::string_view piece, bool whole);
-    void release_spent();
+    void release_last_payload();
 
-    const ReaderConfig* rules_;
-    Buffer partial_;  // of a header, or of a control frame's payload
-    Buffer message_;  // of fragments, of one frame or of a raw object
-    FrameHeader frame_;    // the one whose payload is expected
-    uint64_t taken_ = 0;   // bytes of that payload
+    const ReaderConfig* config_;
+    Buffer partial_;  // an incomplete header, or a control frame's payload
+    Buffer message_;  // an incomplete message or raw object
+    FrameHeader frame_;          // of the payload that is being read
+    uint64_t payload_read_ = 0;  // bytes of that payload
     ObjectScanner scanner_;
-    std::unique_ptr<Inflater> inflater_;  // of the open message, if deflated
-    uint64_t deflated_ = 0;  // bytes that its frames hold so far
+    std::unique_ptr<Inflater> inflater_;  // null: the message is not compressed
+    uint64_t deflated_size_ = 0;  // bytes in the frames of that message
     uint32_t empty_fragments_ = 0;
     Utf8Checker utf8_;
-    bool frames_ = true;
+    bool raw_only_ = false;
     bool compression_ = false;
-    Expect expect_ = Expect::Header;
-    Opcode type_ = Opcode::Continuation;  // of the open message, if any
-    Spent spent_ = Spent::None;  // the buffer that held the last payload
+    State state_ = State::Header;
+    Opcode message_type_ = Opcode::Continuation;  // then no message has begun
+    PayloadIn payload_in_ = PayloadIn::Input;
 };
 
 }  // namespace wschat

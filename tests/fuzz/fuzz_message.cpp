@@ -86,7 +86,7 @@ void require_legal(const Event& event, const Peer& peer) {
 class Reading {
 public:
     explicit Reading(const Peer& peer) : peer_(peer), reader_(peer_.rules) {
-        if (!peer_.sends_frames) reader_.refuse_frames();
+        if (!peer_.sends_frames) reader_.accept_raw_only();
         if (peer_.compresses) reader_.allow_compression();
     }
 

@@ -15,7 +15,7 @@ using namespace wschat;
 
 namespace {
 
-/// Sockets, each with the other end of its connection.
+/// Connected sockets, each with its peer.
 class Sockets {
 public:
     explicit Sockets(size_t count) {
@@ -31,8 +31,8 @@ public:
 
     int operator[](size_t i) const { return sockets_[i].get(); }
 
-    /// All that has arrived at the other end.
-    std::string heard(size_t i) {
+    /// Returns all bytes that have arrived at the peer.
+    std::string received(size_t i) {
         std::string all;
         std::string piece(1 << 16, '\0');
         ssize_t n;
@@ -41,9 +41,9 @@ public:
         return all;
     }
 
-    void hang_up(size_t i) { peers_[i] = Fd(); }
+    void close_peer(size_t i) { peers_[i] = Fd(); }
 
-    /// Until the socket takes no more.
+    /// Sends until the socket accepts no more.
     void fill(size_t i) {
         const std::string much(1 << 16, 'x');
         while (send_vec((*this)[i], IoVec(much)).state ==
@@ -62,17 +62,17 @@ IoVec pieces_of(const std::vector<std::string_view>& parts) {
     return pieces;
 }
 
-/// Runs the rest of a test case for either way to write.
-#define IN_EITHER_WAY(outflow) \
-    bool uring_##outflow = false; \
-    SUBCASE("by send()") { uring_##outflow = false; } \
-    SUBCASE("by io_uring, where it is permitted") { uring_##outflow = true; } \
-    SendBatch outflow(uring_##outflow)
+/// Runs the test case once for each method, with a SendBatch of this name.
+#define WITH_EITHER_METHOD(batch) \
+    bool uring_##batch = false; \
+    SUBCASE("by send()") { uring_##batch = false; } \
+    SUBCASE("by io_uring, where it is permitted") { uring_##batch = true; } \
+    SendBatch batch(uring_##batch)
 
 }  // namespace
 
-TEST_CASE("everyone gets what is meant for them, however many they are") {
-    IN_EITHER_WAY(outflow);
+TEST_CASE("each socket is sent its own bytes, however many sockets there are") {
+    WITH_EITHER_METHOD(batch);
     for (size_t count : {size_t{1}, size_t{2}, size_t{7}, SendBatch::kBatch,
                          SendBatch::kBatch + 1, 2 * SendBatch::kBatch + 5}) {
         CAPTURE(count);
@@ -85,37 +85,42 @@ TEST_CASE("everyone gets what is meant for them, however many they are") {
         for (const std::string& text : texts) pieces.emplace_back(text);
         for (size_t i = 0; i < count; ++i)
             all.push_back({sockets[i], &pieces[i]});
-        outflow.write(all);
+        batch.write(all);
         for (size_t i = 0; i < count; ++i) {
             CHECK(all[i].result.state == IoResult::State::Done);
             CHECK(all[i].result.size == texts[i].size());
-            CHECK(sockets.heard(i) == texts[i]);
+            CHECK(sockets.received(i) == texts[i]);
         }
     }
 }
 
-TEST_CASE("nothing to write is nothing to do") {
-    IN_EITHER_WAY(outflow);
-    std::vector<SendRequest> none;
-    outflow.write(none);
-    CHECK(none.empty());
+TEST_CASE("an empty batch sends nothing, and the next one is sent") {
+    WITH_EITHER_METHOD(batch);
+    Sockets sockets(1);
+    std::vector<SendRequest> all;
+    batch.write(all);
+    CHECK(sockets.received(0) == "");
+    const IoVec one(std::string_view("one"));
+    all.push_back({sockets[0], &one});
+    batch.write(all);
+    CHECK(sockets.received(0) == "one");
 }
 
 TEST_CASE("bytes from several places arrive in their order") {
-    IN_EITHER_WAY(outflow);
+    WITH_EITHER_METHOD(batch);
     Sockets sockets(10);
     const IoVec pieces = pieces_of({"one ", "two ", "three"});
     std::vector<SendRequest> all;
     for (size_t i = 0; i < 10; ++i) all.push_back({sockets[i], &pieces});
-    outflow.write(all);
+    batch.write(all);
     for (size_t i = 0; i < 10; ++i) {
         CHECK(all[i].result.size == pieces.size);
-        CHECK(sockets.heard(i) == "one two three");
+        CHECK(sockets.received(i) == "one two three");
     }
 }
 
-TEST_CASE("whoever takes only some, or nothing, holds nobody up") {
-    IN_EITHER_WAY(outflow);
+TEST_CASE("a full socket does not delay the others") {
+    WITH_EITHER_METHOD(batch);
     Sockets sockets(12);
     sockets.fill(3);
     const std::string much(8 << 20, 'm');
@@ -124,7 +129,7 @@ TEST_CASE("whoever takes only some, or nothing, holds nobody up") {
     std::vector<SendRequest> all;
     for (size_t i = 0; i < 12; ++i)
         all.push_back({sockets[i], i == 5 ? &large : &small});
-    outflow.write(all);
+    batch.write(all);
     for (size_t i = 0; i < 12; ++i) {
         CAPTURE(i);
         const IoResult& result = all[i].result;
@@ -133,50 +138,50 @@ TEST_CASE("whoever takes only some, or nothing, holds nobody up") {
             CHECK(result.size == 0);
         } else {
             CHECK(result.state == IoResult::State::Done);
-            const std::string heard = sockets.heard(i);
-            CHECK(result.size == heard.size());
+            const std::string received = sockets.received(i);
+            CHECK(result.size == received.size());
             if (i == 5)
-                CHECK((heard.size() > 0 && heard.size() < much.size()));
+                CHECK((received.size() > 0 && received.size() < much.size()));
             else
-                CHECK(heard == "small");
+                CHECK(received == "small");
         }
     }
 }
 
-TEST_CASE("whoever is gone is told of, and no signal comes") {
-    IN_EITHER_WAY(outflow);
+TEST_CASE("a closed connection is reported without SIGPIPE") {
+    WITH_EITHER_METHOD(batch);
     Sockets sockets(9);
-    sockets.hang_up(2);
-    sockets.hang_up(8);
+    sockets.close_peer(2);
+    sockets.close_peer(8);
     const IoVec one(std::string_view("anybody?"));
     const IoVec three = pieces_of({"any", "body", "?"});
     std::vector<SendRequest> all;
     for (size_t i = 0; i < 9; ++i)
         all.push_back({sockets[i], i == 8 ? &three : &one});
-    outflow.write(all);
+    batch.write(all);
     for (size_t i = 0; i < 9; ++i) {
         CAPTURE(i);
         if (i == 2 || i == 8) {
             CHECK(all[i].result.state == IoResult::State::Failed);
             CHECK(all[i].result.error == "Broken pipe");
         } else {
-            CHECK(sockets.heard(i) == "anybody?");
+            CHECK(sockets.received(i) == "anybody?");
         }
     }
 }
 
-TEST_CASE("it says in which way it writes") {
-    CHECK(SendBatch(false).way() == "send()");
+TEST_CASE("the method in use has a name for the log") {
+    CHECK(SendBatch(false).method() == "send()");
 #ifdef WSCHAT_URING
     io_uring ring;
     const int refusal = io_uring_queue_init(1, &ring, 0);
     if (refusal == 0) {
         io_uring_queue_exit(&ring);
-        CHECK(SendBatch(true).way() == "io_uring");
+        CHECK(SendBatch(true).method() == "io_uring");
     } else {
-        CHECK(SendBatch(true).way().rfind("send(): io_uring: ", 0) == 0);
+        CHECK(SendBatch(true).method().rfind("send(): io_uring: ", 0) == 0);
     }
 #else
-    CHECK(SendBatch(true).way() == "send(): built without io_uring");
+    CHECK(SendBatch(true).method() == "send(): built without io_uring");
 #endif
 }

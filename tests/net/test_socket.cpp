@@ -52,8 +52,9 @@ bool cannot_listen_at(const std::vector<Endpoint>& endpoints) {
     return false;
 }
 
-/// Why it cannot listen there: one line, or nothing if it can.
-std::string complaint(const Endpoint& endpoint) {
+/// Returns the error of listening there, which is one line; empty if there is
+/// none.
+std::string error_at(const Endpoint& endpoint) {
     try {
         Listener listener(endpoint);
     } catch (const std::runtime_error& error) {
@@ -93,7 +94,7 @@ Accepted accept_next(const Listener& listener) {
     return accept_from(listener);
 }
 
-/// Leaves the process no descriptor but those that it has.
+/// Sets the limit of descriptors to those that are open, while it lives.
 class NoMoreDescriptors {
 public:
     NoMoreDescriptors() {
@@ -113,7 +114,7 @@ private:
 
 }  // namespace
 
-TEST_CASE("a descriptor is closed with its owner, once") {
+TEST_CASE("a descriptor is closed once, with its owner") {
     int ends[2];
     REQUIRE(pipe(ends) == 0);
     Fd reading(ends[0]);
@@ -129,7 +130,7 @@ TEST_CASE("a descriptor is closed with its owner, once") {
     CHECK(read(reading.get(), &byte, 1) == 0);
 }
 
-TEST_CASE("IP addresses are known from names") {
+TEST_CASE("IP addresses are told from names") {
     for (std::string text : {"127.0.0.1", "0.0.0.0", "255.255.255.255",
                              "::", "::1", "2001:db8::7", "::ffff:10.0.0.1"})
         CHECK(is_ip_address(text));
@@ -138,31 +139,31 @@ TEST_CASE("IP addresses are known from names") {
         CHECK_FALSE(is_ip_address(text));
 }
 
-TEST_CASE("endpoints are written as users write them") {
+TEST_CASE("an endpoint has the text that users write") {
     CHECK(tcp("127.0.0.1", 9600).to_string() == "127.0.0.1:9600");
     CHECK(tcp("::1", 9600).to_string() == "[::1]:9600");
     CHECK(unix_socket("/run/chat").to_string() == "unix:/run/chat");
 }
 
-TEST_CASE("port 0 becomes one that is free, and nobody else's then") {
+TEST_CASE("port 0 becomes a free port, which is then in use") {
     const Listener listener(tcp("127.0.0.1"));
     CHECK(listener.endpoint().port > 0);
-    CHECK(has(complaint(listener.endpoint()), "in use"));
+    CHECK(has(error_at(listener.endpoint()), "in use"));
 }
 
-TEST_CASE("it listens at no address that is not this machine's") {
-    CHECK(has(complaint(tcp("192.0.2.1")), "assign"));
-    CHECK(complaint(tcp("no address")) != "");
+TEST_CASE("listening at an address of another machine fails") {
+    CHECK(has(error_at(tcp("192.0.2.1")), "assign"));
+    CHECK(error_at(tcp("no address")) != "");
 }
 
-TEST_CASE("nobody there is nobody accepted") {
+TEST_CASE("without a connection none is accepted") {
     const Listener listener(tcp("127.0.0.1"));
-    const Accepted nobody = accept_from(listener);
-    CHECK((nobody.state == Accepted::State::None));
-    CHECK(nobody.fd.get() == -1);
+    const Accepted none = accept_from(listener);
+    CHECK((none.state == Accepted::State::None));
+    CHECK(none.fd.get() == -1);
 }
 
-TEST_CASE("a TCP peer is accepted with its address, and does not block") {
+TEST_CASE("an accepted TCP connection is non-blocking and has its peer's address") {
     const Listener listener(tcp("127.0.0.1"));
     const Fd peer = connect_to(listener.endpoint());
     const Accepted accepted = accept_next(listener);
@@ -178,7 +179,7 @@ TEST_CASE("a TCP peer is accepted with its address, and does not block") {
     CHECK(no_delay != 0);
 }
 
-TEST_CASE("when descriptors run out it says so, and the peer waits") {
+TEST_CASE("a connection waits while there are no descriptors") {
     const Listener listener(tcp("127.0.0.1"));
     const Fd peer = connect_to(listener.endpoint());
     pollfd entry{listener.fd(), POLLIN, 0};
@@ -191,7 +192,7 @@ TEST_CASE("when descriptors run out it says so, and the peer waits") {
     CHECK((accept_from(listener).state == Accepted::State::Peer));
 }
 
-TEST_CASE("a unix socket lives as long as its listener") {
+TEST_CASE("the file of a unix socket is removed with its listener") {
     const ScratchDirectory scratch;
     const std::string path = scratch / "chat";
     {
@@ -205,7 +206,7 @@ TEST_CASE("a unix socket lives as long as its listener") {
     CHECK_FALSE(std::filesystem::exists(path));
 }
 
-TEST_CASE("a unix socket has the mode that was asked for") {
+TEST_CASE("a unix socket has the given mode") {
     const ScratchDirectory scratch;
     for (mode_t mode : {0600u, 0660u, 0666u, 0777u}) {
         Endpoint endpoint = unix_socket(scratch / "chat");
@@ -217,7 +218,7 @@ TEST_CASE("a unix socket has the mode that was asked for") {
     }
 }
 
-TEST_CASE("a stale unix socket is replaced, a live one in use") {
+TEST_CASE("a stale unix socket is replaced, one that is in use is not") {
     const ScratchDirectory scratch;
     const Endpoint endpoint = unix_socket(scratch / "chat");
     {
@@ -230,37 +231,37 @@ TEST_CASE("a stale unix socket is replaced, a live one in use") {
     }
     REQUIRE(std::filesystem::exists(endpoint.address));
     const Listener listener(endpoint);
-    CHECK(has(complaint(endpoint), "in use"));
+    CHECK(has(error_at(endpoint), "in use"));
     const Fd peer = connect_to(endpoint);
     CHECK((accept_next(listener).state == Accepted::State::Peer));
 }
 
-TEST_CASE("a listener removes no file but its own") {
+TEST_CASE("a listener removes only its own file") {
     const ScratchDirectory scratch;
     const std::string path = scratch / "chat";
     {
         const Listener listener(unix_socket(path));
         std::filesystem::remove(path);
-        std::ofstream(path) << "somebody else's";
+        std::ofstream(path) << "another's file!";
     }
     CHECK(std::filesystem::exists(path));
-    CHECK(has(complaint(unix_socket(path)), "no socket"));
+    CHECK(has(error_at(unix_socket(path)), "no socket"));
     CHECK(std::filesystem::file_size(path) == 15);
 }
 
-TEST_CASE("a unix socket needs a path that is there and a group that is") {
+TEST_CASE("a unix socket needs an existing directory and group, a short path") {
     const ScratchDirectory scratch;
-    CHECK(has(complaint(unix_socket(scratch / "none/chat")), "No such"));
-    CHECK(complaint(unix_socket("")) != "");
-    CHECK(has(complaint(unix_socket(scratch / std::string(108, 'x'))),
+    CHECK(has(error_at(unix_socket(scratch / "none/chat")), "No such"));
+    CHECK(error_at(unix_socket("")) != "");
+    CHECK(has(error_at(unix_socket(scratch / std::string(108, 'x'))),
               "107 bytes"));
     Endpoint endpoint = unix_socket(scratch / "chat");
     endpoint.group = "no such group";
-    CHECK(has(complaint(endpoint), "no group"));
+    CHECK(has(error_at(endpoint), "no group"));
     CHECK_FALSE(std::filesystem::exists(endpoint.address));
 }
 
-TEST_CASE("endpoints that ask for port 0 get the same one") {
+TEST_CASE("endpoints with port 0 get the same port") {
     const std::vector<Listener> listeners =
         listen_at({tcp("127.0.0.1"), tcp("127.0.0.2"), optional(tcp("::1"))});
     REQUIRE(listeners.size() >= 2);
@@ -268,7 +269,7 @@ TEST_CASE("endpoints that ask for port 0 get the same one") {
         CHECK(listener.endpoint().port == listeners[0].endpoint().port);
 }
 
-TEST_CASE("an optional address may be absent, another may not") {
+TEST_CASE("only an optional address may be missing on the machine") {
     const Endpoint here = tcp("127.0.0.1");
     const Endpoint elsewhere = tcp("2001:db8::7");
     CHECK(listen_at({here, optional(elsewhere)}).size() == 1);
@@ -277,18 +278,18 @@ TEST_CASE("an optional address may be absent, another may not") {
     CHECK(cannot_listen_at({here, tcp("192.0.2.1")}));
 }
 
-TEST_CASE("it listens somewhere, or fails") {
+TEST_CASE("listening fails if all optional addresses are missing") {
     const Endpoint elsewhere = optional(tcp("2001:db8::7"));
     CHECK(cannot_listen_at({elsewhere}));
     CHECK(cannot_listen_at({elsewhere, optional(tcp("192.0.2.1"))}));
 }
 
-TEST_CASE("an optional address that is in use is not passed over") {
+TEST_CASE("an optional address that is in use is an error") {
     const Listener listener(tcp("127.0.0.1"));
     CHECK(cannot_listen_at({optional(listener.endpoint()), tcp("127.0.0.2")}));
 }
 
-TEST_CASE("the limit of descriptors is raised as far as it goes") {
+TEST_CASE("the limit of descriptors is raised to the hard limit") {
     rlimit before;
     REQUIRE(getrlimit(RLIMIT_NOFILE, &before) == 0);
     rlimit low = before;

@@ -12,11 +12,12 @@
 using namespace wschat;
 using namespace std::chrono_literals;
 using wschat::test::allocations;
+using wschat::test::array_bytes_in_use;
 using wschat::test::heap_in_use;
 
 namespace {
 
-/// REQUIRES: fewer than 126 bytes.
+/// Returns an unmasked text frame. REQUIRES: fewer than 126 bytes.
 std::string frame_of(const std::string& text) {
     return "\x81" + std::string(1, static_cast<char>(text.size())) + text;
 }
@@ -29,46 +30,54 @@ std::string frames_of(const std::vector<std::string>& texts) {
 
 const std::string kPing("\x89\0", 2);
 
-/// A history with its rules, at a time that stands still unless told.
+/// A history, its limits and the time, which only the test moves.
 class Store {
 public:
-    explicit Store(const RetentionConfig& keep = {}) : rules(keep) {}
+    explicit Store(const RetentionConfig& limits = {}) : config(limits) {}
     Store(const Store&) = delete;
     Store& operator=(const Store&) = delete;
 
     void append(const std::string& text) { history.append(text, now); }
-    void publish_all(const std::vector<std::string>& texts) {
+    void append_all(const std::vector<std::string>& texts) {
         for (const std::string& text : texts) append(text);
     }
 
-    /// What somebody gets who begins with this message.
+    /// Returns what a client is sent that begins with this message.
     std::string from(uint64_t number) {
         Broadcast& log = history.log();
-        Broadcast::Cursor position = history.open_cursor(number);
+        Broadcast::Cursor cursor = history.open_cursor(number);
         std::string got;
-        while (position.offset() < log.end()) {
-            const IoVec pieces = log.pending(position, log.end());
+        while (cursor.offset() < log.end()) {
+            const IoVec pieces = log.pending(cursor, log.end());
             for (size_t i = 0; i < pieces.count; ++i) got += pieces.piece[i];
-            log.advance(position, pieces.size);
+            log.advance(cursor, pieces.size);
         }
-        log.close_cursor(position);
+        log.close_cursor(cursor);
         return got;
     }
 
-    /// All that is kept.
+    /// Returns the frames of all retained messages.
     std::string all() { return from(history.oldest()); }
 
-    RetentionConfig rules;
-    History history{rules};
+    /// Returns the capacity of the log's chunks, in bytes.
+    size_t log_capacity() const {
+        return array_bytes_in_use() - arrays_before_;
+    }
+
+    RetentionConfig config;
+    History history{config};
     History::Time now{};
+
+private:
+    size_t arrays_before_ = array_bytes_in_use();
 };
 
-RetentionConfig keep(size_t messages, std::chrono::seconds time = 600s,
-               uint64_t bytes = 1 << 20) {
+RetentionConfig at_most(size_t messages, std::chrono::seconds time = 600s,
+                        uint64_t bytes = 1 << 20) {
     return {messages, time, bytes};
 }
 
-/// What a message takes besides its frame.
+/// Bytes that a retained message takes besides its frame.
 constexpr uint64_t kEntry = 16;
 
 }  // namespace
@@ -95,41 +104,41 @@ TEST_CASE("messages are numbered from 1, and pings are not") {
     CHECK(store.from(2) == frame_of("b"));
 }
 
-TEST_CASE("who begins with a number gets that message and all after it") {
+TEST_CASE("a cursor opened at a number reads that message and all after it") {
     Store store;
     const std::vector<std::string> texts{"a", "bb", "", "dddd", "e"};
-    store.publish_all(texts);
+    store.append_all(texts);
     for (size_t i = 0; i <= texts.size(); ++i) {
         const auto begin = texts.begin() + static_cast<std::ptrdiff_t>(i);
         CHECK(store.from(i + 1) == frames_of({begin, texts.end()}));
     }
 }
 
-TEST_CASE("who begins with the next message gets none that was before") {
+TEST_CASE("a cursor opened at the next number reads no earlier message") {
     Store store;
     store.append("a");
     Broadcast& log = store.history.log();
-    const Broadcast::Cursor position = store.history.open_cursor(2);
+    const Broadcast::Cursor cursor = store.history.open_cursor(2);
     store.append("b");
-    CHECK(log.pending(position, log.end()).size == 3);
-    log.close_cursor(position);
+    CHECK(log.pending(cursor, log.end()).size == 3);
+    log.close_cursor(cursor);
 }
 
-TEST_CASE("no more messages are kept than may be, the oldest go") {
+TEST_CASE("the oldest message is dropped when there are too many") {
     for (size_t most : {1u, 2u, 3u, 4u}) {
         CAPTURE(most);
-        Store store(keep(most));
-        store.publish_all({"a", "b", "c", "d", "e"});
+        Store store(at_most(most));
+        store.append_all({"a", "b", "c", "d", "e"});
         CHECK(store.history.size() == most);
         CHECK(store.history.oldest() == 6 - most);
         const std::vector<std::string> texts{"a", "b", "c", "d", "e"};
-        const auto kept = texts.end() - static_cast<std::ptrdiff_t>(most);
-        CHECK(store.all() == frames_of({kept, texts.end()}));
+        const auto first = texts.end() - static_cast<std::ptrdiff_t>(most);
+        CHECK(store.all() == frames_of({first, texts.end()}));
     }
 }
 
-TEST_CASE("no message is kept for longer than it may be") {
-    Store store(keep(1000, 10s));
+TEST_CASE("a message is dropped after the retention time") {
+    Store store(at_most(1000, 10s));
     store.append("a");
     store.now += 4s;
     store.append("b");
@@ -151,21 +160,21 @@ TEST_CASE("no message is kept for longer than it may be") {
     CHECK(store.history.newest() == 3);
 }
 
-TEST_CASE("what is kept takes no more bytes than it may") {
-    // Four frames of 10 bytes and what it takes to find them.
-    Store store(keep(1000, 600s, 4 * (10 + kEntry)));
+TEST_CASE("the oldest messages are dropped when they take too many bytes") {
+    // Four frames of 10 bytes, with their entries.
+    Store store(at_most(1000, 600s, 4 * (10 + kEntry)));
     for (char c = 'a'; c <= 'f'; ++c) {
         store.append(std::string(8, c));
-        CHECK(store.history.bytes() <= store.rules.bytes);
+        CHECK(store.history.bytes() <= store.config.bytes);
     }
     CHECK(store.history.size() == 4);
-    CHECK(store.history.bytes() == store.rules.bytes);
+    CHECK(store.history.bytes() == store.config.bytes);
     CHECK(store.history.oldest() == 3);
     store.append(std::string(9, 'g'));
     CHECK(store.history.size() == 3);
 }
 
-TEST_CASE("pings between the messages count as bytes, those before do not") {
+TEST_CASE("pings count as bytes from the oldest retained message on") {
     Store store;
     store.history.log().append_ping();
     store.append("a");
@@ -174,43 +183,43 @@ TEST_CASE("pings between the messages count as bytes, those before do not") {
     CHECK(store.history.bytes() == 5 + kEntry);
 }
 
-TEST_CASE("a message that is too large alone is numbered and not kept") {
-    Store store(keep(1000, 600s, 100));
+TEST_CASE("a message over the byte limit is numbered but not retained") {
+    Store store(at_most(1000, 600s, 100));
     store.append("a");
     Broadcast& log = store.history.log();
-    Broadcast::Cursor member = store.history.open_cursor(2);
+    Broadcast::Cursor client = store.history.open_cursor(2);
     store.append(std::string(100, 'x'));
     CHECK(store.history.newest() == 2);
     CHECK(store.history.size() == 0);
     CHECK(store.history.bytes() == 0);
-    CHECK(log.pending(member, log.end()).size == 102);
-    log.close_cursor(member);
-    CHECK(log.capacity() == 0);
+    CHECK(log.pending(client, log.end()).size == 102);
+    log.close_cursor(client);
+    CHECK(store.log_capacity() == 0);
     store.append("c");
     CHECK(store.history.oldest() == 3);
     CHECK(store.all() == frame_of("c"));
 }
 
-TEST_CASE("without anything to be kept, messages are numbered and passed on") {
-    Store store(keep(0));
+TEST_CASE("without retention messages are numbered and appended") {
+    Store store(at_most(0));
     Broadcast& log = store.history.log();
-    const Broadcast::Cursor member = store.history.open_cursor(1);
+    const Broadcast::Cursor client = store.history.open_cursor(1);
     const size_t before = heap_in_use();
     store.append("a");
     store.append("b");
     CHECK(heap_in_use() == before);
     CHECK(store.history.newest() == 2);
     CHECK(store.history.oldest() == 3);
-    CHECK(log.pending(member, log.end()).size == 6);
+    CHECK(log.pending(client, log.end()).size == 6);
     store.history.expire(store.now);
     store.history.shrink(0);
-    log.close_cursor(member);
-    CHECK(log.capacity() == 0);
+    log.close_cursor(client);
+    CHECK(store.log_capacity() == 0);
 }
 
-TEST_CASE("a history shrinks to what it is told") {
+TEST_CASE("a history shrinks to the given number of bytes") {
     Store store;
-    store.publish_all({"a", "b", "c"});
+    store.append_all({"a", "b", "c"});
     store.history.shrink(3 * (3 + kEntry));
     CHECK(store.history.size() == 3);
     store.history.shrink(3 * (3 + kEntry) - 1);
@@ -223,43 +232,43 @@ TEST_CASE("a history shrinks to what it is told") {
     CHECK(store.all() == frame_of("d"));
 }
 
-TEST_CASE("what is forgotten gives its memory back, if nobody needs it") {
+TEST_CASE("dropped messages are freed when no client needs them") {
     const size_t before = heap_in_use();
     Store store;
     for (int i = 0; i < 900; ++i) store.append(std::string(1000, 'x'));
     Broadcast& log = store.history.log();
-    const Broadcast::Cursor hindmost = store.history.open_cursor(1);
+    const Broadcast::Cursor slowest = store.history.open_cursor(1);
     store.history.shrink(100'000);
-    CHECK(log.capacity() > 900'000);
-    log.close_cursor(hindmost);
-    CHECK(log.capacity() < 100'000 + 2 * Broadcast::kMaxChunk);
+    CHECK(store.log_capacity() > 900'000);
+    log.close_cursor(slowest);
+    CHECK(store.log_capacity() < 100'000 + 2 * Broadcast::kMaxChunk);
     store.now += 600s;
     store.history.expire(store.now);
-    CHECK(log.capacity() == 0);
+    CHECK(store.log_capacity() == 0);
     CHECK(heap_in_use() == before);
 }
 
-TEST_CASE("a history takes no more memory, however long its log gets") {
-    Store store(keep(100));
+TEST_CASE("memory does not grow with the number of messages appended") {
+    Store store(at_most(100));
     const std::string text = "a message of some forty bytes, or nearly";
     for (int i = 0; i < 10'000; ++i) store.append(text);
     const size_t before = allocations();
     size_t most = 0;
     for (int i = 0; i < 100'000; ++i) {
         store.append(text);
-        most = std::max(most, store.history.log().capacity());
+        most = std::max(most, store.log_capacity());
     }
     CHECK(most <= 2 * Broadcast::kMaxChunk);
-    // A chunk now and then.
+    // One for each new chunk.
     CHECK(allocations() - before < 100'000 * 42 / Broadcast::kMaxChunk + 10);
     CHECK(store.history.size() == 100);
 }
 
-TEST_CASE("what is kept is what a naive list keeps, whatever happens") {
+TEST_CASE("random operations retain what a naive list retains") {
     for (unsigned seed = 1; seed <= 20; ++seed) {
         CAPTURE(seed);
         std::mt19937 random(seed);
-        Store store(keep(random() % 40 + 1, std::chrono::seconds(20), 2000));
+        Store store(at_most(random() % 40 + 1, std::chrono::seconds(20), 2000));
         struct Retained {
             std::string text;
             History::Time at;
@@ -267,13 +276,14 @@ TEST_CASE("what is kept is what a naive list keeps, whatever happens") {
         std::deque<Retained> model;
         const auto bytes = [&model] {
             uint64_t sum = 0;
-            for (const Retained& each : model) sum += each.text.size() + 2 + kEntry;
+            for (const Retained& each : model)
+                sum += each.text.size() + 2 + kEntry;
             return sum;
         };
-        const auto forget = [&](uint64_t most) {
+        const auto drop = [&](uint64_t most) {
             while (!model.empty() &&
-                   (model.size() > store.rules.messages || bytes() > most ||
-                    store.now - model.front().at >= store.rules.time))
+                   (model.size() > store.config.messages || bytes() > most ||
+                    store.now - model.front().at >= store.config.time))
                 model.pop_front();
         };
         int wrong = 0;
@@ -284,14 +294,14 @@ TEST_CASE("what is kept is what a naive list keeps, whatever happens") {
                 const std::string text(random() % 120, 'x');
                 store.append(text);
                 model.push_back({text, store.now});
-                forget(store.rules.bytes);
+                drop(store.config.bytes);
             } else if (dice == 14) {
                 store.history.shrink(500);
-                forget(500);
+                drop(500);
                 store.history.expire(store.now);
             } else {
                 store.history.expire(store.now);
-                forget(store.rules.bytes);
+                drop(store.config.bytes);
             }
             std::string expected;
             for (const Retained& each : model) expected += frame_of(each.text);
@@ -302,10 +312,10 @@ TEST_CASE("what is kept is what a naive list keeps, whatever happens") {
             const uint64_t some =
                 store.history.oldest() + random() % (model.size() + 1);
             const size_t skipped = some - store.history.oldest();
-            std::string rest;
+            std::string remaining;
             for (size_t i = skipped; i < model.size(); ++i)
-                rest += frame_of(model[i].text);
-            if (store.from(some) != rest) ++wrong;
+                remaining += frame_of(model[i].text);
+            if (store.from(some) != remaining) ++wrong;
         }
         CHECK(wrong == 0);
     }

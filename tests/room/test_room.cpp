@@ -92,8 +92,8 @@ TEST_CASE("a room that nobody is in holds nothing") {
         CHECK(heap_in_use() > before);
     }
     room.append(kLong);
-    room.rest();
-    room.rest();
+    room.release_if_unused();
+    room.release_if_unused();
     CHECK(heap_in_use() == before);
 }
 

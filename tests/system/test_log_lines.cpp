@@ -96,10 +96,10 @@ TEST_CASE("the log says why a client left") {
     Peer errs = join(daemon);
     errs.send(bytes({0x83}));
     errs.is_closed(1002);
-    daemon.wait_log("1002");
+    daemon.wait_log("127.0.0.1 closed: protocol error 1002: ");
     Peer resets = join(daemon);
     resets.reset();
-    daemon.wait_log("127.0.0.1 left: ", 3);
+    daemon.wait_log("127.0.0.1 left: ", 2);
 }
 
 TEST_CASE("-q logs nothing but errors") {

@@ -9,7 +9,7 @@ using namespace wschat;
 using wschat::test::allocations;
 using wschat::test::heap_in_use;
 
-TEST_CASE("bytes are taken from the front, no more than there are") {
+TEST_CASE("bytes are taken from the front, at most all of them") {
     std::string text = "abcdef";
     Bytes bytes{text.data(), text.size()};
     CHECK(bytes.take(0).view() == "");
@@ -20,7 +20,7 @@ TEST_CASE("bytes are taken from the front, no more than there are") {
     CHECK(bytes.take(1).size == 0);
 }
 
-TEST_CASE("pieces count their bytes, and none is empty") {
+TEST_CASE("an IoVec counts its bytes and skips empty pieces") {
     IoVec pieces("one");
     pieces.add("");
     pieces.add("three");
@@ -30,7 +30,7 @@ TEST_CASE("pieces count their bytes, and none is empty") {
     CHECK(IoVec("").count == 0);
 }
 
-TEST_CASE("a buffer that was never used takes a pointer and no more") {
+TEST_CASE("an unused buffer takes only the size of a pointer") {
     const size_t before = allocations();
     Buffer buffer;
     buffer.append("");
@@ -44,7 +44,7 @@ TEST_CASE("a buffer that was never used takes a pointer and no more") {
     CHECK(buffer.empty());
 }
 
-TEST_CASE("a buffer holds what was appended until it is released") {
+TEST_CASE("a buffer holds the appended bytes until it is released") {
     const size_t before = heap_in_use();
     Buffer buffer;
     buffer.append("Hello, ");
@@ -62,7 +62,7 @@ TEST_CASE("a buffer holds what was appended until it is released") {
     CHECK(buffer.view() == "again");
 }
 
-TEST_CASE("a buffer that is emptied is empty, and keeps its memory") {
+TEST_CASE("a buffer whose string is cleared is empty and keeps its memory") {
     Buffer buffer;
     buffer.append(std::string(1000, 'x'));
     const size_t before = heap_in_use();
@@ -71,7 +71,7 @@ TEST_CASE("a buffer that is emptied is empty, and keeps its memory") {
     CHECK(heap_in_use() == before);
 }
 
-TEST_CASE("a string that is released gives its memory back") {
+TEST_CASE("a released string gives its memory back") {
     const size_t before = heap_in_use();
     std::string text(5000, 'x');
     release(text);

@@ -10,14 +10,14 @@ using namespace wschat;
 
 namespace {
 
-/// What there is to know of a text, found slowly from the definition: code
-/// points, not bytes, are what is compared with the bounds of RFC 3629.
+/// The expected results for a text. They are computed from the definition: code
+/// points, and not bytes, are compared with the bounds of RFC 3629.
 struct Reference {
-    size_t bad = 0;    // index of the first byte that cannot stand there
+    size_t bad = 0;    // index of the first illegal byte
     size_t whole = 0;  // length of the longest prefix of whole characters
 };
 
-// The code points that take so many bytes.
+// The first and the last code point that take n bytes, at index n.
 constexpr uint32_t kFirst[] = {0, 0, 0x80, 0x800, 0x10000};
 constexpr uint32_t kLast[] = {0, 0x7F, 0x7FF, 0xFFFF, 0x10FFFF};
 
@@ -25,7 +25,7 @@ uint8_t byte_at(std::string_view text, size_t i) {
     return static_cast<uint8_t>(text[i]);
 }
 
-/// How many bytes a character has that begins so; 0 if none does.
+/// Returns the size of a character with this first byte; 0 if there is none.
 size_t character_size(uint8_t lead) {
     if (lead < 0x80) return 1;
     if ((lead & 0xE0) == 0xC0) return 2;
@@ -34,15 +34,16 @@ size_t character_size(uint8_t lead) {
     return 0;
 }
 
-/// Whether a code point from low to high may be written in so many bytes.
-bool some_code_point(uint32_t low, uint32_t high, size_t size) {
+/// Returns true if a code point from low to high may be encoded in `size`
+/// bytes.
+bool has_code_point(uint32_t low, uint32_t high, size_t size) {
     low = std::max(low, kFirst[size]);
     high = std::min(high, kLast[size]);
     bool all_surrogates = low >= 0xD800 && high <= 0xDFFF;
     return low <= high && !all_surrogates;
 }
 
-/// Whether these bytes begin a character, or are one.
+/// Returns true if the bytes are a character or the beginning of one.
 bool begins_character(std::string_view bytes) {
     size_t size = character_size(byte_at(bytes, 0));
     if (size == 0) return false;
@@ -55,7 +56,7 @@ bool begins_character(std::string_view bytes) {
         low = low << 6 | (there ? byte_at(bytes, i) & 0x3Fu : 0);
         high = high << 6 | (there ? byte_at(bytes, i) & 0x3Fu : 0x3Fu);
     }
-    return some_code_point(low, high, size);
+    return has_code_point(low, high, size);
 }
 
 Reference refer(std::string_view text) {
@@ -80,15 +81,15 @@ std::string encode(uint32_t code_point, size_t size) {
     return static_cast<char>(lead) + bytes;
 }
 
-/// Feeds a copy of exactly the text's size, so that a sanitizer sees any look
-/// behind its end.
+/// Feeds a copy of exactly the text's size, so that a sanitizer reports any
+/// access behind its end.
 size_t feed(Utf8Checker& checker, std::string_view piece) {
     std::vector<char> copy(piece.begin(), piece.end());
     return checker.feed({copy.data(), copy.size()});
 }
 
-/// Feeds the text in pieces of this size after a first one of another.
-/// Returns the index in the text of the first bad byte.
+/// Feeds the text in pieces of `size` after a piece of `first`. Returns the
+/// index in the text of the first illegal byte.
 size_t feed_pieces(Utf8Checker& checker, std::string_view text, size_t first,
                    size_t size) {
     size_t begin = 0;
@@ -120,7 +121,7 @@ void check_in_every_way(const std::string& text) {
     CHECK(valid_utf8_prefix(text) == refer(text).whole);
 }
 
-/// The bytes alone, and at all distances from the ends of a longer text.
+/// Checks the bytes alone, and at all distances from the ends of a longer text.
 void check_everywhere(const std::string& bytes) {
     check_in_every_way(bytes);
     for (size_t before = 1; before <= 17; ++before)
@@ -138,16 +139,16 @@ bool agrees_with_reference(std::string_view text) {
            checker.complete() == (expected.whole == text.size());
 }
 
-/// The same, but at a distance from where an allocation begins, and ending
-/// where it ends.
+/// Does the same for a copy that begins at a distance from the beginning of an
+/// allocation and ends at its end.
 bool agrees_at(size_t distance, const std::string& text) {
     std::vector<char> copy(distance);
     copy.insert(copy.end(), text.begin(), text.end());
     return agrees_with_reference({copy.data() + distance, text.size()});
 }
 
-/// Counts the bytes that, put behind `front`, are not judged as the reference
-/// judges them.
+/// Counts the bytes that, appended to `front`, give another result than the
+/// reference.
 int disagreements(std::string front) {
     int count = 0;
     front += '\0';
@@ -167,7 +168,7 @@ TEST_CASE("an empty text is valid UTF-8") {
     CHECK(valid_utf8_prefix("") == 0);
 }
 
-TEST_CASE("legal characters are valid wherever they stand and are cut") {
+TEST_CASE("legal characters are accepted at every place and with every cut") {
     const std::string legal[] = {
         std::string(1, '\0'),  // U+0000
         "\x7F",                // U+007F
@@ -198,7 +199,7 @@ TEST_CASE("legal characters are valid wherever they stand and are cut") {
     }
 }
 
-TEST_CASE("illegal bytes are found at once, at the byte that shows it") {
+TEST_CASE("illegal bytes are found at the first byte that can't follow") {
     struct {
         std::string bytes;
         size_t bad;
@@ -268,7 +269,7 @@ TEST_CASE("a text that ends inside a character is not complete") {
         }
 }
 
-TEST_CASE("a checker that was reset starts anew") {
+TEST_CASE("a checker begins a new text after reset") {
     Utf8Checker checker;
     checker.feed("\xE2\x82");
     checker.reset();
@@ -281,13 +282,13 @@ TEST_CASE("a checker that was reset starts anew") {
     CHECK(checker.complete());
 }
 
-TEST_CASE("each code point is valid in its shortest form alone") {
+TEST_CASE("each code point is valid only in its shortest form") {
     int wrong = 0;
     for (uint32_t code_point = 0; code_point <= 0x110FFF; ++code_point)
         for (size_t size = 1; size <= 4; ++size) {
             bool fits = code_point >> (size == 1 ? 7 : 5 * size + 1) == 0;
             if (!fits) continue;
-            bool valid = some_code_point(code_point, code_point, size);
+            bool valid = has_code_point(code_point, code_point, size);
             std::string bytes = encode(code_point, size);
             if ((valid_utf8_prefix(bytes) == size) != valid) ++wrong;
         }
@@ -319,7 +320,7 @@ TEST_CASE("sequences of four bytes at all bounds agree with the definition") {
     CHECK(wrong == 0);
 }
 
-TEST_CASE("one byte is found at each place of a text of each length") {
+TEST_CASE("a changed byte is found at each place of a text of each length") {
     int wrong = 0;
     for (const char* around : {"a", "\xC3\xA9", "a\xE2\x82\xAC"})
         for (size_t size = 1; size <= 64; ++size) {
@@ -336,7 +337,7 @@ TEST_CASE("one byte is found at each place of a text of each length") {
     CHECK(wrong == 0);
 }
 
-TEST_CASE("a character is taken at each place of a text of each length") {
+TEST_CASE("a character is accepted at each place of a text of each length") {
     int wrong = 0;
     for (std::string character : {"\xC3\xA9", "\xE2\x82", "\xF0\x9F\x98\x80"})
         for (size_t before = 0; before <= 48; ++before)

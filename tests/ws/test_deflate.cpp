@@ -26,7 +26,7 @@ struct Inflated {
     }
 };
 
-/// Inflates a message that comes in pieces of so many bytes.
+/// Inflates a message that arrives in pieces of `size` bytes.
 Inflated inflate_in_pieces(std::string_view message, size_t size,
                            uint64_t limit = kNoLimit) {
     Inflater inflater;
@@ -45,7 +45,7 @@ Inflated inflate_all(std::string_view message, uint64_t limit = kNoLimit) {
     return inflate_in_pieces(message, message.size() + 1, limit);
 }
 
-/// Text that is like others, but not the same all over.
+/// Returns a text of JSON messages that resemble each other.
 std::string chat(size_t size) {
     std::string text;
     for (int i = 0; text.size() < size; ++i)
@@ -57,7 +57,7 @@ std::string chat(size_t size) {
 
 }  // namespace
 
-TEST_CASE("what is deflated can be inflated by others") {
+TEST_CASE("zlib inflates what the deflater returns") {
     Deflater deflater;
     for (size_t size : {0u, 1u, 127u, 128u, 1000u, 16u << 10, (16u << 10) + 1u,
                         65536u, 1u << 20, 3'000'000u}) {
@@ -69,7 +69,7 @@ TEST_CASE("what is deflated can be inflated by others") {
     }
 }
 
-TEST_CASE("bytes that can't be compressed are deflated all the same") {
+TEST_CASE("bytes that can't be compressed are deflated correctly") {
     std::string noise;
     uint32_t random = 1;
     while (noise.size() < 200'000) {
@@ -80,42 +80,42 @@ TEST_CASE("bytes that can't be compressed are deflated all the same") {
     CHECK((inflated(deflater.deflate(noise)) == noise));
 }
 
-TEST_CASE("no message refers to an earlier one") {
+TEST_CASE("a message does not refer to an earlier one") {
     Deflater deflater;
     const std::string first(deflater.deflate(chat(1000)));
     const std::string second(deflater.deflate(chat(1000)));
     CHECK((first == second));
 }
 
-TEST_CASE("a deflater gives its memory back when it is told to") {
+TEST_CASE("an unused deflater gives its memory back") {
     Deflater deflater;
     const size_t before = heap_in_use();
     deflater.deflate(chat(1 << 20));
     CHECK(heap_in_use() > before + 10'000);
-    deflater.rest();
-    deflater.rest();
+    deflater.release_if_unused();
+    deflater.release_if_unused();
     CHECK(heap_in_use() == before);
     CHECK((inflated(deflater.deflate(chat(500))) == chat(500)));
 }
 
-TEST_CASE("a deflater that was in use since the last time keeps its memory") {
+TEST_CASE("a deflater in use keeps its memory") {
     Deflater deflater;
     const size_t before = heap_in_use();
-    deflater.rest();
+    deflater.release_if_unused();
     deflater.deflate(chat(500));
     const size_t in_use = heap_in_use();
-    deflater.rest();
+    deflater.release_if_unused();
     CHECK(heap_in_use() == in_use);
     deflater.deflate(chat(500));
-    deflater.rest();
+    deflater.release_if_unused();
     CHECK(heap_in_use() == in_use);
-    deflater.rest();
+    deflater.release_if_unused();
     CHECK(heap_in_use() == before);
-    deflater.rest();
+    deflater.release_if_unused();
     CHECK((inflated(deflater.deflate(chat(500))) == chat(500)));
 }
 
-TEST_CASE("a large message's buffer is not kept beyond the next one") {
+TEST_CASE("the buffer of a large message is freed at the next one") {
     Deflater deflater;
     deflater.deflate(chat(100));
     const size_t before = heap_in_use();
@@ -142,7 +142,7 @@ TEST_CASE("the examples of RFC 7692, section 7.2.3, are inflated") {
                   Inflated{Result::Good, "Hello"});
 }
 
-TEST_CASE("messages are inflated whatever their window and however cut") {
+TEST_CASE("messages with any window are inflated from pieces of any size") {
     for (int bits = 9; bits <= 15; ++bits) {
         CAPTURE(bits);
         const std::string text = chat(5000);
@@ -153,15 +153,17 @@ TEST_CASE("messages are inflated whatever their window and however cut") {
     }
 }
 
-TEST_CASE("a message may be made of several streams") {
-    const std::string twice =
-        deflated("one", 15, Z_FINISH) + deflated(" and two", 15, Z_FINISH);
+TEST_CASE("a message may consist of several streams") {
+    std::string twice = deflated("one", 15, Z_FINISH);
+    twice.pop_back();  // only the last stream has a byte behind it
+    twice += deflated(" and two", 15, Z_FINISH);
     for (size_t size = 1; size <= twice.size(); ++size)
-        CHECK(inflate_in_pieces(twice, size).text.substr(0, 3) == "one");
+        CHECK(inflate_in_pieces(twice, size) ==
+              Inflated{Result::Good, "one and two"});
     CHECK(inflate_all("").result == Result::Good);
 }
 
-TEST_CASE("a message as long as the limit is inflated, one byte more refused") {
+TEST_CASE("a message as long as the limit is inflated, a longer one refused") {
     for (size_t limit : {1u, 100u, 16u << 10, 50'000u}) {
         CAPTURE(limit);
         const std::string exact = chat(limit);
@@ -173,7 +175,7 @@ TEST_CASE("a message as long as the limit is inflated, one byte more refused") {
     }
 }
 
-TEST_CASE("a bomb costs no more than the limit") {
+TEST_CASE("a compression bomb takes no more memory than the limit") {
     const std::string bomb = deflated(std::string(100 << 20, ' '));
     CHECK(bomb.size() < 110'000);
     const Inflated out = inflate_all(bomb, 1 << 20);
@@ -182,9 +184,9 @@ TEST_CASE("a bomb costs no more than the limit") {
     CHECK(out.text.capacity() <= 2 << 20);
 }
 
-TEST_CASE("what is no deflated data is corrupt") {
-    // A block of the type that does not exist; a stored block whose lengths
-    // contradict each other; a distance before the beginning.
+TEST_CASE("malformed deflated data is corrupt") {
+    // A block of the reserved type 3; a stored block whose lengths differ; a
+    // distance that reaches over the beginning.
     for (const std::string& message :
          {bytes({0x06}), bytes({0x00, 0x05, 0x00, 0x00, 0x00, 0x48}),
           bytes({0x02, 0x02, 0x00})})
