@@ -1,5 +1,5 @@
 <?php
-// Publishes to everyone in a room of wschat, from a script anywhere, in PHP 8:
+// Publishes a message in a room of wschat, from any machine, with PHP 8:
 //
 //   require 'publish.php';
 //   wschat_publish(['type' => 'news', 'id' => 17], '/', [
@@ -7,22 +7,22 @@
 //       'key' => trim(file_get_contents('/etc/wschat.key')),
 //   ]);
 //
-// wschat must have been started with --publish-key=FILE, and with --rooms if
-// there is to be any room but /. Environment variables WSCHAT_ADDRESS and
-// WSCHAT_KEY stand in for what is not given.
+// wschat needs the option --publish-key=FILE, and --rooms for any room but /.
+// The environment variables WSCHAT_ADDRESS and WSCHAT_KEY are the defaults for
+// the address and the key.
 
 declare(strict_types=1);
 
 /**
- * @param mixed  $message what json_encode() takes
- * @param string $room    '/', or '/news' and the like: not percent-encoded
+ * @param mixed  $message any value that json_encode() accepts
+ * @param string $room    a name such as '/' or '/news', not percent-encoded
  * @param array{address?: string, key?: string, timeout?: float} $options
  *   address  tcp://127.0.0.1:9600, tls://chat.example.com:9600 or
  *            unix:///PATH; TLS certificates are verified
- *   key      one of those in the file of --publish-key
- *   timeout  seconds for all of it [2]
- * @return array{room: string, clients: int, number: int} how many clients are
- *   in the room, and the number of the message there
+ *   key      a key from the file of --publish-key
+ *   timeout  seconds for the whole request [2]
+ * @return array{room: string, clients: int, number: int} the number of clients
+ *   in the room, and the number of the message
  * @throws RuntimeException if wschat can't be reached or refuses the message
  * @throws JsonException    if the message can't be encoded
  */
@@ -73,7 +73,7 @@ function wschat_publish(
             $wait(true);
             $sent = @fwrite($stream, $rest);
             if ($sent === false) {
-                break;  // it may have answered already, and said why
+                break;  // wschat may have sent a refusal already: read it
             }
         }
         for ($answer = ''; !feof($stream); $answer .= $bytes) {
