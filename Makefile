@@ -50,8 +50,7 @@ say = $(if $(findstring n,$(options))$(findstring s,$(options)),,@echo '$1')
 options := $(filter-out --%,$(firstword -$(MAKEFLAGS)))
 endif
 
-# Prints the missing packages. Asks the compiler, which knows where it looks for
-# headers.
+# Prints the missing packages. The compiler knows best where headers are.
 probe = $(CXX) --version >/dev/null 2>&1 || \
 	  echo $(if $(findstring clang,$(CXX)),clang,g++); \
 	for need in openssl/sha.h:libssl-dev zlib.h:zlib1g-dev liburing.h:liburing-dev \
