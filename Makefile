@@ -1,20 +1,22 @@
-# make            the daemon, ./wschat
-# make check      every test; ends with "N passed, N failed, N skipped"
-# make deps       installs what the two need, from Debian's packages
-# make install    into $(DESTDIR)$(PREFIX); make uninstall takes it out again
-# make echo       build/echo, an echo server for protocol test suites
-# make bench      what relaying costs; tests/bench/run has the choices
-# make microbench how fast the parsers are; needs libbenchmark-dev, and compares
-#                 with simdjson where libsimdjson-dev is
-# make fuzz       each fuzz target for FUZZ_SECONDS, with clang++
-# make format     lays out the sources with clang-format
-# make clean
+# make            builds the daemon, ./wschat
+# make check      runs every test; ends with "N passed, N failed, N skipped";
+#                 make test is the same
+# make deps       installs the Debian packages that `make` and `make check` need
+# make install    installs into $(DESTDIR)$(PREFIX); make uninstall removes it
+# make echo       builds build/echo, an echo server for protocol test suites
+# make bench      measures what relaying costs; options: see tests/bench/run
+# make microbench measures the parsers; needs libbenchmark-dev, and compares
+#                 with simdjson if libsimdjson-dev is installed
+# make fuzz       runs each fuzz target for FUZZ_SECONDS; needs clang++
+# make format     formats the sources with clang-format
+# make clean      removes everything that make has built
 #
-# SANITIZE=address,undefined builds everything once more in a directory of its
-# own, the daemon too; without it the daemon is ./wschat. liburing is taken
-# where it is installed; URING= builds without it.
+# V=1 prints whole commands instead of one short line for each file.
+# SANITIZE=address,undefined builds everything, the daemon too, in a directory
+# of its own; without it the daemon is ./wschat. liburing is used if it is
+# installed; URING= builds without it.
 
-# The user's: add to them or replace them, the project's own are further down.
+# The user may replace these. The project's own flags are further down.
 CXX ?= g++
 CXXFLAGS ?= -O2 -g
 PREFIX ?= /usr/local
@@ -25,13 +27,30 @@ first := $(filter clean deps,$(goals))
 rest := $(filter-out clean deps,$(goals))
 
 .PHONY: all bench check clean deps echo format fuzz install microbench \
-	uninstall FORCE
+	test uninstall FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:
 all:
 FORCE:
 
-# Prints the packages that are needed and not there. The compiler knows best.
+# Use every core unless the user chose a number. While make reads this file, a
+# -j from the environment or from a parent make is only visible to the shell;
+# a -j on the command line overrides what is set here. No --output-sync, which
+# would hold back what `make check` prints until its end.
+ifeq ($(filter -j% --jobs% --jobserver%,$(shell echo "$$MAKEFLAGS")),)
+MAKEFLAGS += -j$(or $(shell nproc),1)
+endif
+
+# A recipe line `$(call say,CXX x.o)` prints that; `$(quiet)command` runs
+# without being printed. Under -n and -s only make itself decides what to print.
+# The first word of MAKEFLAGS holds the options of one letter.
+ifneq ($(V),1)
+quiet := @
+say = $(if $(findstring n,$(options))$(findstring s,$(options)),,@echo '$1')
+options := $(filter-out --%,$(firstword -$(MAKEFLAGS)))
+endif
+
+# Prints the missing packages. The compiler knows best where headers are.
 probe = $(CXX) --version >/dev/null 2>&1 || \
 	  echo $(if $(findstring clang,$(CXX)),clang,g++); \
 	for need in openssl/sha.h:libssl-dev zlib.h:zlib1g-dev liburing.h:liburing-dev \
@@ -55,18 +74,19 @@ deps:
 	  apt-get -qq --no-install-recommends install $$missing \
 	  </dev/null >/dev/null
 
-man := "$(DESTDIR)$(PREFIX)/share/man/man8/wschat.8"
+man7 := "$(DESTDIR)$(PREFIX)/share/man/man7/wschat.7"
+man8 := "$(DESTDIR)$(PREFIX)/share/man/man8/wschat.8"
 unit := "$(DESTDIR)$(PREFIX)/lib/systemd/system/wschat.service"
 bin := "$(DESTDIR)$(PREFIX)/bin/wschat"
 script := "$(DESTDIR)$(PREFIX)/share/wschat/wschat.js"
 
 uninstall:
-	rm -f $(bin) $(man) $(unit) $(script)
+	rm -f $(bin) $(man7) $(man8) $(unit) $(script)
 
 ifneq ($(and $(first),$(rest)),)
 
-# clean and deps change what the other goals stand on. So they go first, and
-# the others get a make of their own, one for all of them, that looks anew.
+# clean and deps change what the other goals depend on. So they run first, and a
+# second make, which reads everything again, runs the others.
 .PHONY: rest $(rest)
 rest: $(first)
 	@$(MAKE) --no-print-directory $(rest)
@@ -76,12 +96,12 @@ else ifneq ($(filter-out clean deps uninstall,$(goals)),)
 
 include build/config.mk
 
-# What was missing may be there by now: then look again, once a run.
+# A package that was missing may be installed now: look again, once a run.
 build/config.mk: Makefile $(if $(missing),$(if $(MAKE_RESTARTS),,FORCE))
 	@mkdir -p $(@D)
 	@echo missing := $$($(probe)) >$@
 
-# One line that says what to do, before there is a page of compiler errors.
+# Print one line that says what to do, instead of a page of compiler errors.
 .PHONY: can-build can-check can-microbench
 require = $(if $(filter $1,$(missing)),$(error \
 	not installed: $(filter $1,$(missing)) (make deps)))
@@ -104,13 +124,13 @@ endif
 ifdef SANITIZE
 harden := -fsanitize=$(SANITIZE) -fno-sanitize-recover=all \
 	-fno-omit-frame-pointer -D_GLIBCXX_ASSERTIONS
-# What it instruments, g++ takes for uninitialised.
+# g++ wrongly reports instrumented variables as uninitialised.
 ifeq ($(findstring clang,$(CXX)),)
 harden += -Wno-maybe-uninitialized
 endif
 else
 harden := -fstack-protector-strong
-# Without optimisation, glibc warns about it.
+# Without optimisation, glibc warns that it has no effect.
 ifneq ($(filter-out -O0,$(lastword $(filter -O%,$(CXXFLAGS)))),)
 harden += -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2
 endif
@@ -134,12 +154,13 @@ fuzzers := $(patsubst tests/fuzz/fuzz_%.cpp,%,$(wildcard tests/fuzz/*.cpp))
 
 $(build)/%.o: %.cpp $(build)/flags
 	@mkdir -p $(@D)
-	$(compile) -MMD -MP -c -o $@ $<
+	$(call say,CXX $*.o)
+	$(quiet)$(compile) -MMD -MP -c -o $@ $<
 
-# It has the files in it.
+# The compiler puts these files into the object.
 $(build)/src/pages.o $(build)/src/http/assets.o: $(wildcard src/page/*)
 
-# Other flags make other objects.
+# Everything is built again when the flags change.
 $(build)/flags: FORCE | can-build
 	@mkdir -p $(@D)
 	@echo '$(subst ','\'',$(compile) / $(link))' | cmp -s - $@ || \
@@ -154,10 +175,11 @@ $(build)/system-tests: $(system_tests) $(units)
 $(unit_tests) $(system_tests): | can-check
 $(build)/wschat $(build)/echo $(build)/unit-tests $(build)/system-tests \
 $(build)/load $(build)/naive:
-	$(link) -o $@ $^ $(libs)
+	$(call say,LD $(@F))
+	$(quiet)$(link) -o $@ $^ $(libs)
 
-# The ordinary daemon and echo server stand where people look for them,
-# whichever compiler made them last.
+# People look for the ordinary daemon and echo server in these places,
+# whichever compiler built them last.
 ifdef SANITIZE
 daemon := $(build)/wschat
 echo := $(build)/echo
@@ -173,16 +195,22 @@ endif
 all: $(daemon)
 echo: $(echo)
 
+test: check
 check: can-check $(daemon) $(echo) $(build)/unit-tests $(build)/system-tests
 	@CXX="$(CXX)" WSCHAT=./$(daemon) WSCHAT_ECHO=./$(echo) \
 	  tests/run $(build)/unit-tests $(build)/system-tests
+
+# Nothing else may run while the time of something is measured.
+bench: | $(filter check test,$(goals))
+microbench: | $(filter check test bench,$(goals))
 
 bench: $(daemon) $(build)/load $(build)/naive
 	@WSCHAT=./$(daemon) tests/bench/run $(build)/load $(build)/naive
 
 install: $(daemon)
 	install -D -m 755 $(daemon) $(bin)
-	install -D -m 644 man/wschat.8 $(man)
+	install -D -m 644 man/wschat.7 $(man7)
+	install -D -m 644 man/wschat.8 $(man8)
 	install -D -m 644 src/page/wschat.js $(script)
 	sed 's|@PREFIX@|$(PREFIX)|' contrib/wschat.service | \
 	  install -D -m 644 /dev/stdin $(unit)
@@ -194,22 +222,25 @@ fuzz:
 
 fuzz-%: $(build)/fuzz-%
 	@mkdir -p build/corpus/$*
-	$< -max_total_time=$(FUZZ_SECONDS) -artifact_prefix=build/ \
+	$(call say,FUZZ $*)
+	$(quiet)$< -max_total_time=$(FUZZ_SECONDS) -artifact_prefix=build/ \
 	  build/corpus/$* $(wildcard tests/fuzz/corpus/$*)
 
 $(build)/fuzz-%: $(build)/tests/fuzz/fuzz_%.o $(units)
-	$(link) -fsanitize=fuzzer -o $@ $^ $(libs)
+	$(call say,LD $(@F))
+	$(quiet)$(link) -fsanitize=fuzzer -o $@ $^ $(libs)
 
-# Prints $2 if the header $1 is there. Nothing else needs those that it is
-# asked for, so `missing` does not name them.
+# Prints $2 if the header $1 is installed. For headers that only one goal needs
+# and that `missing` therefore does not name.
 has = echo "\#include <$1>" | \
 	  $(CXX) $(CPPFLAGS) $(CXXFLAGS) -E -x c++ - >/dev/null 2>&1 && echo $2
 
 microbench: $(build)/microbench
-	$<
+	$(quiet)$<
 
 $(build)/microbench: $(build)/tests/bench/micro.o $(units)
-	$(link) -o $@ $^ $(libs) -lbenchmark \
+	$(call say,LD $(@F))
+	$(quiet)$(link) -o $@ $^ $(libs) -lbenchmark \
 	  $(shell $(call has,simdjson.h,-lsimdjson))
 
 $(build)/tests/bench/micro.o: | can-microbench

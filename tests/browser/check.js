@@ -1,5 +1,4 @@
-// Runs the cases of one suite in order, prints "ok" or "not ok" for each, and
-// returns how many passed and failed.
+// Runs the cases of a suite and adds up the results of all suites.
 'use strict';
 
 const kPatience = 60000;  // ms, far beyond what any case takes
@@ -12,6 +11,16 @@ async function inTime(promise) {
   await Promise.race([promise, late]).finally(() => clearTimeout(timer));
 }
 
+const failures = [];  // "SUITE: CASE" of each failed case
+
+// Prints that a case failed, and why.
+function fail(suite, name, error) {
+  failures.push(`${suite}: ${name}`);
+  console.log(`not ok ${suite}: ${name}\n${error.stack}`);
+}
+
+// Runs the cases of one suite in order, prints "ok" or "not ok" for each, and
+// returns how many passed and failed.
 async function check(suite, cases) {
   const count = { passed: 0, failed: 0 };
   for (const [name, run] of Object.entries(cases)) {
@@ -21,10 +30,18 @@ async function check(suite, cases) {
       console.log(`ok ${suite}: ${name}`);
     } catch (error) {
       count.failed++;
-      console.log(`not ok ${suite}: ${name}\n${error.stack}`);
+      fail(suite, name, error);
     }
   }
   return count;
 }
 
-module.exports = { check };
+// Prints each failed case with the command that repeats its suite, then the
+// counts in the last line.
+function summarize({ passed, failed, skipped }, commandOf) {
+  for (const failure of failures)
+    console.log(`not ok ${failure}\n    ${commandOf(failure.split(':')[0])}`);
+  console.log(`${passed} passed, ${failed} failed, ${skipped} skipped`);
+}
+
+module.exports = { check, fail, summarize };

@@ -3,7 +3,7 @@
 'use strict';
 
 const fs = require('fs');
-const { check } = require('./check');
+const { check, summarize } = require('./check');
 
 const alone = ['client'];
 const inBrowser = ['page', 'connection', 'resume', 'rooms', 'publish', 'look',
@@ -33,7 +33,6 @@ async function run(suite) {
     for (const [result, count] of Object.entries(await run(suite)))
       sum[result] += count;
   if (!lacking()) await require('./people').close();
-  const { passed, failed, skipped } = sum;
-  console.log(`${passed} passed, ${failed} failed, ${skipped} skipped`);
-  process.exit(failed ? 1 : 0);
+  summarize(sum, (suite) => `tests/browser/run ${suite}`);
+  process.exit(sum.failed ? 1 : 0);
 })();

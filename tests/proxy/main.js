@@ -2,7 +2,7 @@
 // of contrib/. Prints "ok", "not ok" or "skip" for each.
 'use strict';
 
-const { check } = require('../browser/check');
+const { check, fail, summarize } = require('../browser/check');
 const { Site, kinds } = require('./site');
 const cases = require('./cases');
 const scripts = require('./scripts');
@@ -26,7 +26,7 @@ async function behind(kind, overUnix) {
   try {
     site = await Site.start(kind, overUnix);
   } catch (error) {
-    console.log(`not ok ${name}: it starts\n${error.stack}`);
+    fail(name, 'it starts', error);
     sum.failed++;
     return undefined;
   }
@@ -44,7 +44,6 @@ async function behind(kind, overUnix) {
   const missing = scripts.missing();
   if (missing) skip('scripts', missing);
   else add(await check('scripts', scripts.cases));
-  const { passed, failed, skipped } = sum;
-  console.log(`${passed} passed, ${failed} failed, ${skipped} skipped`);
-  process.exit(failed ? 1 : 0);
+  summarize(sum, () => 'tests/proxy/run');
+  process.exit(sum.failed ? 1 : 0);
 })();
