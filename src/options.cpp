@@ -7,6 +7,7 @@
 
 #include "util/address.h"
 #include "http/origin.h"
+#include "util/host.h"
 
 namespace wschat {
 
@@ -157,8 +158,7 @@ void parse_keep(RetentionConfig& keep, const std::string& text) {
     if (comma == text.npos) return;
     const Seconds time =
         parse_seconds("--keep", text.substr(comma + 1), false);
-    using Clock = std::chrono::steady_clock;
-    keep.time = std::chrono::duration_cast<Clock::duration>(time);
+    keep.time = to_duration(time);
 }
 
 std::string parse_admitted(const std::string& text) {

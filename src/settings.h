@@ -7,13 +7,12 @@
 #include <vector>
 
 #include "util/address.h"
+#include "util/clock.h"
 #include "ws/message_reader.h"
 #include "room/rooms.h"
 #include "net/socket.h"
 
 namespace wschat {
-
-using Seconds = std::chrono::duration<double>;
 
 /// What a room is told when somebody joins or leaves.
 enum class Announce {

@@ -1,37 +1,15 @@
 #include "values.h"
 
-#include <cerrno>
 #include <cstdlib>
-#include <optional>
 #include <string_view>
 
 #include "util/address.h"
+#include "util/host.h"
+#include "util/text.h"
 
 namespace wschat {
 
 namespace {
-
-/// A whole decimal number up to `max`, nothing around it.
-std::optional<uint64_t> parse_number(const std::string& text, uint64_t max) {
-    if (text.empty() || text.find_first_not_of("0123456789") != text.npos)
-        return std::nullopt;
-    errno = 0;
-    const unsigned long long number = std::strtoull(text.c_str(), nullptr, 10);
-    if (errno || number > max) return std::nullopt;
-    return number;
-}
-
-/// Whether a text can be a host name, perhaps with the root's dot. One whose
-/// last label is a number is a mistyped address (RFC 1123, section 2.1): it
-/// must not bind them all.
-bool is_host_name(std::string text) {
-    if (!text.empty() && text.back() == '.') text.pop_back();
-    const std::string label = text.substr(text.rfind('.') + 1);
-    return text.find_first_not_of("abcdefghijklmnopqrstuvwxyz"
-                                  "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._") ==
-               text.npos &&
-           label.find_first_not_of("0123456789") != label.npos;
-}
 
 mode_t parse_mode(const std::string& text) {
     const bool octal = text.find_first_not_of("01234567") == text.npos;
@@ -49,13 +27,13 @@ void bad_value(const std::string& what, const std::string& value,
 }
 
 int parse_port(const std::string& text) {
-    const auto port = parse_number(text, 65535);
+    const auto port = parse_decimal(text, 65535);
     if (!port) bad_value("port", text, "a number from 0 to 65535 is needed");
     return static_cast<int>(*port);
 }
 
 uint64_t parse_count(const std::string& what, const std::string& text) {
-    const auto count = parse_number(text, 1'000'000'000);
+    const auto count = parse_decimal(text, 1'000'000'000);
     if (!count) bad_value(what, text, "a number is needed");
     return *count;
 }
@@ -67,7 +45,7 @@ uint64_t parse_bytes(const std::string& what, const std::string& text) {
         text.empty() ? kSuffixes.npos : kSuffixes.find(text.back());
     const bool plain = suffix == kSuffixes.npos;
     const auto number =
-        parse_number(plain ? text : text.substr(0, text.size() - 1), kMax);
+        parse_decimal(plain ? text : text.substr(0, text.size() - 1), kMax);
     const unsigned shift = plain ? 0 : 10 * static_cast<unsigned>(suffix + 1);
     if (!number || *number == 0 || *number > kMax >> shift)
         bad_value(what, text, "bytes are needed, as in 65536, 64K or 1M");
@@ -96,7 +74,7 @@ std::string parse_file(const std::string& what, const std::string& text) {
 
 std::string parse_host(const std::string& text) {
     const std::string host = without_brackets(text);
-    if (!is_host_name(host) && !is_ip_address(host))
+    if (!is_dns_name(host) && !is_ip_address(host))
         bad_value("host", text, "a name or an IP address is needed");
     return host;
 }
@@ -121,12 +99,6 @@ Endpoint parse_unix(const std::string& text) {
     if (endpoint.address.empty())
         bad_value("--bind", "unix:" + text, "a path is needed");
     return endpoint;
-}
-
-std::string without_brackets(const std::string& text) {
-    const bool bracketed =
-        text.size() > 2 && text.front() == '[' && text.back() == ']';
-    return bracketed ? text.substr(1, text.size() - 2) : text;
 }
 
 }  // namespace wschat

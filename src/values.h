@@ -44,7 +44,4 @@ std::string parse_host(const std::string& text);
 /// PATH[,mode=0660][,group=NAME], as it follows unix: in --bind.
 Endpoint parse_unix(const std::string& text);
 
-/// The text without the brackets around it, if there are any.
-std::string without_brackets(const std::string& text);
-
 }  // namespace wschat

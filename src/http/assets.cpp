@@ -7,6 +7,7 @@
 #include <openssl/sha.h>
 
 #include "http/target.h"
+#include "util/text.h"
 
 // The files, as they are when this is compiled from the top of the tree.
 #define EMBED(symbol, file)                     \
@@ -25,16 +26,15 @@ namespace wschat {
 
 namespace {
 
+constexpr size_t kTagBytes = 8;  // of the hash
+
 /// A strong entity tag (RFC 9110, section 8.8.3): the content's hash.
 std::string tag_of(std::string_view content) {
     std::array<unsigned char, SHA_DIGEST_LENGTH> digest;
     SHA1(reinterpret_cast<const unsigned char*>(content.data()), content.size(),
          digest.data());
     std::string tag = "\"";
-    for (size_t i = 0; i < 8; ++i) {
-        tag += "0123456789abcdef"[digest[i] >> 4];
-        tag += "0123456789abcdef"[digest[i] & 15];
-    }
+    for (size_t i = 0; i < kTagBytes; ++i) append_hex(tag, digest[i]);
     return tag + "\"";
 }
 

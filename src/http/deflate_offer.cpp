@@ -3,11 +3,14 @@
 #include <algorithm>
 #include <optional>
 
+#include "util/text.h"
+
 namespace wschat {
 
 namespace {
 
-constexpr int kMaxWindowBits = 15;
+constexpr uint64_t kMinWindowBits = 8;
+constexpr uint64_t kMaxWindowBits = 15;
 
 /// A parameter of an offer.
 struct Parameter {
@@ -55,13 +58,13 @@ std::optional<Parameter> take_parameter(std::string_view& text) {
     return parameter;
 }
 
-/// 8 to 15, or nothing.
-std::optional<int> window_bits(const std::string& value) {
-    const bool one = value == "8" || value == "9";
-    const bool two = value.size() == 2 && value[0] == '1' && value[1] >= '0' &&
-                     value[1] <= '5';
-    if (!one && !two) return std::nullopt;
-    return std::stoi(value);
+/// Reads a number from 8 to 15 without leading zeros (RFC 7692, section
+/// 7.1.2.1); nothing if it is none.
+std::optional<uint64_t> parse_window_bits(const std::string& value) {
+    const auto bits = parse_decimal(value, kMaxWindowBits);
+    if (!bits || *bits < kMinWindowBits || value[0] == '0')
+        return std::nullopt;
+    return bits;
 }
 
 /// An offer of permessage-deflate as far as it was read.
@@ -75,7 +78,7 @@ public:
         if (parameter.name == "server_no_context_takeover" ||
             parameter.name == "client_no_context_takeover")
             return !parameter.has_value;
-        const auto bits = window_bits(parameter.value);
+        const auto bits = parse_window_bits(parameter.value);
         if (parameter.name == "client_max_window_bits")
             return !parameter.has_value || bits;
         if (parameter.name != "server_max_window_bits" || !bits) return false;
@@ -98,7 +101,7 @@ public:
 
 private:
     std::vector<std::string_view> names_;
-    std::optional<int> server_bits_;
+    std::optional<uint64_t> server_bits_;
 };
 
 /// Takes one offer off the front of the list, up to its comma. Nothing if it

@@ -7,6 +7,7 @@
 #include <openssl/sha.h>
 
 #include "util/address.h"
+#include "util/text.h"
 
 namespace wschat {
 

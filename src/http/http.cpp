@@ -1,25 +1,22 @@
 #include "http/http.h"
 
 #include <algorithm>
-#include <cstdlib>
 #include <cstring>
+
+#include "util/host.h"
+#include "util/text.h"
 
 namespace wschat {
 
 namespace {
 
-constexpr std::string_view kDigits = "0123456789";
 constexpr std::string_view kSpace = " \t";
 constexpr std::string_view kLineEnd = "\r\n";
-
-char lower(char c) {
-    return c >= 'A' && c <= 'Z' ? static_cast<char>(c + ('a' - 'A')) : c;
-}
 
 /// What names and methods are made of (RFC 9110, section 5.6.2).
 bool is_token_char(char c) {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
-           kDigits.find(c) != kDigits.npos ||
+           is_digit(c) ||
            (c != '\0' && std::strchr("!#$%&'*+-.^_`|~", c));
 }
 
@@ -33,13 +30,9 @@ bool is_target(std::string_view text) {
     });
 }
 
-bool is_host(std::string_view text) {
-    return !text.empty() && text.find_first_of(" \t,/?#@\\\"<>") == text.npos;
-}
-
 bool is_version(std::string_view text) {
-    return text.size() == 3 && kDigits.find(text[0]) != kDigits.npos &&
-           text[1] == '.' && kDigits.find(text[2]) != kDigits.npos;
+    return text.size() == 3 && is_digit(text[0]) && text[1] == '.' &&
+           is_digit(text[2]);
 }
 
 std::string_view take_line(std::string_view& head) {
@@ -88,7 +81,7 @@ const char* parse_header(std::string_view line, Request& request) {
 const char* error_in(const Request& request) {
     if (request.version < "1.1") return "HTTP/1.1 is required";
     if (request.count("Host") != 1) return "exactly one Host header is required";
-    if (!is_host(request.value("Host"))) return "malformed Host";
+    if (!is_host_header(request.value("Host"))) return "malformed Host";
     return nullptr;
 }
 
@@ -123,23 +116,6 @@ const char* headers_for(int status) {
 
 }  // namespace
 
-bool equals_ignoring_case(std::string_view a, std::string_view b) {
-    return std::equal(a.begin(), a.end(), b.begin(), b.end(),
-                      [](char x, char y) { return lower(x) == lower(y); });
-}
-
-std::string lower_case(std::string_view text) {
-    std::string lowered(text);
-    std::transform(text.begin(), text.end(), lowered.begin(), lower);
-    return lowered;
-}
-
-std::string_view take_until(std::string_view& text, char separator) {
-    const std::string_view front = text.substr(0, text.find(separator));
-    text.remove_prefix(std::min(text.size(), front.size() + 1));
-    return front;
-}
-
 std::string_view take_token(std::string_view& text) {
     const auto end =
         std::find_if_not(text.begin(), text.end(), is_token_char);
@@ -147,15 +123,6 @@ std::string_view take_token(std::string_view& text) {
     const std::string_view token = text.substr(0, size);
     text.remove_prefix(size);
     return token;
-}
-
-std::string_view trim_front(std::string_view text) {
-    text.remove_prefix(std::min(text.find_first_not_of(kSpace), text.size()));
-    return text;
-}
-
-std::string_view trim(std::string_view text) {
-    return trim_front(text.substr(0, text.find_last_not_of(kSpace) + 1));
 }
 
 size_t HeadReader::feed(std::string_view bytes) {
@@ -234,11 +201,11 @@ BodyLength body_length(const Request& request) {
     if (lengths > 1 || (lengths > 0 && coded)) return {Kind::Malformed};
     if (coded) return {Kind::Chunked};
     if (lengths == 0) return {Kind::None};
-    const std::string digits(request.value("Content-Length"));
-    if (digits.empty() || digits.find_first_not_of(kDigits) != digits.npos)
-        return {Kind::Malformed};
-    // Where there are too many digits, it is UINT64_MAX that comes of them.
-    return {Kind::Known, std::strtoull(digits.c_str(), nullptr, 10)};
+    const std::string_view digits = request.value("Content-Length");
+    if (!is_decimal(digits)) return {Kind::Malformed};
+    // A number that 64 bits can't hold is over every limit: a 413, not a 400.
+    return {Kind::Known,
+            parse_decimal(digits, UINT64_MAX).value_or(UINT64_MAX)};
 }
 
 Response make_response(int status, const std::string& headers,

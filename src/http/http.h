@@ -113,24 +113,8 @@ Response error_response(int status, const std::string& why);
 /// What answers HEAD has no body (RFC 9110, section 9.3.2).
 void remove_body(Response& answer);
 
-/// ASCII letters compared in any case.
-bool equals_ignoring_case(std::string_view a, std::string_view b);
-
-/// The same text with ASCII letters in lower case.
-std::string lower_case(std::string_view text);
-
-/// Takes what stands before the separator off the front of `text`, and the
-/// separator with it; all of it if there is none.
-std::string_view take_until(std::string_view& text, char separator);
-
 /// Takes what can be a name (RFC 9110, section 5.6.2) off the front; it may be
 /// empty.
 std::string_view take_token(std::string_view& text);
-
-/// Without the blanks and tabs before it.
-std::string_view trim_front(std::string_view text);
-
-/// Without the blanks and tabs around it.
-std::string_view trim(std::string_view text);
 
 }  // namespace wschat

@@ -3,7 +3,8 @@
 #include <algorithm>
 
 #include "util/address.h"
-#include "http/http.h"
+#include "util/host.h"
+#include "util/text.h"
 
 namespace wschat {
 
@@ -23,15 +24,6 @@ bool consists_of_scheme_chars(std::string_view text) {
                text.npos;
 }
 
-bool is_host(const std::string& host) {
-    return is_ip_address(host) ||
-           std::all_of(host.begin(), host.end(), [](unsigned char c) {
-               return c > ' ' && c < 0x7F &&
-                      std::string_view("/?#@*\\:,;\"'<>[]").find(
-                          static_cast<char>(c)) == std::string_view::npos;
-           });
-}
-
 std::optional<Parts> split(std::string_view text) {
     const std::string lowered = lower_case(text);
     const size_t end = lowered.find(kSchemeEnd);
@@ -40,7 +32,7 @@ std::optional<Parts> split(std::string_view text) {
     parts.scheme = lowered.substr(0, end);
     parts.rest = lowered.substr(end + kSchemeEnd.size());
     const auto host = host_before_port(parts.rest);
-    if (!consists_of_scheme_chars(parts.scheme) || !host || !is_host(*host))
+    if (!consists_of_scheme_chars(parts.scheme) || !host || !is_origin_host(*host))
         return std::nullopt;
     parts.host = *host;
     return parts;

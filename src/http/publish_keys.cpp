@@ -3,22 +3,18 @@
 #include <cerrno>
 #include <cstring>
 #include <fstream>
-#include <stdexcept>
 
 #include <openssl/crypto.h>
 #include <openssl/sha.h>
 
-#include "http/http.h"
+#include "util/file_error.h"
+#include "util/text.h"
 
 namespace wschat {
 
 namespace {
 
 constexpr size_t kMostKeys = 2;
-
-[[noreturn]] void fail(const std::string& file, const std::string& why) {
-    throw std::runtime_error("cannot use " + file + ": " + why);
-}
 
 bool is_key(std::string_view text) {
     return text.find_first_not_of("abcdefghijklmnopqrstuvwxyz"
@@ -30,21 +26,21 @@ bool is_key(std::string_view text) {
 
 PublishKeys::PublishKeys(const std::string& file) {
     std::ifstream lines(file);
-    if (!lines) fail(file, std::strerror(errno));
+    if (!lines) throw_file_error(file, std::strerror(errno));
     for (std::string line; std::getline(lines, line);) {
         // The file may come from a system where lines end with CR LF.
         if (!line.empty() && line.back() == '\r') line.pop_back();
         const std::string_view key = trim(line);
         if (key.empty()) continue;
-        if (!is_key(key)) fail(file, "a key has bytes that are not allowed");
+        if (!is_key(key)) throw_file_error(file, "a key has bytes that are not allowed");
         if (key.size() < kMinKey)
-            fail(file, "a key is shorter than " + std::to_string(kMinKey) +
+            throw_file_error(file, "a key is shorter than " + std::to_string(kMinKey) +
                            " characters");
         hashes_.push_back(hash_of(key));
     }
-    if (lines.bad()) fail(file, "it cannot be read");
-    if (hashes_.empty()) fail(file, "there is no key in it");
-    if (hashes_.size() > kMostKeys) fail(file, "there are more than two keys");
+    if (lines.bad()) throw_file_error(file, "it cannot be read");
+    if (hashes_.empty()) throw_file_error(file, "there is no key in it");
+    if (hashes_.size() > kMostKeys) throw_file_error(file, "there are more than two keys");
 }
 
 bool PublishKeys::admit(std::string_view authorization) const {

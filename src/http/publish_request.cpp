@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "room/relay_rules.h"
+#include "util/text.h"
 #include "util/utf8.h"
 
 namespace wschat {

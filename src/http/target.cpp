@@ -1,18 +1,14 @@
 #include "http/target.h"
 
-#include "http/http.h"
+#include "util/text.h"
 #include "util/utf8.h"
 
 namespace wschat {
 
 namespace {
 
-int hex_digit(char c) {
-    if (c >= '0' && c <= '9') return c - '0';
-    if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-    if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-    return -1;
-}
+// A number of so many digits fits into 64 bits, and so does the one after it.
+constexpr size_t kMaxSinceDigits = 18;
 
 /// The byte of an escape such as `%C3` at the front; -1 if that is none.
 int escaped(std::string_view text) {
@@ -70,13 +66,12 @@ std::optional<std::string_view> parameter(std::string_view query,
 }
 
 Resume parse_resume(std::string_view query) {
-    const std::string since(parameter(query, "since").value_or(""));
+    const std::string_view text = parameter(query, "since").value_or("");
     const std::string_view epoch = parameter(query, "epoch").value_or("");
-    // Up to 18 digits, for which there is room in 64 bits.
-    if (since.empty() || since.size() > 18 ||
-        since.find_first_not_of("0123456789") != since.npos)
-        return {};
-    return {std::string(epoch), std::stoull(since)};
+    if (text.size() > kMaxSinceDigits) return {};
+    const auto since = parse_decimal(text, UINT64_MAX);
+    if (!since) return {};
+    return {std::string(epoch), *since};
 }
 
 }  // namespace wschat

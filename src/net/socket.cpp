@@ -155,8 +155,7 @@ Fd::~Fd() {
 
 std::string Endpoint::to_string() const {
     if (is_unix) return "unix:" + address;
-    const bool v6 = address.find(':') != address.npos;
-    return (v6 ? "[" + address + "]" : address) + ":" + std::to_string(port);
+    return host_in_url(address) + ":" + std::to_string(port);
 }
 
 // With the other constructor done, a throw from here runs the destructor.

@@ -9,6 +9,7 @@
 
 #include <endian.h>
 
+#include "util/text.h"
 #include "util/utf8.h"
 
 namespace wschat {
@@ -24,21 +25,6 @@ constexpr std::string_view kReservedNames[] = {"",      "system", "error",
 
 std::string_view name_of(Reserved type) {
     return kReservedNames[static_cast<size_t>(type)];
-}
-
-bool is_space(char c) {
-    return c == ' ' || c == '\n' || c == '\r' || c == '\t';
-}
-
-bool is_digit(char c) {
-    return c >= '0' && c <= '9';
-}
-
-/// The value of a hexadecimal digit, or -1.
-int hex_digit(char c) {
-    if (is_digit(c)) return c - '0';
-    c = static_cast<char>(c | 0x20);
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
 /// Whether a byte in a string does not stand for itself: it ends the string,
@@ -283,7 +269,7 @@ private:
     }
 
     void skip_space() {
-        while (p_ != end_ && is_space(*p_)) ++p_;
+        while (p_ != end_ && is_json_space(*p_)) ++p_;
     }
 
     /// The byte to look at; NUL, legal nowhere, at the end of the text.
@@ -325,7 +311,6 @@ const char* reserved_name(Reserved type) {
 }
 
 std::string quote_json(std::string_view text) {
-    static const char kHex[] = "0123456789abcdef";
     std::string quoted = "\"";
     const char* p = text.data();
     const char* end = p + text.size();
@@ -338,7 +323,8 @@ std::string quote_json(std::string_view text) {
         if (c == '"' || c == '\\') {
             quoted += c;
         } else {
-            quoted += {'u', '0', '0', kHex[c >> 4], kHex[c & 15]};
+            quoted += "u00";
+            append_hex(quoted, static_cast<unsigned char>(c));
         }
         p = special + 1;
     }

@@ -12,6 +12,12 @@ namespace wschat {
 
 constexpr int kMaxJsonDepth = 511;
 
+/// True for the four bytes that JSON takes for white space (RFC 8259, section
+/// 2).
+inline bool is_json_space(char c) {
+    return c == ' ' || c == '\t' || c == '\n' || c == '\r';
+}
+
 /// What check_json() found.
 struct JsonCheck {
     enum class Verdict {

@@ -9,6 +9,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "util/text.h"
+
 namespace wschat {
 
 namespace {
@@ -30,7 +32,6 @@ bool stderr_takes_bytes() {
 }
 
 void append_escaped(std::string& out, std::string_view line) {
-    constexpr char kHex[] = "0123456789abcdef";
     for (char c : line) {
         const auto byte = static_cast<unsigned char>(c);
         if (byte >= 0x20 && byte < 0x7F) {
@@ -38,8 +39,7 @@ void append_escaped(std::string& out, std::string_view line) {
             continue;
         }
         out += "\\x";
-        out += kHex[byte >> 4];
-        out += kHex[byte & 15];
+        append_hex(out, byte);
     }
 }
 

@@ -14,10 +14,6 @@ Event failure(uint16_t code, const char* reason) {
 /// byte, and a little.
 uint64_t deflated_limit(uint64_t n) { return n + n / 8 + 64; }
 
-bool is_space(char c) {
-    return c == ' ' || c == '\t' || c == '\n' || c == '\r';
-}
-
 Event close_event(std::string_view payload) {
     if (payload.size() == 1)
         return failure(kCloseProtocolError, "close frame payload of 1 byte");
@@ -59,7 +55,7 @@ void MessageReader::release_spent() {
 Event MessageReader::step(Bytes& input) {
     if (scanner_.open()) return read_raw(input);
     if (expect_ == Expect::Payload) return read_payload(input);
-    if (expect_ == Expect::Space && is_space(*input.data)) {
+    if (expect_ == Expect::Space && is_json_space(*input.data)) {
         input.take(1);
         return {};
     }
