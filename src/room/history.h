@@ -9,15 +9,9 @@
 #include <vector>
 
 #include "room/broadcast.h"
+#include "room/room_config.h"
 
 namespace wschat {
-
-/// What is kept: all three at the most.
-struct RetentionConfig {
-    size_t messages = 1000;
-    std::chrono::steady_clock::duration time = std::chrono::minutes(10);
-    uint64_t bytes = 1 << 20;  // frames, and what it takes to find them
-};
 
 /// A log whose messages are numbered from 1; pings are not. What is kept stays
 /// in the log because the history is in it too, with a position of its own.

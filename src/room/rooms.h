@@ -11,15 +11,9 @@
 
 #include "ws/deflate.h"
 #include "room/room.h"
+#include "room/room_config.h"
 
 namespace wschat {
-
-struct RoomsConfig {
-    size_t most = 10'000;              // rooms
-    uint64_t keep_total = 64 << 20;    // bytes that all of them keep
-    RetentionConfig keep;                    // for each of them
-    size_t history = 0;                // kept messages that newcomers get
-};
 
 class Rooms {
 public:
