@@ -43,12 +43,12 @@ Crowd::Crowd(const Settings& settings, Log& log, const RouterConfig& gate,
       first_(poller.size()),
       buffer_(kBuffer),
       flusher_(settings.uring),
-      rooms_(settings.room_rules) {}
+      rooms_(settings.rooms_config) {}
 
 void Crowd::add(Accepted peer, const TlsContext* tls) {
     log_.debug(peer.peer.address + " accepted");
     poller_.add(peer.fd.get(), POLLIN);
-    clients_.emplace_back(std::move(peer), settings_.rules, tls);
+    clients_.emplace_back(std::move(peer), settings_.reader_config, tls);
     clients_.back().heard = now_;
     set_timer(clients_.back().deadline, settings_.handshake_timeout);
 }
@@ -174,7 +174,7 @@ Response Crowd::publish(const Upload& upload) {
     if (!room) return error_response(503, kNoRoom);
     for (std::string_view text : messages.texts)
         rooms_.publish(*room, text, now_);
-    const bool keeps = settings_.room_rules.keep.messages > 0;
+    const bool keeps = settings_.rooms_config.keep.messages > 0;
     if (room->members().empty() && keeps && room->history().size() == 0)
         return error_response(503, "room is empty and the message exceeds the retention limit");
     return make_response(200, "Content-Type: application/json\r\n",
@@ -197,7 +197,7 @@ void Crowd::welcome(size_t i, const Admission& admission) {
     clear_timer(client.deadline);
     client.seat = room.enter(static_cast<uint32_t>(i));
     const Room::Start start =
-        room.start_for(admission.resume, settings_.room_rules.history);
+        room.start_for(admission.resume, settings_.rooms_config.history);
     if (client.speaks_v1())
         client.tell(hello({room.name(), room.epoch(), start.first,
                            room.history().newest(), room.members().size(),

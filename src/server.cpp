@@ -70,7 +70,7 @@ RouterConfig Server::gate_rules() const {
     gate.deflate = settings_.deflate;
     gate.rooms = settings_.rooms;
     gate.keys = load_keys(settings_);
-    gate.max_upload = settings_.rules.max_message;
+    gate.max_upload = settings_.reader_config.max_message;
     return gate;
 }
 

@@ -28,9 +28,9 @@ struct Settings {
 
     Announce announce = Announce::Address;
     bool relay_system = false;  // clients may send messages of type "system"
-    ReaderConfig rules;
+    ReaderConfig reader_config;
     bool rooms = false;  // the path of a request names its room
-    RoomsConfig room_rules;
+    RoomsConfig rooms_config;
     std::string publish_key;  // file with keys; empty: no publishing over HTTP
     AddressSet trusted_proxies;
     std::vector<std::string> origins;  // admitted pages, from parse_origin()
