@@ -53,8 +53,8 @@ void Client::answer(const Admission& admission) {
     }
     state_ = State::Open;
     v1_ = admission.agreement.v1;
-    takes_deflated_ = admission.agreement.compression.gives;
-    if (admission.agreement.compression.takes) reader_.allow_compression();
+    takes_deflated_ = admission.agreement.compression.server_may_deflate;
+    if (admission.agreement.compression.client_may_deflate) reader_.allow_compression();
 }
 
 std::optional<Upload> Client::receive(Bytes& input) {

@@ -174,7 +174,7 @@ Response Crowd::publish(const Upload& upload) {
     if (!room) return error_response(503, kNoRoom);
     for (std::string_view text : messages.texts)
         rooms_.publish(*room, text, now_);
-    const bool keeps = settings_.rooms_config.keep.messages > 0;
+    const bool keeps = settings_.rooms_config.retention.messages > 0;
     if (room->members().empty() && keeps && room->history().size() == 0)
         return error_response(503, "room is empty and the message exceeds the retention limit");
     return make_response(200, "Content-Type: application/json\r\n",

@@ -79,16 +79,17 @@ void set_max_rooms(Parsed& parsed, const Given& given) {
 
 /// NUMBER[,SECONDS]
 void set_keep(Parsed& parsed, const Given& given) {
-    RetentionConfig& keep = parsed.options.settings.rooms_config.keep;
+    RetentionConfig& retention =
+        parsed.options.settings.rooms_config.retention;
     const size_t comma = given.value.find(',');
-    keep.messages = parse_count(given.name, given.value.substr(0, comma));
+    retention.messages = parse_count(given.name, given.value.substr(0, comma));
     if (comma == given.value.npos) return;
-    keep.time =
+    retention.time =
         to_duration(parse_seconds(given.name, given.value.substr(comma + 1)));
 }
 
 void set_keep_total(Parsed& parsed, const Given& given) {
-    parsed.options.settings.rooms_config.keep_total =
+    parsed.options.settings.rooms_config.retained_total =
         parse_bytes(given.name, given.value);
 }
 

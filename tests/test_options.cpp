@@ -111,10 +111,10 @@ TEST_CASE("the defaults are those of the manual") {
     CHECK(settings.ping_interval.count() == 25);
     CHECK_FALSE(settings.rooms);
     CHECK(settings.rooms_config.most == 10'000);
-    CHECK(settings.rooms_config.keep.messages == 1000);
-    CHECK(settings.rooms_config.keep.time == std::chrono::minutes(10));
-    CHECK(settings.rooms_config.keep.bytes == 1 << 20);
-    CHECK(settings.rooms_config.keep_total == 64 << 20);
+    CHECK(settings.rooms_config.retention.messages == 1000);
+    CHECK(settings.rooms_config.retention.time == std::chrono::minutes(10));
+    CHECK(settings.rooms_config.retention.bytes == 1 << 20);
+    CHECK(settings.rooms_config.retained_total == 64 << 20);
     CHECK(settings.rooms_config.history == 0);
     CHECK(settings.publish_key == "");
     CHECK(settings.deflate);
@@ -465,7 +465,7 @@ TEST_CASE("--max-rooms is a number from 1") {
 TEST_CASE("--keep is a number of messages, perhaps with a time") {
     using namespace std::chrono_literals;
     const auto keep = [](const std::string& value) {
-        return settings_with("--keep=" + value).rooms_config.keep;
+        return settings_with("--keep=" + value).rooms_config.retention;
     };
     CHECK(keep("5").messages == 5);
     CHECK(keep("5").time == 600s);
@@ -485,7 +485,7 @@ TEST_CASE("--keep is a number of messages, perhaps with a time") {
 
 TEST_CASE("--keep-total is a number of bytes") {
     const auto total = [](const std::string& value) {
-        return settings_with("--keep-total=" + value).rooms_config.keep_total;
+        return settings_with("--keep-total=" + value).rooms_config.retained_total;
     };
     CHECK(total("1") == 1);
     CHECK(total("64K") == 64 << 10);

@@ -21,7 +21,7 @@ std::optional<Response> refuse_publication(const Request& request,
         return error_response(400, "invalid Content-Length or Transfer-Encoding");
     if (keys.empty()) return error_response(403, "publishing needs --publish-key");
     if (request.count("Authorization") != 1 ||
-        !keys.admit(request.value("Authorization")))
+        !keys.accepts(request.value("Authorization")))
         return error_response(401, "invalid publish key");
     if (length.kind != Kind::Known)
         return error_response(411, "Content-Length is required");

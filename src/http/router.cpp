@@ -19,19 +19,20 @@ Response refuse_origin(const std::string& origin) {
 
 Response judge_handshake(const Request& request, const ClientAddress& visitor,
                        const RouterConfig& rules, const Agreement& agreement) {
-    const Response answer = answer_handshake(request, rules.site, agreement);
+    if (auto error = find_handshake_error(request)) return *error;
+    const Response answer{101, handshake_response(request, rules.site, agreement)};
     const size_t origins = request.count("Origin");
     // Without one it is no browser, whose user somebody's page could abuse.
-    if (answer.status != 101 || origins == 0) return answer;
+    if (origins == 0) return answer;
     if (origins > 1) return error_response(400, "more than one Origin");
     const std::string origin(request.value("Origin"));
-    if (admits(rules.origins, origin, request.value("Host"), visitor.local))
+    if (is_allowed_origin(rules.origins, origin, request.value("Host"), visitor.local))
         return answer;
     return refuse_origin(origin);
 }
 
 void let_in(Admission& result, const Request& request, const RouterConfig& rules) {
-    const Agreement agreement = agree(request, rules.deflate);
+    const Agreement agreement = negotiate(request, rules.deflate);
     result.answer =
         judge_handshake(request, result.visitor, rules, agreement);
     if (result.answer.status != 101) return;

@@ -13,7 +13,7 @@
 #include "room/broadcast.h"
 #include "ws/deflate.h"
 #include "room/history.h"
-#include "http/target.h"
+#include "room/resume.h"
 
 namespace wschat {
 

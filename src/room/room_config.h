@@ -20,10 +20,10 @@ struct RetentionConfig {
 
 /// Limits of all rooms together, and what each client gets in one.
 struct RoomsConfig {
-    size_t most = 10'000;            // rooms
-    uint64_t keep_total = 64 << 20;  // bytes that all rooms retain together
-    RetentionConfig keep;            // for each room
-    size_t history = 0;              // messages that a new client is sent
+    size_t most = 10'000;                // rooms
+    uint64_t retained_total = 64 << 20;  // bytes, in all rooms together
+    RetentionConfig retention;           // of each room
+    size_t history = 0;                  // messages that a new client is sent
 };
 
 }  // namespace wschat

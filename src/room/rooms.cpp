@@ -32,7 +32,7 @@ Room* Rooms::open(std::string_view name, Time now) {
 
 Room* Rooms::make(std::string name) {
     auto made =
-        std::make_unique<Room>(std::move(name), new_epoch(), rules_->keep);
+        std::make_unique<Room>(std::move(name), new_epoch(), rules_->retention);
     Room& room = *made;
     room.idle_ = idle_.insert(idle_.end(), &room);
     rooms_.emplace(room.name(), std::move(made));
@@ -70,16 +70,16 @@ void Rooms::publish(Room& room, std::string_view text, Time now) {
     count_kept(room);
     if (room.holders_ == 0)
         idle_.splice(idle_.end(), idle_, room.idle_);
-    if (kept_ > rules_->keep_total) limit_kept(room);
+    if (kept_ > rules_->retained_total) limit_kept(room);
 }
 
 /// Rooms without clients go first, and then what this one has kept.
 void Rooms::limit_kept(Room& room) {
-    while (kept_ > rules_->keep_total && !idle_.empty() &&
+    while (kept_ > rules_->retained_total && !idle_.empty() &&
            idle_.front() != &room)
         give_up_oldest();
     const uint64_t over =
-        kept_ - std::min(kept_, rules_->keep_total);
+        kept_ - std::min(kept_, rules_->retained_total);
     room.history().shrink(room.kept_ - std::min(room.kept_, over));
     count_kept(room);
 }

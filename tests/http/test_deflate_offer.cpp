@@ -21,7 +21,7 @@ DeflateAgreement agreed(const std::vector<std::string>& lines) {
     head += "\r\n";
     const Request request = parse_request(head);
     REQUIRE_FALSE(request.error);
-    return agree_on_deflate(request);
+    return negotiate_deflate(request);
 }
 
 }  // namespace
@@ -43,9 +43,9 @@ TEST_CASE("permessage-deflate is agreed on without context") {
           ",permessage-deflate"}) {
         CAPTURE(offer);
         const DeflateAgreement compression = agreed({offer});
-        CHECK(compression.takes);
-        CHECK(compression.gives);
-        CHECK(compression.answer == kBoth);
+        CHECK(compression.client_may_deflate);
+        CHECK(compression.server_may_deflate);
+        CHECK(compression.response_value == kBoth);
     }
 }
 
@@ -55,9 +55,9 @@ TEST_CASE("the server's window is as the client wants it, or not used") {
         const std::string number = std::to_string(bits);
         const DeflateAgreement compression =
             agreed({"permessage-deflate; server_max_window_bits=" + number});
-        CHECK(compression.takes);
-        CHECK(compression.gives == (bits == 15));
-        CHECK(compression.answer ==
+        CHECK(compression.client_may_deflate);
+        CHECK(compression.server_may_deflate == (bits == 15));
+        CHECK(compression.response_value ==
               kBoth + "; server_max_window_bits=" + number);
     }
 }
@@ -93,25 +93,25 @@ TEST_CASE("an offer that is malformed or unknown is declined") {
           "permessage-deflate=1", "\"permessage-deflate\""}) {
         CAPTURE(offer);
         const DeflateAgreement compression = agreed({offer});
-        CHECK_FALSE(compression.takes);
-        CHECK_FALSE(compression.gives);
-        CHECK(compression.answer.empty());
+        CHECK_FALSE(compression.client_may_deflate);
+        CHECK_FALSE(compression.server_may_deflate);
+        CHECK(compression.response_value.empty());
     }
 }
 
 TEST_CASE("the first offer that will do is taken") {
     const std::string ten = "permessage-deflate; server_max_window_bits=10";
     const std::string any = "permessage-deflate";
-    CHECK_FALSE(agreed({ten + ", " + any}).gives);
-    CHECK(agreed({any + ", " + ten}).gives);
-    CHECK(agreed({"permessage-deflate; unknown, " + any}).gives);
-    CHECK(agreed({"permessage-deflate; a=\"x, y\", " + any}).gives);
-    CHECK(agreed({"foo", "bar; a", any}).gives);
-    CHECK_FALSE(agreed({ten, any}).gives);
-    CHECK(agreed({"permessage-deflate; client_max_window_bits=", any}).gives);
+    CHECK_FALSE(agreed({ten + ", " + any}).server_may_deflate);
+    CHECK(agreed({any + ", " + ten}).server_may_deflate);
+    CHECK(agreed({"permessage-deflate; unknown, " + any}).server_may_deflate);
+    CHECK(agreed({"permessage-deflate; a=\"x, y\", " + any}).server_may_deflate);
+    CHECK(agreed({"foo", "bar; a", any}).server_may_deflate);
+    CHECK_FALSE(agreed({ten, any}).server_may_deflate);
+    CHECK(agreed({"permessage-deflate; client_max_window_bits=", any}).server_may_deflate);
 }
 
 TEST_CASE("no extension is agreed on where none is offered") {
-    CHECK_FALSE(agreed({}).takes);
-    CHECK(agreed({}).answer.empty());
+    CHECK_FALSE(agreed({}).client_may_deflate);
+    CHECK(agreed({}).response_value.empty());
 }

@@ -12,7 +12,7 @@ namespace {
 bool is_admitted(const std::string& origin, const std::string& host,
                  const std::vector<std::string>& admitted = {},
                  bool local = false) {
-    return admits({"Example.com", admitted}, origin, host, local);
+    return is_allowed_origin({"Example.com", admitted}, origin, host, local);
 }
 
 }  // namespace

@@ -42,39 +42,39 @@ TEST_CASE("without a file nobody is admitted") {
     const PublishKeys keys;
     CHECK(keys.empty());
     for (std::string shown : {"", "Bearer", "Bearer ", kBearer})
-        CHECK_FALSE(keys.admit(shown));
+        CHECK_FALSE(keys.accepts(shown));
 }
 
 TEST_CASE("a file has one key or two, and both are admitted") {
     const PublishKeys one = keys_in(kKey);
     CHECK_FALSE(one.empty());
-    CHECK(one.admit(kBearer));
-    CHECK_FALSE(one.admit("Bearer " + kOther));
+    CHECK(one.accepts(kBearer));
+    CHECK_FALSE(one.accepts("Bearer " + kOther));
     const PublishKeys two = keys_in(kKey + ("\n" + kOther) + "\n");
-    CHECK(two.admit(kBearer));
-    CHECK(two.admit("Bearer " + kOther));
-    CHECK_FALSE(two.admit("Bearer 0123456789abcdeF"));
+    CHECK(two.accepts(kBearer));
+    CHECK(two.accepts("Bearer " + kOther));
+    CHECK_FALSE(two.accepts("Bearer 0123456789abcdeF"));
 }
 
 TEST_CASE("blanks around keys and empty lines mean nothing") {
     const PublishKeys keys =
         keys_in("\n \t" + std::string(kKey) + " \t\n\n  \n" + kOther + "\n\n");
-    CHECK(keys.admit(kBearer));
-    CHECK(keys.admit("Bearer " + kOther));
-    CHECK_FALSE(keys.admit("Bearer "));
+    CHECK(keys.accepts(kBearer));
+    CHECK(keys.accepts("Bearer " + kOther));
+    CHECK_FALSE(keys.accepts("Bearer "));
 }
 
 TEST_CASE("lines may end with CR LF") {
     const PublishKeys keys = keys_in(kKey + ("\r\n" + kOther) + "\r\n\r\n");
-    CHECK(keys.admit(kBearer));
-    CHECK(keys.admit("Bearer " + kOther));
+    CHECK(keys.accepts(kBearer));
+    CHECK(keys.accepts("Bearer " + kOther));
 }
 
 TEST_CASE("a key is made of what RFC 6750 allows") {
     const std::string all =
         "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~+/"
         "==";
-    CHECK(keys_in(all).admit("Bearer " + all));
+    CHECK(keys_in(all).accepts("Bearer " + all));
     const std::string why = "a key has bytes that are not allowed";
     for (std::string bytes : {"a b", "a\tb", "#", "\"", "a:b", "\x7F", "\r",
                               "caf\xC3\xA9", "\xEF\xBB\xBF"})
@@ -84,7 +84,7 @@ TEST_CASE("a key is made of what RFC 6750 allows") {
 }
 
 TEST_CASE("a key has 16 characters at least") {
-    CHECK(keys_in("0123456789abcdef").admit(kBearer));
+    CHECK(keys_in("0123456789abcdef").accepts(kBearer));
     const std::string why = "a key is shorter than 16 characters";
     check_refused("0123456789abcde", why);
     check_refused("x", why);
@@ -109,7 +109,7 @@ TEST_CASE("the scheme is Bearer in any case, with one key behind it") {
     const std::string key = kKey;
     for (std::string shown :
          {"Bearer " + key, "bearer " + key, "BEARER " + key, "Bearer   " + key})
-        CHECK(keys.admit(shown));
+        CHECK(keys.accepts(shown));
     for (std::string shown :
          {key, "Bearer" + key, "Bearer:" + key, "Basic " + key,
           "Bearers " + key, "Bearer " + key + " x", "Bearer x " + key,
@@ -117,7 +117,7 @@ TEST_CASE("the scheme is Bearer in any case, with one key behind it") {
           " Bearer " + key, std::string("Bearer"), std::string("Bearer "),
           std::string()}) {
         CAPTURE(shown);
-        CHECK_FALSE(keys.admit(shown));
+        CHECK_FALSE(keys.accepts(shown));
     }
 }
 
@@ -125,12 +125,12 @@ TEST_CASE("no part of a key is a key, nor what begins with one") {
     const PublishKeys keys = keys_in(kKey);
     const std::string key = kKey;
     for (size_t n = 0; n < key.size(); ++n) {
-        CHECK_FALSE(keys.admit("Bearer " + key.substr(0, n)));
+        CHECK_FALSE(keys.accepts("Bearer " + key.substr(0, n)));
         std::string changed = key;
         changed[n] ^= 1;
-        CHECK_FALSE(keys.admit("Bearer " + changed));
+        CHECK_FALSE(keys.accepts("Bearer " + changed));
     }
-    CHECK_FALSE(keys.admit("Bearer " + key + "0"));
-    CHECK_FALSE(keys.admit("Bearer " + key + std::string(1, '\0')));
-    CHECK_FALSE(keys.admit("Bearer 0123456789ABCDEF"));
+    CHECK_FALSE(keys.accepts("Bearer " + key + "0"));
+    CHECK_FALSE(keys.accepts("Bearer " + key + std::string(1, '\0')));
+    CHECK_FALSE(keys.accepts("Bearer 0123456789ABCDEF"));
 }

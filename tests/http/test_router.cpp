@@ -408,17 +408,17 @@ TEST_CASE("compression is agreed on if it is offered and allowed") {
     const Head head =
         Head().with("Sec-WebSocket-Extensions: permessage-deflate");
     const Admission with = admit(head);
-    CHECK(with.agreement.compression.takes);
+    CHECK(with.agreement.compression.client_may_deflate);
     CHECK(has_line(with.answer,
                    "Sec-WebSocket-Extensions: permessage-deflate; "
                    "server_no_context_takeover; client_no_context_takeover"));
     RouterConfig off = rules();
     off.deflate = false;
     const Admission without = admit(head, off);
-    CHECK_FALSE(without.agreement.compression.takes);
+    CHECK_FALSE(without.agreement.compression.client_may_deflate);
     CHECK(without.answer.bytes == admit(Head()).answer.bytes);
     CHECK_FALSE(admit(Head(head).without("Sec-WebSocket-Key"))
-                    .agreement.compression.takes);
+                    .agreement.compression.client_may_deflate);
 }
 
 TEST_CASE("the subprotocol wschat.v1 is agreed on if it is asked for") {

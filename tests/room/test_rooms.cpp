@@ -31,7 +31,7 @@ RoomsConfig most(size_t rooms) {
 
 RoomsConfig keep_total(uint64_t bytes) {
     RoomsConfig rules;
-    rules.keep_total = bytes;
+    rules.retained_total = bytes;
     return rules;
 }
 
@@ -102,7 +102,7 @@ using Names = std::vector<std::string>;
 class Relay {
 public:
     explicit Relay(uint32_t members, const std::string& extension = "X: y") {
-        house.rules.keep.messages = 100;
+        house.rules.retention.messages = 100;
         for (uint32_t i = 0; i < members; ++i) enter(i, extension);
         flush();
     }
@@ -251,7 +251,7 @@ TEST_CASE("a room is gone when nobody holds it and nothing is kept") {
 
 TEST_CASE("a room with kept messages stays, for their time") {
     House house;
-    house.rules.keep.time = 10s;
+    house.rules.retention.time = 10s;
     Room& room = house.enter("/a");
     house.publish(room);
     house.now += 4s;
@@ -271,7 +271,7 @@ TEST_CASE("a room with kept messages stays, for their time") {
 
 TEST_CASE("who comes back to a room in time finds it as it was") {
     House house;
-    house.rules.keep.time = 10s;
+    house.rules.retention.time = 10s;
     Room& room = house.enter("/a");
     const std::string epoch = room.epoch();
     house.publish(room);
@@ -292,7 +292,7 @@ TEST_CASE("who comes back to a room in time finds it as it was") {
 
 TEST_CASE("a room that nobody came to and nothing was kept in does not last") {
     House house;
-    house.rules.keep.messages = 0;
+    house.rules.retention.messages = 0;
     house.publish_to("/a");
     house.open("/b");
     CHECK(house.rooms.size() == 2);
@@ -303,7 +303,7 @@ TEST_CASE("a room that nobody came to and nothing was kept in does not last") {
 
 TEST_CASE("a room that is opened has forgotten what was kept for its time") {
     House house;
-    house.rules.keep.time = 10s;
+    house.rules.retention.time = 10s;
     Room& room = house.publish_to("/a");
     house.now += 5s;
     house.publish(room);
@@ -450,8 +450,8 @@ TEST_CASE("what all rooms keep stays below the limit, whatever happens") {
         std::mt19937 random(seed);
         RoomsConfig rules = keep_total(5000);
         rules.most = 8;
-        rules.keep.time = 20s;
-        rules.keep.messages = 20;
+        rules.retention.time = 20s;
+        rules.retention.messages = 20;
         const size_t before = heap_in_use();
         {
             House house(rules);
@@ -486,7 +486,7 @@ TEST_CASE("what all rooms keep stays below the limit, whatever happens") {
                 for (const auto& each : members)
                     kept += each.first->history().bytes();
                 // A ping is not counted before the next one.
-                if (kept > rules.keep_total + 200 ||
+                if (kept > rules.retained_total + 200 ||
                     house.rooms.size() > rules.most)
                     ++wrong;
             }
@@ -568,7 +568,7 @@ TEST_CASE("a ping is news to all members, and numbered nowhere") {
 
 TEST_CASE("a ping comes with forgetting what was kept for its time") {
     House house;
-    house.rules.keep.time = 10s;
+    house.rules.retention.time = 10s;
     Room& a = house.enter("/a");
     house.publish(a);
     Room& nobody = house.publish_to("/nobody");
