@@ -39,7 +39,7 @@ struct Settings {
     std::string tls_key;
     bool deflate = true;             // compress for clients that offer it
     bool uring = true;               // send by io_uring, if the kernel permits
-    uint64_t max_backlog = 4 << 20;  // bytes; a client further behind is dropped
+    uint64_t max_backlog = 4 << 20;  // bytes that a client may be behind
 
     Seconds handshake_timeout{10};
     Seconds stall_timeout{30};

@@ -31,10 +31,10 @@ std::string system_message(const std::string& text) {
 
 RelayDecision decide_relay(std::string_view text, const SendRights& speaker) {
     const JsonCheck json = check_json(text);
-    if (json.verdict == JsonCheck::Verdict::Malformed)
+    if (json.outcome == JsonCheck::Outcome::Malformed)
         return {Verdict::Refuse, std::string(json.reason) + " at byte " +
                                      std::to_string(json.offset)};
-    if (json.verdict == JsonCheck::Verdict::Falsy) return {Verdict::Drop};
+    if (json.outcome == JsonCheck::Outcome::Falsy) return {Verdict::Drop};
     if (json.reserved == Reserved::None ||
         (json.reserved == Reserved::System && speaker.may_be_system))
         return {Verdict::Relay};

@@ -4,9 +4,9 @@
 // - A Host header may hold any name that a client has for this server; it only
 //   has to be one host with an optional port (RFC 9112, section 3.2). Names
 //   that no DNS server knows, and those in UTF-8, must be answered.
-// - An Origin comes from a browser, which writes hosts in printable ASCII. It is
-//   split into scheme, host and port, so no byte that separates URL parts, lists
-//   or ports may be in its host.
+// - An Origin comes from a browser, which writes hosts in printable ASCII. It
+//   is split into scheme, host and port, so its host has no byte that separates
+//   parts of a URL or elements of a list.
 // - The host on the command line is copied into headers and URLs, and decides
 //   where to listen, so it must be a name that DNS can resolve.
 //

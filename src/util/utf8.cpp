@@ -7,9 +7,9 @@ namespace wschat {
 
 namespace {
 
-// The automaton keeps its states as bit offsets. An entry of kTransitions
-// belongs to one byte and holds, at the offset of each state, the state that
-// follows: a step is one load and one shift, with no branch to mispredict.
+// The states of the automaton are bit offsets. kTransitions has an entry for
+// each byte, which holds the next state at the offset of each state. So a step
+// is one load and one shift, without a branch that could be mispredicted.
 constexpr int kWidth = 6;
 
 enum State : uint8_t {
@@ -64,15 +64,15 @@ constexpr std::array<uint64_t, 256> make_transitions() {
 
 constexpr std::array<uint64_t, 256> kTransitions = make_transitions();
 
-constexpr size_t kBlock = 16;
+constexpr size_t kBlock = 16;  // bytes checked at once
 
-/// The state after a byte, in the low six bits. Others may be set above them:
-/// the next step ignores those, as the processor does by itself.
+/// Returns the state after a byte, in the low six bits; the others are
+/// arbitrary. The mask costs nothing: shift instructions ignore them as well.
 uint64_t step(uint64_t state, char byte) {
     return kTransitions[static_cast<uint8_t>(byte)] >> (state & 63);
 }
 
-/// Four bytes a turn: counting them would take longer than the steps do.
+/// Four bytes in each pass, because the loop costs more than a step.
 uint8_t step_block(uint64_t state, const char* block) {
     for (size_t i = 0; i < kBlock; i += 4) {
         state = step(state, block[i]);
@@ -105,8 +105,8 @@ size_t Utf8Checker::feed(std::string_view piece) {
         if (next == kReject) break;  // the loop below finds the byte
         state_ = next;
     }
-    // Less than a block is left. If those bytes and the ones before them that
-    // make it a block are ASCII, no character is open, and all is well.
+    // Less than a block is left. If the last bytes that make up a block are
+    // ASCII, no character is open and none of them is bad.
     if (i > 0 && piece.size() - i < kBlock &&
         is_ascii_block(piece.data() + piece.size() - kBlock))
         return piece.size();
@@ -122,6 +122,7 @@ size_t valid_utf8_prefix(std::string_view text) {
     Utf8Checker checker;
     size_t end = checker.feed(text);
     if (checker.complete()) return end;
+    // The character that the bad byte, or the end, cut short is not part of it.
     do --end;
     while (is_continuation(text[end]));
     return end;

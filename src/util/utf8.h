@@ -1,4 +1,4 @@
-// UTF-8 as RFC 3629 has it: no overlong forms, no surrogates, nothing above
+// UTF-8 as RFC 3629 defines it: no overlong forms, no surrogates, nothing above
 // U+10FFFF. Knows nothing of frames or JSON.
 #pragma once
 
@@ -8,16 +8,17 @@
 
 namespace wschat {
 
-/// Checks a text that arrives in pieces; a piece may end inside a character.
-/// A bad byte is found in the piece that brings it, not at the text's end.
+/// Checks a text that arrives in pieces; a piece may end inside a character. A
+/// bad byte is found in its own piece and not only at the end of the text, so
+/// that a connection can be failed at once (RFC 6455, section 8.1).
 class Utf8Checker {
 public:
-    /// Takes the next piece. Returns the index in it of the first byte that
-    /// cannot follow what came before, or its size if there is none. After
-    /// a bad byte the checker must not be used until reset().
+    /// Checks the next piece. Returns the index in it of the first byte that
+    /// can't follow the bytes before it, or its size if there is none.
+    /// REQUIRES: no bad byte was found since reset().
     size_t feed(std::string_view piece);
 
-    /// Whether the text may end here, that is, not inside a character.
+    /// True if the text may end here: not inside a character.
     bool complete() const { return state_ == 0; }
 
     void reset() { *this = Utf8Checker(); }
@@ -26,8 +27,8 @@ private:
     uint8_t state_ = 0;  // of the automaton in utf8.cpp; 0 between characters
 };
 
-/// The length of the longest prefix of `text` that is whole valid UTF-8
-/// characters: text.size() exactly if all of it is.
+/// Returns the length of the longest prefix of `text` that consists of complete
+/// valid characters: text.size() if and only if all of it does.
 size_t valid_utf8_prefix(std::string_view text);
 
 }  // namespace wschat
