@@ -18,8 +18,8 @@ PublishKeys keys_in(const std::string& content) {
     return PublishKeys(file.path());
 }
 
-/// What is said of a bad file, or nothing if it is good.
-std::string complaint_of(const std::string& path) {
+/// Returns the error for a file, or an empty text if it is valid.
+std::string error_of(const std::string& path) {
     try {
         PublishKeys keys(path);
     } catch (const std::runtime_error& error) {
@@ -28,24 +28,24 @@ std::string complaint_of(const std::string& path) {
     return "";
 }
 
-/// One line, which names the file and none of its keys.
+/// Checks that the error names the file and none of its keys.
 void check_refused(const std::string& content, const std::string& why) {
     CAPTURE(content);
     const KeyFile file(content);
-    CHECK(complaint_of(file.path()) ==
+    CHECK(error_of(file.path()) ==
           "cannot use " + file.path() + ": " + why);
 }
 
 }  // namespace
 
-TEST_CASE("without a file nobody is admitted") {
+TEST_CASE("without a file no key is accepted") {
     const PublishKeys keys;
     CHECK(keys.empty());
     for (std::string shown : {"", "Bearer", "Bearer ", kBearer})
         CHECK_FALSE(keys.accepts(shown));
 }
 
-TEST_CASE("a file has one key or two, and both are admitted") {
+TEST_CASE("a file has one key or two, and both are accepted") {
     const PublishKeys one = keys_in(kKey);
     CHECK_FALSE(one.empty());
     CHECK(one.accepts(kBearer));
@@ -70,7 +70,7 @@ TEST_CASE("lines may end with CR LF") {
     CHECK(keys.accepts("Bearer " + kOther));
 }
 
-TEST_CASE("a key is made of what RFC 6750 allows") {
+TEST_CASE("a key has only the bytes that RFC 6750 allows") {
     const std::string all =
         "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~+/"
         "==";
@@ -83,7 +83,7 @@ TEST_CASE("a key is made of what RFC 6750 allows") {
     check_refused("# my key\n" + std::string(kKey), why);
 }
 
-TEST_CASE("a key has 16 characters at least") {
+TEST_CASE("a key has at least 16 characters") {
     CHECK(keys_in("0123456789abcdef").accepts(kBearer));
     const std::string why = "a key is shorter than 16 characters";
     check_refused("0123456789abcde", why);
@@ -91,17 +91,17 @@ TEST_CASE("a key has 16 characters at least") {
     check_refused(kKey + std::string("\n0123456789abcde\n"), why);
 }
 
-TEST_CASE("a file has a key, and no more than two") {
+TEST_CASE("a file has at least one key and at most two") {
     check_refused("", "there is no key in it");
     check_refused("\n \n\t\n", "there is no key in it");
     check_refused(kKey + std::string("1\n") + kKey + "2\n" + kKey + "3\n",
                   "there are more than two keys");
 }
 
-TEST_CASE("a file that is none is named") {
-    CHECK(complaint_of("/nonexistent/keys") ==
+TEST_CASE("the error names a file that can't be read") {
+    CHECK(error_of("/nonexistent/keys") ==
           "cannot use /nonexistent/keys: No such file or directory");
-    CHECK(complaint_of("/") == "cannot use /: it cannot be read");
+    CHECK(error_of("/") == "cannot use /: it cannot be read");
 }
 
 TEST_CASE("the scheme is Bearer in any case, with one key behind it") {
@@ -121,7 +121,7 @@ TEST_CASE("the scheme is Bearer in any case, with one key behind it") {
     }
 }
 
-TEST_CASE("no part of a key is a key, nor what begins with one") {
+TEST_CASE("neither a part of a key is accepted nor a longer text") {
     const PublishKeys keys = keys_in(kKey);
     const std::string key = kKey;
     for (size_t n = 0; n < key.size(); ++n) {

@@ -56,7 +56,7 @@ TEST_CASE("a decimal number is digits up to the limit") {
     CHECK(is_decimal("99999999999999999999999"));
 }
 
-TEST_CASE("each byte is two hexadecimal digits, which are read in either case") {
+TEST_CASE("a byte is two hexadecimal digits, read in either case") {
     for (int byte = 0; byte < 256; ++byte) {
         CAPTURE(byte);
         std::string text = "x";

@@ -10,8 +10,8 @@ using namespace wschat;
 
 namespace {
 
-/// What there is to know of a text, found slowly from the definition: code
-/// points, not bytes, are what is compared with the bounds of RFC 3629.
+/// What a checker must find in a text, derived slowly from the definition: code
+/// points, not bytes, are compared with the bounds of RFC 3629.
 struct Reference {
     size_t bad = 0;    // index of the first byte that cannot stand there
     size_t whole = 0;  // length of the longest prefix of whole characters
@@ -25,7 +25,7 @@ uint8_t byte_at(std::string_view text, size_t i) {
     return static_cast<uint8_t>(text[i]);
 }
 
-/// How many bytes a character has that begins so; 0 if none does.
+/// Returns how many bytes a character has that begins so; 0 if none does.
 size_t character_size(uint8_t lead) {
     if (lead < 0x80) return 1;
     if ((lead & 0xE0) == 0xC0) return 2;
@@ -34,7 +34,7 @@ size_t character_size(uint8_t lead) {
     return 0;
 }
 
-/// Whether a code point from low to high may be written in so many bytes.
+/// True if a code point from low to high may be written in so many bytes.
 bool some_code_point(uint32_t low, uint32_t high, size_t size) {
     low = std::max(low, kFirst[size]);
     high = std::min(high, kLast[size]);
@@ -42,7 +42,7 @@ bool some_code_point(uint32_t low, uint32_t high, size_t size) {
     return low <= high && !all_surrogates;
 }
 
-/// Whether these bytes begin a character, or are one.
+/// True if these bytes begin a character, or are one.
 bool begins_character(std::string_view bytes) {
     size_t size = character_size(byte_at(bytes, 0));
     if (size == 0) return false;
@@ -80,14 +80,14 @@ std::string encode(uint32_t code_point, size_t size) {
     return static_cast<char>(lead) + bytes;
 }
 
-/// Feeds a copy of exactly the text's size, so that a sanitizer sees any look
+/// Feeds a copy of exactly the text's size, so that a sanitizer sees any read
 /// behind its end.
 size_t feed(Utf8Checker& checker, std::string_view piece) {
     std::vector<char> copy(piece.begin(), piece.end());
     return checker.feed({copy.data(), copy.size()});
 }
 
-/// Feeds the text in pieces of this size after a first one of another.
+/// Feeds the text in pieces of `size` bytes after a first one of `first`.
 /// Returns the index in the text of the first bad byte.
 size_t feed_pieces(Utf8Checker& checker, std::string_view text, size_t first,
                    size_t size) {
@@ -120,7 +120,7 @@ void check_in_every_way(const std::string& text) {
     CHECK(valid_utf8_prefix(text) == refer(text).whole);
 }
 
-/// The bytes alone, and at all distances from the ends of a longer text.
+/// Checks the bytes alone, and at all distances from the ends of a longer text.
 void check_everywhere(const std::string& bytes) {
     check_in_every_way(bytes);
     for (size_t before = 1; before <= 17; ++before)
@@ -138,16 +138,16 @@ bool agrees_with_reference(std::string_view text) {
            checker.complete() == (expected.whole == text.size());
 }
 
-/// The same, but at a distance from where an allocation begins, and ending
-/// where it ends.
+/// The same, but at a distance from the start of an allocation, and up to its
+/// end.
 bool agrees_at(size_t distance, const std::string& text) {
     std::vector<char> copy(distance);
     copy.insert(copy.end(), text.begin(), text.end());
     return agrees_with_reference({copy.data() + distance, text.size()});
 }
 
-/// Counts the bytes that, put behind `front`, are not judged as the reference
-/// judges them.
+/// Counts the bytes that, put behind `front`, have another result than the
+/// reference.
 int disagreements(std::string front) {
     int count = 0;
     front += '\0';
@@ -198,12 +198,12 @@ TEST_CASE("legal characters are valid wherever they stand and are cut") {
     }
 }
 
-TEST_CASE("illegal bytes are found at once, at the byte that shows it") {
+TEST_CASE("illegal bytes are found at once") {
     struct {
         std::string bytes;
         size_t bad;
     } const illegal[] = {
-        // continuation bytes alone
+        // continuation bytes without a start
         {"\x80", 0},
         {"\xBF", 0},
         {"a\x80", 1},
@@ -232,7 +232,7 @@ TEST_CASE("illegal bytes are found at once, at the byte that shows it") {
         {"\xFC\x84\x80\x80\x80\x80", 0},
         {"\xFE", 0},
         {"\xFF", 0},
-        // characters that break off
+        // incomplete characters
         {"\xC2z", 1},
         {"\xC2\xC2\x80", 1},
         {"\xE1z", 1},
@@ -268,7 +268,7 @@ TEST_CASE("a text that ends inside a character is not complete") {
         }
 }
 
-TEST_CASE("a checker that was reset starts anew") {
+TEST_CASE("a checker that was reset starts from the beginning") {
     Utf8Checker checker;
     checker.feed("\xE2\x82");
     checker.reset();
@@ -281,7 +281,7 @@ TEST_CASE("a checker that was reset starts anew") {
     CHECK(checker.complete());
 }
 
-TEST_CASE("each code point is valid in its shortest form alone") {
+TEST_CASE("each code point is valid only in its shortest form") {
     int wrong = 0;
     for (uint32_t code_point = 0; code_point <= 0x110FFF; ++code_point)
         for (size_t size = 1; size <= 4; ++size) {
