@@ -10,8 +10,8 @@ namespace wschat {
 
 /// Collects lines until flush(). Under systemd, which sets JOURNAL_STREAM, they
 /// begin with a syslog priority (sd-daemon(3)), otherwise with "wschat: ". All
-/// bytes but printable ASCII are escaped as \xHH, so that no peer
-/// can forge a line or send escape sequences to a terminal.
+/// bytes but printable ASCII are escaped as \xHH, so that no peer can forge a
+/// line or send escape sequences to a terminal.
 class Log {
 public:
     /// The values are those of syslog(3).
