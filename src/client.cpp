@@ -91,7 +91,7 @@ ClientInput Client::read_message(Bytes& input) {
 void Client::upgrade(const Upgrade& upgrade, std::string_view first_message) {
     request_.reset();
     state_ = State::Open;
-    if (upgrade.agreement.compression.takes) reader_.allow_compression();
+    if (upgrade.agreement.compression.client_may_deflate) reader_.allow_compression();
     send(upgrade.response);
     if (!first_message.empty()) tell(first_message);
 }

@@ -112,7 +112,7 @@ private:
         const bool is_first = self.hub_.members() == 0;
         const auto hello = self.hub_.join(
             member, client.cursor(),
-            {upgrade.room, upgrade.resume, upgrade.agreement.compression.gives});
+            {upgrade.room, upgrade.resume, upgrade.agreement.compression.server_may_deflate});
         if (!hello)
             return self.respond(client, error_response(503, "too many rooms"));
         client.upgrade(upgrade, *hello);
@@ -154,7 +154,7 @@ Connections::Connections(const Settings& settings, const RouterConfig& router,
 void Connections::add(Accepted accepted, const TlsContext* tls) {
     log_.debug(accepted.peer.to_string() + " accepted");
     const int fd = accepted.fd.get();
-    const uint32_t id = clients_.add(std::move(accepted), settings_.rules, tls);
+    const uint32_t id = clients_.add(std::move(accepted), settings_.reader_config, tls);
     Connection& connection = clients_[id];
     connection.client.member().client = id;
     connection.handle = poller_.add(fd, POLLIN, {kTokenOwner, id});

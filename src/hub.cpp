@@ -28,7 +28,7 @@ std::optional<std::string> Hub::join(Member& member, RoomCursor& cursor,
     room.add(member);
     ++members_;
     const Room::Start start =
-        room.start_for(request.resume, settings_.room_rules.history);
+        room.start_for(request.resume, settings_.rooms_config.history);
     cursor.start(room, start.first, request.deflated);
     std::string hello;
     if (member.v1)
@@ -83,7 +83,7 @@ Response Hub::publish(const PublishRequest& request) {
     // With nobody there, a message that is not retained would be lost. Without
     // retention that is what the operator asked for.
     if (entry->room.members().empty() &&
-        settings_.room_rules.retention.messages > 0)
+        settings_.rooms_config.retention.messages > 0)
         for (std::string_view text : messages.texts)
             if (!rooms_.can_retain(*entry, text.size()))
                 return error_response(503,

@@ -33,7 +33,7 @@ class Hub {
 public:
     /// REQUIRES: settings outlive it.
     explicit Hub(const Settings& settings)
-        : settings_(settings), rooms_(settings.room_rules) {}
+        : settings_(settings), rooms_(settings.rooms_config) {}
 
     /// Sets the time for all that follows.
     void begin_turn(Time now) { now_ = now; }

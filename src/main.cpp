@@ -1,21 +1,25 @@
+// From the command line to the exit status: 0 after a signal to stop, 1 if the
+// server can't run, 2 for a bad command line.
 #include <cstdio>
 #include <exception>
 
 #include <fcntl.h>
 #include <unistd.h>
 
-#include "util/log.h"
 #include "options.h"
 #include "server.h"
+#include "util/log.h"
 
 using namespace wschat;
 
 namespace {
 
-/// Opens what of standard input, output and error is closed: a client's
-/// socket in their place would get the log.
+/// Opens /dev/null for each of standard input, output and error that is closed.
+/// Otherwise the socket of a client could get the number of standard error, and
+/// with it the log.
 void fill_standard_descriptors() {
     int fd;
+    // open() returns the lowest free number: above 2, all three are in use.
     do fd = open("/dev/null", O_RDWR);
     while (fd >= 0 && fd <= STDERR_FILENO);
     if (fd >= 0) close(fd);

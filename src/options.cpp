@@ -1,12 +1,14 @@
 #include "options.h"
 
 #include <algorithm>
-#include <cstring>
+#include <iterator>
+#include <vector>
 
 #include <getopt.h>
 
-#include "util/address.h"
 #include "http/origin.h"
+#include "util/address.h"
+#include "util/host.h"
 
 namespace wschat {
 
@@ -15,106 +17,324 @@ const char kUsage[] = "usage: wschat [options] host port";
 
 namespace {
 
-constexpr char kHelp[] = R"(
-Relays JSON messages between everyone who is connected by WebSocket.
+constexpr char kIntroduction[] = R"(
+Relays JSON messages between all clients that are connected by WebSocket.
 host is the name that clients use; if it is an IP address or localhost,
 wschat listens there, otherwise on all addresses. Port 0 takes a free one.
 
-  --bind=ADDRESS              listen here instead (repeatable): an IP address,
-                              localhost, or unix:PATH[,mode=0660][,group=NAME]
-  --tls-cert=FILE             speak wss:// and https:// with this certificate
-  --tls-key=FILE              and key (PEM); SIGHUP loads both anew
-  --trust-proxy=CIDR          take visitors' addresses from X-Forwarded-For of
-                              such peers (repeatable; also loopback, unix)
-  --origin=ORIGIN             admit pages from there too (repeatable):
-                              scheme://host[:port], null for files, * for any
-  --announce=WHAT             tell everyone who joins and leaves: address,
-                              count (how many are there) or none [address]
-  --rooms                     each path is a room of its own
-  --max-rooms=NUMBER          error_response to make more rooms [10000]
-  --keep=NUMBER[,SECONDS]     messages kept in a room for clients that come
-                              back, and for how long [1000,600]
-  --keep-total=BYTES          most that all rooms keep together [64M]
-  --history=NUMBER            kept messages that any newcomer gets [0]
-  --publish-key=FILE          take messages by POST from who shows a key in
-                              this file; SIGHUP loads it anew
-  --relay-system              let clients send messages of type "system"
-  --no-raw                    take no raw JSON, only WebSocket frames
-  --no-deflate                compress nothing, neither way
-  --no-page                   serve neither the chat page nor wschat.js
-  --no-uring                  send by a system call each, not by io_uring
-  --max-message=BYTES         largest message; suffix K, M or G [1M]
-  --max-backlog=BYTES         drop a client that is further behind [4M]
-  --handshake-timeout=SECONDS for a request to be complete [10]
-  --stall-timeout=SECONDS     drop a client that takes nothing for so long [30]
-  --close-timeout=SECONDS     for a connection to end properly [5]
-  --ping-interval=SECONDS     0 is off [25]
-  -q, --quiet                 log errors only
-  -v, --verbose               log the details of every connection
-  -h, --help                  show this
-      --version               show the version
-
-wschat(8) has the details.
 )";
 
-enum LongOption {
-    kAnnounce = 256,
-    kBind,
-    kCloseTimeout,
-    kHandshakeTimeout,
-    kHistory,
-    kKeep,
-    kKeepTotal,
-    kMaxBacklog,
-    kMaxMessage,
-    kMaxRooms,
-    kNoDeflate,
-    kNoPage,
-    kNoRaw,
-    kNoUring,
-    kOrigin,
-    kPingInterval,
-    kPublishKey,
-    kRelaySystem,
-    kRooms,
-    kStallTimeout,
-    kShowVersion,
-    kTlsCert,
-    kTlsKey,
-    kTrustProxy
+/// What has been read of the command line.
+struct Parsed {
+    Options options;
+    // As given: the port, which they need too, comes last.
+    std::vector<std::string> binds{};
 };
 
-constexpr char kShortOptions[] = ":hqv";
+/// An option as it was given, its name as in "--keep". The value is empty if
+/// the option takes none.
+struct Given {
+    std::string name;
+    std::string value;
+};
 
-const option kLongOptions[] = {
-    {"announce", required_argument, nullptr, kAnnounce},
-    {"bind", required_argument, nullptr, kBind},
-    {"close-timeout", required_argument, nullptr, kCloseTimeout},
-    {"handshake-timeout", required_argument, nullptr, kHandshakeTimeout},
-    {"help", no_argument, nullptr, 'h'},
-    {"history", required_argument, nullptr, kHistory},
-    {"keep", required_argument, nullptr, kKeep},
-    {"keep-total", required_argument, nullptr, kKeepTotal},
-    {"max-backlog", required_argument, nullptr, kMaxBacklog},
-    {"max-message", required_argument, nullptr, kMaxMessage},
-    {"max-rooms", required_argument, nullptr, kMaxRooms},
-    {"no-deflate", no_argument, nullptr, kNoDeflate},
-    {"no-page", no_argument, nullptr, kNoPage},
-    {"no-raw", no_argument, nullptr, kNoRaw},
-    {"no-uring", no_argument, nullptr, kNoUring},
-    {"origin", required_argument, nullptr, kOrigin},
-    {"ping-interval", required_argument, nullptr, kPingInterval},
-    {"publish-key", required_argument, nullptr, kPublishKey},
-    {"quiet", no_argument, nullptr, 'q'},
-    {"relay-system", no_argument, nullptr, kRelaySystem},
-    {"rooms", no_argument, nullptr, kRooms},
-    {"stall-timeout", required_argument, nullptr, kStallTimeout},
-    {"tls-cert", required_argument, nullptr, kTlsCert},
-    {"tls-key", required_argument, nullptr, kTlsKey},
-    {"trust-proxy", required_argument, nullptr, kTrustProxy},
-    {"verbose", no_argument, nullptr, 'v'},
-    {"version", no_argument, nullptr, kShowVersion},
-    {nullptr, 0, nullptr, 0}};
+void add_bind(Parsed& parsed, const Given& given) {
+    parsed.binds.push_back(given.value);
+}
+
+void add_trusted_proxy(Parsed& parsed, const Given& given) {
+    if (!parsed.options.settings.trusted_proxies.add(given.value))
+        throw_bad_value(given.name, given.value,
+                        "an address, a network such as 10.0.0.0/8, loopback or "
+                        "unix is needed");
+}
+
+void add_origin(Parsed& parsed, const Given& given) {
+    const auto origin = parse_origin(given.value);
+    if (!origin)
+        throw_bad_value(given.name, given.value,
+                        "scheme://host[:port], null or * is needed");
+    parsed.options.settings.origins.push_back(*origin);
+}
+
+void set_announce(Parsed& parsed, const Given& given) {
+    Announce& announce = parsed.options.settings.announce;
+    if (given.value == "address")
+        announce = Announce::Address;
+    else if (given.value == "count")
+        announce = Announce::Count;
+    else if (given.value == "none")
+        announce = Announce::None;
+    else
+        throw_bad_value(given.name, given.value,
+                        "address, count or none is needed");
+}
+
+void set_max_rooms(Parsed& parsed, const Given& given) {
+    const uint64_t number = parse_count(given.name, given.value);
+    if (number == 0)
+        throw_bad_value(given.name, given.value, "at least one is needed");
+    parsed.options.settings.rooms_config.most = number;
+}
+
+/// NUMBER[,SECONDS]
+void set_keep(Parsed& parsed, const Given& given) {
+    RetentionConfig& retention =
+        parsed.options.settings.rooms_config.retention;
+    const size_t comma = given.value.find(',');
+    retention.messages = parse_count(given.name, given.value.substr(0, comma));
+    if (comma == given.value.npos) return;
+    retention.time =
+        to_duration(parse_seconds(given.name, given.value.substr(comma + 1)));
+}
+
+void set_keep_total(Parsed& parsed, const Given& given) {
+    parsed.options.settings.rooms_config.retained_total =
+        parse_bytes(given.name, given.value);
+}
+
+void set_history(Parsed& parsed, const Given& given) {
+    parsed.options.settings.rooms_config.history =
+        parse_count(given.name, given.value);
+}
+
+void set_max_message(Parsed& parsed, const Given& given) {
+    parsed.options.settings.reader_config.max_message =
+        parse_bytes(given.name, given.value);
+}
+
+void set_max_backlog(Parsed& parsed, const Given& given) {
+    parsed.options.settings.max_backlog = parse_bytes(given.name, given.value);
+}
+
+void set_ping_interval(Parsed& parsed, const Given& given) {
+    parsed.options.settings.ping_interval =
+        parse_seconds_or_zero(given.name, given.value);
+}
+
+void refuse_raw_json(Parsed& parsed, const Given&) {
+    parsed.options.settings.reader_config.raw_json = false;
+}
+
+template <bool Settings::*setting, bool value>
+void set_flag(Parsed& parsed, const Given&) {
+    parsed.options.settings.*setting = value;
+}
+
+template <std::string Settings::*setting>
+void set_file(Parsed& parsed, const Given& given) {
+    parsed.options.settings.*setting = parse_file(given.name, given.value);
+}
+
+template <Seconds Settings::*setting>
+void set_timeout(Parsed& parsed, const Given& given) {
+    parsed.options.settings.*setting = parse_seconds(given.name, given.value);
+}
+
+template <Log::Level level>
+void set_log_level(Parsed& parsed, const Given&) {
+    parsed.options.log_level = level;
+}
+
+template <Options::Action action>
+void set_action(Parsed& parsed, const Given&) {
+    parsed.options.action = action;
+}
+
+/// One option: everything that is known of it.
+struct Row {
+    const char* name;  // without hyphens
+    char letter;       // of the short form; NUL if there is none
+    const char* value;  // how --help calls its value; null if it takes none
+    const char* help;   // its meaning and its default; --help wraps it
+    void (*apply)(Parsed& parsed, const Given& given);
+};
+
+// In the order of --help: where to listen, who may connect, rooms, what is
+// switched off, limits, and the program itself.
+constexpr Row kRows[] = {
+    {"bind", 0, "ADDRESS",
+     "listen here and not at the host (repeatable): an IP address, localhost "
+     "or unix:PATH[,mode=0660][,group=NAME]",
+     add_bind},
+    {"tls-cert", 0, "FILE",
+     "serve wss:// and https:// with this certificate and its chain (PEM); "
+     "SIGHUP loads it again",
+     set_file<&Settings::tls_certificate>},
+    {"tls-key", 0, "FILE",
+     "private key of the certificate (PEM); SIGHUP loads it again",
+     set_file<&Settings::tls_key>},
+    {"trust-proxy", 0, "NETWORK",
+     "take the address of a client from X-Forwarded-For if the peer is in this "
+     "network (repeatable): an address, a network such as 10.0.0.0/8, "
+     "loopback or unix",
+     add_trusted_proxy},
+    {"origin", 0, "ORIGIN",
+     "admit pages of this origin too (repeatable): scheme://host[:port], null "
+     "for files, * for any",
+     add_origin},
+    {"publish-key", 0, "FILE",
+     "accept messages by POST with a key from this file; SIGHUP loads it again",
+     set_file<&Settings::publish_key>},
+    {"rooms", 0, nullptr, "make each path a room of its own",
+     set_flag<&Settings::rooms, true>},
+    {"max-rooms", 0, "NUMBER", "refuse to make more rooms than this [10000]",
+     set_max_rooms},
+    {"keep", 0, "NUMBER[,SECONDS]",
+     "retain so many messages in a room for clients that resume, and for how "
+     "long [1000,600]",
+     set_keep},
+    {"keep-total", 0, "BYTES",
+     "retain at most this in all rooms together [64M]", set_keep_total},
+    {"history", 0, "NUMBER",
+     "send so many of the retained messages to each new client [0]",
+     set_history},
+    {"announce", 0, "WHAT",
+     "tell a room who joins and leaves: address, count (how many are there) or "
+     "none [address]",
+     set_announce},
+    {"relay-system", 0, nullptr,
+     "let clients send messages of type \"system\"",
+     set_flag<&Settings::relay_system, true>},
+    {"no-raw", 0, nullptr, "accept WebSocket frames only, no raw JSON",
+     refuse_raw_json},
+    {"no-deflate", 0, nullptr, "compress nothing, in neither direction",
+     set_flag<&Settings::deflate, false>},
+    {"no-page", 0, nullptr, "serve neither the chat page nor wschat.js",
+     set_flag<&Settings::page, false>},
+    {"no-uring", 0, nullptr,
+     "send to each client by a system call of its own, not by io_uring",
+     set_flag<&Settings::uring, false>},
+    {"max-message", 0, "BYTES",
+     "largest message of a client; suffix K, M or G [1M]", set_max_message},
+    {"max-backlog", 0, "BYTES",
+     "drop a client further behind than this [4M]", set_max_backlog},
+    {"handshake-timeout", 0, "SECONDS",
+     "time for a request to arrive completely [10]",
+     set_timeout<&Settings::handshake_timeout>},
+    {"stall-timeout", 0, "SECONDS",
+     "drop a client that takes no data for so long [30]",
+     set_timeout<&Settings::stall_timeout>},
+    {"close-timeout", 0, "SECONDS",
+     "time for each of the two steps of closing a connection [5]",
+     set_timeout<&Settings::close_timeout>},
+    {"ping-interval", 0, "SECONDS", "time between pings; 0 sends none [25]",
+     set_ping_interval},
+    {"quiet", 'q', nullptr, "log errors only",
+     set_log_level<Log::Level::Error>},
+    {"verbose", 'v', nullptr, "log the details of every connection too",
+     set_log_level<Log::Level::Debug>},
+    {"help", 'h', nullptr, "show this text",
+     set_action<Options::Action::ShowHelp>},
+    {"version", 0, nullptr, "show the version",
+     set_action<Options::Action::ShowVersion>},
+};
+
+/// getopt_long() returns this plus an index of kRows for a row without a
+/// letter: a value that is no character.
+constexpr int kFirstRow = 256;
+
+int returned_for(const Row& row) {
+    return row.letter ? row.letter
+                      : kFirstRow + static_cast<int>(&row - kRows);
+}
+
+/// Returns the row of what getopt_long() returned or put into `optopt`; null if
+/// that is the letter of no option.
+const Row* find_row(int returned) {
+    const auto row = std::find_if(
+        std::begin(kRows), std::end(kRows),
+        [returned](const Row& each) { return returned_for(each) == returned; });
+    return row == std::end(kRows) ? nullptr : row;
+}
+
+std::vector<option> long_options() {
+    std::vector<option> options;
+    for (const Row& row : kRows)
+        options.push_back({row.name,
+                           row.value ? required_argument : no_argument, nullptr,
+                           returned_for(row)});
+    options.push_back({nullptr, 0, nullptr, 0});
+    return options;
+}
+
+std::string short_options() {
+    std::string letters = ":";  // a missing value is ':', not '?'
+    for (const Row& row : kRows) {
+        if (!row.letter) continue;
+        letters += row.letter;
+        if (row.value) letters += ':';
+    }
+    return letters;
+}
+
+/// Breaks a text at blanks into lines of at most `width` bytes. Puts `indent`
+/// blanks before each line but the first. REQUIRES: no word is longer.
+std::string wrap(const std::string& text, size_t width, size_t indent) {
+    std::string wrapped;
+    size_t begin = 0;
+    while (text.size() - begin > width) {
+        const size_t blank = text.rfind(' ', begin + width);
+        wrapped += text.substr(begin, blank - begin) + "\n" +
+                   std::string(indent, ' ');
+        begin = blank + 1;
+    }
+    return wrapped + text.substr(begin) + "\n";
+}
+
+std::string help_line(const Row& row) {
+    constexpr size_t kColumn = 30;
+    constexpr size_t kWidth = 80 - kColumn;
+    std::string line = "  ";
+    if (row.letter) line += std::string("-") + row.letter + ", ";
+    line += std::string("--") + row.name;
+    if (row.value) line += std::string("=") + row.value;
+    line.resize(kColumn, ' ');
+    return line + wrap(row.help, kWidth, kColumn);
+}
+
+/// Throws UsageError for what getopt_long() has just refused: `returned` is ':'
+/// or '?'.
+[[noreturn]] void throw_bad_option(int argc, char** argv, int returned) {
+    const std::string text = argv[std::min(optind, argc) - 1];
+    if (returned == ':') throw UsageError("option " + text + " needs a value");
+    // In a row of letters `text` is all of them, so the one is named. optopt is
+    // also set if a long option was given a value that it does not take.
+    const bool is_letter = optopt > 0 && optopt < kFirstRow;
+    if (is_letter && !find_row(optopt))
+        throw UsageError("unknown option -" + std::string(1, char(optopt)));
+    if (optopt) throw UsageError("option " + text + " takes no value");
+    throw UsageError("unknown or ambiguous option " + text);
+}
+
+/// Reads the options up to the first that asks for something else than to
+/// serve, or all of them; then `optind` is the index of the host.
+Parsed read_options(int argc, char** argv) {
+    const std::vector<option> options = long_options();
+    const std::string letters = short_options();
+    Parsed parsed;
+    opterr = 0;  // errors are thrown, not printed
+    optind = 0;  // glibc: forgets the previous command line completely
+    while (parsed.options.action == Options::Action::Serve) {
+        const int returned = getopt_long(argc, argv, letters.c_str(),
+                                         options.data(), nullptr);
+        if (returned == -1) break;
+        const Row* row = find_row(returned);
+        if (!row) throw_bad_option(argc, argv, returned);
+        row->apply(parsed,
+                   {std::string("--") + row->name, optarg ? optarg : ""});
+    }
+    return parsed;
+}
+
+void read_host_and_port(int argc, char** argv, Settings& settings) {
+    if (argc - optind < 2) throw UsageError("a host and a port are needed");
+    if (argc - optind > 2)
+        throw UsageError("unexpected argument \"" +
+                         std::string(argv[optind + 2]) + "\"");
+    settings.host = parse_host(argv[optind]);
+    settings.port = parse_port(argv[optind + 1]);
+}
 
 void add_tcp(Settings& settings, const std::string& address, bool optional) {
     Endpoint endpoint;
@@ -124,188 +344,64 @@ void add_tcp(Settings& settings, const std::string& address, bool optional) {
     settings.endpoints.push_back(endpoint);
 }
 
-/// Adds the addresses that --bind, or else the host, stands for.
-void add_endpoints(Settings& settings, const std::string& text, bool is_host) {
-    const std::string host = without_brackets(text);
-    if (text.rfind("unix:", 0) == 0 && !is_host) {
-        settings.endpoints.push_back(parse_unix(text.substr(5)));
-    } else if (is_ip_address(host)) {
+/// Adds the endpoints of an IP address or of localhost. Returns false if the
+/// host is any other name.
+bool add_address(Settings& settings, const std::string& host) {
+    if (is_ip_address(host)) {
         add_tcp(settings, host, false);
-    } else if (is_loopback_host(host)) {
-        add_tcp(settings, "127.0.0.1", true);
-        add_tcp(settings, "::1", true);
-    } else if (is_host) {
-        add_tcp(settings, "0.0.0.0", true);
-        add_tcp(settings, "::", true);
-    } else {
-        bad_value("--bind", text,
-                  "an IP address, localhost or unix:PATH is needed");
+        return true;
     }
+    if (!is_loopback_host(host)) return false;
+    // A machine may be without IPv6, or without IPv4.
+    add_tcp(settings, "127.0.0.1", true);
+    add_tcp(settings, "::1", true);
+    return true;
 }
 
-Announce parse_announce(const std::string& text) {
-    if (text == "address") return Announce::Address;
-    if (text == "count") return Announce::Count;
-    if (text == "none") return Announce::None;
-    bad_value("--announce", text, "address, count or none is needed");
+void add_endpoint_of_bind(Settings& settings, const std::string& text) {
+    constexpr char kBind[] = "--bind";
+    if (text.rfind("unix:", 0) == 0)
+        settings.endpoints.push_back(parse_unix(kBind, text.substr(5)));
+    else if (!add_address(settings, without_brackets(text)))
+        // Of another name the addresses are unknown: it is never looked up.
+        throw_bad_value(kBind, text,
+                        "an IP address, localhost or unix:PATH is needed");
 }
 
-/// NUMBER[,SECONDS]
-void parse_keep(RetentionConfig& keep, const std::string& text) {
-    const size_t comma = text.find(',');
-    keep.messages = parse_count("--keep", text.substr(0, comma));
-    if (comma == text.npos) return;
-    const Seconds time =
-        parse_seconds("--keep", text.substr(comma + 1), false);
-    keep.time = to_duration(time);
+void add_endpoints_of_host(Settings& settings) {
+    if (add_address(settings, settings.host)) return;
+    // A name may be that of a proxy, so it does not say where to listen.
+    add_tcp(settings, "0.0.0.0", true);
+    add_tcp(settings, "::", true);
 }
 
-std::string parse_admitted(const std::string& text) {
-    const auto origin = parse_origin(text);
-    if (!origin)
-        bad_value("--origin", text,
-                  "scheme://host[:port], null or * is needed");
-    return *origin;
-}
-
-void trust(AddressSet& proxies, const std::string& text) {
-    if (!proxies.add(text))
-        bad_value("--trust-proxy", text,
-                  "an address, a network such as 10.0.0.0/8, loopback or unix "
-                  "is needed");
-}
-
-[[noreturn]] void refuse_option(int argc, char** argv, int found) {
-    const std::string text = argv[std::min(optind, argc) - 1];
-    if (found == ':') throw UsageError("option " + text + " needs a value");
-    // A long option's short form is there too if it was given a value.
-    const bool letter = optopt > 0 && optopt < kAnnounce;
-    if (letter && !std::strchr(kShortOptions, optopt))
-        throw UsageError("unknown option -" + std::string(1, char(optopt)));
-    if (optopt) throw UsageError("option " + text + " takes no value");
-    throw UsageError("unknown or ambiguous option " + text);
-}
-
-/// Takes an option about rooms. False if it is none.
-bool take_room_option(int found, const std::string& value,
-                      Settings& settings) {
-    RoomsConfig& rules = settings.room_rules;
-    switch (found) {
-        case kRooms: settings.rooms = true; return true;
-        case kMaxRooms:
-            rules.most = parse_count("--max-rooms", value);
-            if (rules.most == 0)
-                bad_value("--max-rooms", value, "at least one is needed");
-            return true;
-        case kKeep: parse_keep(rules.retention, value); return true;
-        case kKeepTotal:
-            rules.retained_total = parse_bytes("--keep-total", value);
-            return true;
-        case kHistory:
-            rules.history = parse_count("--history", value);
-            return true;
-        case kPublishKey:
-            settings.publish_key = parse_file("--publish-key", value);
-            return true;
-        default: return false;
-    }
-}
-
-/// Takes a limit. False if it is none.
-bool take_limit(int found, const std::string& value, Settings& settings) {
-    switch (found) {
-        case kMaxMessage:
-            settings.rules.max_message = parse_bytes("--max-message", value);
-            return true;
-        case kMaxBacklog:
-            settings.max_backlog = parse_bytes("--max-backlog", value);
-            return true;
-        case kHandshakeTimeout:
-            settings.handshake_timeout =
-                parse_seconds("--handshake-timeout", value, false);
-            return true;
-        case kStallTimeout:
-            settings.stall_timeout =
-                parse_seconds("--stall-timeout", value, false);
-            return true;
-        case kCloseTimeout:
-            settings.close_timeout =
-                parse_seconds("--close-timeout", value, false);
-            return true;
-        case kPingInterval:
-            settings.ping_interval =
-                parse_seconds("--ping-interval", value, true);
-            return true;
-        default: return false;
-    }
-}
-
-void take_option(int found, const std::string& value, Options& options) {
-    Settings& settings = options.settings;
-    switch (found) {
-        case kAnnounce: settings.announce = parse_announce(value); break;
-        case kRelaySystem: settings.relay_system = true; break;
-        case kNoDeflate: settings.deflate = false; break;
-        case kNoPage: settings.page = false; break;
-        case kNoUring: settings.uring = false; break;
-        case kNoRaw: settings.rules.raw_json = false; break;
-        case kOrigin: settings.origins.push_back(parse_admitted(value)); break;
-        case kTlsCert:
-            settings.tls_certificate = parse_file("--tls-cert", value);
-            break;
-        case kTlsKey: settings.tls_key = parse_file("--tls-key", value); break;
-        case kTrustProxy: trust(settings.trusted_proxies, value); break;
-        case 'q': options.log_level = Log::Level::Error; break;
-        case 'v': options.log_level = Log::Level::Debug; break;
-        case 'h': options.action = Options::Action::ShowHelp; break;
-        case kShowVersion:
-            options.action = Options::Action::ShowVersion;
-            break;
-        default:
-            if (!take_room_option(found, value, settings))
-                take_limit(found, value, settings);
-    }
-}
-
-void take_host_and_port(int argc, char** argv, Settings& settings) {
-    if (argc - optind < 2) throw UsageError("a host and a port are needed");
-    if (argc - optind > 2)
-        throw UsageError("unexpected argument \"" +
-                         std::string(argv[optind + 2]) + "\"");
-    settings.host = parse_host(argv[optind]);
-    settings.port = parse_port(argv[optind + 1]);
-}
-
-}  // namespace
-
-std::string help_text() { return std::string(kUsage) + "\n" + kHelp; }
-
-Options parse_options(int argc, char** argv) {
-    Options options;
-    Settings& settings = options.settings;
-    std::vector<std::string> binds;
-    opterr = 0;
-    optind = 0;  // glibc: forgets a former call wholly
-    int found;
-    while ((found = getopt_long(argc, argv, kShortOptions, kLongOptions,
-                                nullptr)) != -1) {
-        if (found == '?' || found == ':') refuse_option(argc, argv, found);
-        if (found == kBind)
-            binds.push_back(optarg);
-        else
-            take_option(found, optarg ? optarg : "", options);
-        if (options.action != Options::Action::Serve) return options;
-    }
-    take_host_and_port(argc, argv, settings);
-    for (const std::string& bind : binds) add_endpoints(settings, bind, false);
-    if (binds.empty()) add_endpoints(settings, settings.host, true);
-    if (settings.max_backlog < settings.rules.max_message)
+void check_together(const Settings& settings) {
+    if (settings.max_backlog < settings.reader_config.max_message)
         throw UsageError("--max-backlog, " +
                          std::to_string(settings.max_backlog) +
                          ", must not be less than --max-message");
     if (settings.tls_certificate.empty() != settings.tls_key.empty())
         throw UsageError("--tls-cert and --tls-key go together");
-    return options;
+}
+
+}  // namespace
+
+std::string help_text() {
+    std::string text = std::string(kUsage) + "\n" + kIntroduction;
+    for (const Row& row : kRows) text += help_line(row);
+    return text + "\nwschat(8) has the details.\n";
+}
+
+Options parse_options(int argc, char** argv) {
+    Parsed parsed = read_options(argc, argv);
+    if (parsed.options.action != Options::Action::Serve) return parsed.options;
+    Settings& settings = parsed.options.settings;
+    read_host_and_port(argc, argv, settings);
+    for (const std::string& bind : parsed.binds)
+        add_endpoint_of_bind(settings, bind);
+    if (parsed.binds.empty()) add_endpoints_of_host(settings);
+    check_together(settings);
+    return parsed.options;
 }
 
 }  // namespace wschat

@@ -1,12 +1,12 @@
-// The command line: usage, version, and what the options say. Touches nothing
-// outside.
+// The command line: reads it into Settings, and describes it for --help. Opens
+// no file and no socket.
 #pragma once
 
 #include <string>
 
-#include "util/log.h"
+#include "option_values.h"
 #include "settings.h"
-#include "values.h"
+#include "util/log.h"
 
 namespace wschat {
 
@@ -17,13 +17,17 @@ struct Options {
     Settings settings;
 };
 
-/// Reads the command line as main() gets it. Throws UsageError.
+/// Reads the command line that main() was called with. After --help or
+/// --version it reads no further, and the settings are incomplete. Throws
+/// UsageError for any other mistake. REQUIRES: argv outlives all calls, since
+/// getopt may look at it again.
 Options parse_options(int argc, char** argv);
 
-/// One line: how to call it.
+/// One line without its line feed: how to call the program.
 extern const char kUsage[];
 
-/// What --help prints, the usage line included.
+/// Returns the text of --help: the usage line, then every option with its
+/// meaning and its default, in at most 80 columns.
 std::string help_text();
 
 extern const char kVersion[];

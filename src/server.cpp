@@ -1,4 +1,5 @@
 #include "server.h"
+#include "util/host.h"
 
 #include <algorithm>
 #include <chrono>
@@ -80,7 +81,7 @@ RouterConfig Server::make_router_config() const {
     config.deflate = settings_.deflate;
     config.rooms = settings_.rooms;
     config.keys = load_keys(settings_);
-    config.max_body = settings_.rules.max_message;
+    config.max_body = settings_.reader_config.max_message;
     return config;
 }
 

@@ -1,43 +1,44 @@
-// What the command line decides: plain values with their defaults.
+// What the command line decides: plain values with their defaults. Knows no
+// option by name.
 #pragma once
 
 #include <cstdint>
 #include <string>
 #include <vector>
 
+#include "net/endpoint.h"
+#include "room/room_config.h"
 #include "util/address.h"
 #include "util/clock.h"
-#include "ws/message_reader.h"
-#include "room/rooms.h"
-#include "net/socket.h"
+#include "ws/reader_config.h"
 
 namespace wschat {
 
-/// What a room is told when somebody joins or leaves.
+/// What the members of a room are told when a client joins or leaves.
 enum class Announce {
     None,
-    Address,  // whose it is
-    Count     // how many are there then
+    Address,  // the address of the client
+    Count     // how many members the room has now
 };
 
 struct Settings {
     std::string host;                 // the name that clients use
-    int port = 0;                     // 0: one that is free
+    int port = 0;                     // 0: the kernel picks a free one
     std::vector<Endpoint> endpoints;  // where to listen
 
     Announce announce = Announce::Address;
-    bool relay_system = false;  // clients may send type "system"
-    ReaderConfig rules;
-    bool rooms = false;         // the path names the room
-    RoomsConfig room_rules;
-    std::string publish_key;    // file; empty: nobody publishes over HTTP
+    bool relay_system = false;  // clients may send messages of type "system"
+    ReaderConfig reader_config;
+    bool rooms = false;  // the path of a request names its room
+    RoomsConfig rooms_config;
+    std::string publish_key;  // file with keys; empty: no publishing over HTTP
     AddressSet trusted_proxies;
-    std::vector<std::string> origins;  // as parse_origin() has them
-    bool page = true;                  // the chat page, for browsers
-    std::string tls_certificate;       // PEM files; both or neither
+    std::vector<std::string> origins;  // admitted pages, from parse_origin()
+    bool page = true;                  // serve the chat page
+    std::string tls_certificate;       // PEM files: both are set or neither is
     std::string tls_key;
-    bool deflate = true;               // compress for those who take it
-    bool uring = true;                 // send by io_uring, where permitted
+    bool deflate = true;             // compress for clients that offer it
+    bool uring = true;               // send by io_uring, if the kernel permits
     uint64_t max_backlog = 4 << 20;  // bytes that a client may be behind
 
     Seconds handshake_timeout{10};

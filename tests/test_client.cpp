@@ -110,7 +110,7 @@ public:
         if (const auto* head = std::get_if<input::RequestHead>(&next)) {
             const Routed to = routed(*head->head, client.peer(), kConfig);
             response = to.response;
-            deflates = to.upgrade.agreement.compression.gives;
+            deflates = to.upgrade.agreement.compression.server_may_deflate;
             if (to.response.status == 101)
                 client.upgrade(to.upgrade, "");
             else

@@ -197,7 +197,7 @@ TEST_CASE("a client that resumes receives what it has missed") {
 
 TEST_CASE("a newcomer receives --history retained messages") {
     TestHub test;
-    test.settings.room_rules.history = 2;
+    test.settings.rooms_config.history = 2;
     Person ada, bob;
     test.join(ada);
     for (const char* text : {"[1]", "[2]", "[3]"}) test.submit(ada, text);
@@ -222,7 +222,7 @@ TEST_CASE("a member that receives deflated messages gets the same texts") {
 
 TEST_CASE("over --max-rooms nobody joins a new room, and nothing has changed") {
     TestHub test(Announce::Address);
-    test.settings.room_rules.most = 1;
+    test.settings.rooms_config.most = 1;
     Person ada, bob;
     test.join(ada, "/a");
     CHECK(test.changed() == Texts{"/a"});
@@ -421,7 +421,7 @@ TEST_CASE("a sender in no room speaks in the room /") {
 
 TEST_CASE("a sender in no room is told if there is no place for the room /") {
     TestHub test;
-    test.settings.room_rules.most = 1;
+    test.settings.rooms_config.most = 1;
     Person ada, raw;
     test.join(ada, "/a");
     CHECK(test.submit(raw, "[1]") == notice_text("too many rooms"));
@@ -460,7 +460,7 @@ TEST_CASE("each line is published, or none if one is refused") {
 
 TEST_CASE("a message for an empty room is retained, or refused with 503") {
     TestHub test;
-    test.settings.room_rules.retention.bytes = 100;
+    test.settings.rooms_config.retention.bytes = 100;
     const std::string large = "\"" + std::string(100, 'x') + "\"";
     CHECK(test.publish("[1]").status == 200);
     const Response refused = test.publish("[2]\n" + large, "/", true);
@@ -479,13 +479,13 @@ TEST_CASE("a message for an empty room is retained, or refused with 503") {
 
 TEST_CASE("without retention, a message for an empty room is accepted") {
     TestHub test;
-    test.settings.room_rules.retention.messages = 0;
+    test.settings.rooms_config.retention.messages = 0;
     CHECK(test.publish("[1]").status == 200);
 }
 
 TEST_CASE("over --max-rooms, a publisher is refused with 503") {
     TestHub test;
-    test.settings.room_rules.most = 1;
+    test.settings.rooms_config.most = 1;
     Person ada;
     test.join(ada, "/a");
     CHECK(test.publish("[1]", "/b").status == 503);
@@ -533,7 +533,7 @@ TEST_CASE("what is appended while a turn is flushed is no backlog in it") {
 
 TEST_CASE("a room that is deleted is not among the changed ones") {
     TestHub test;
-    test.settings.room_rules.retention.messages = 0;
+    test.settings.rooms_config.retention.messages = 0;
     Person ada, bob;
     test.join(ada, "/a");
     test.join(bob, "/b");
@@ -561,7 +561,7 @@ TEST_CASE("a ping goes to all members, and has no number") {
 
 TEST_CASE("an empty room is deleted when its messages have expired") {
     TestHub test;
-    test.settings.room_rules.retention.time = 10s;
+    test.settings.rooms_config.retention.time = 10s;
     test.publish("[1]", "/a");
     CHECK(test.hub.next_timer() == kStart + 10s);
     test.move_clock(9s);
@@ -638,7 +638,7 @@ private:
         REQUIRE(to.response.status == 101);
         test_.hub.join(
             client.member(), client.cursor(),
-            {"/", {}, to.upgrade.agreement.compression.gives});
+            {"/", {}, to.upgrade.agreement.compression.server_may_deflate});
         client.upgrade(to.upgrade, "");
         flush(client);
     }

@@ -16,8 +16,8 @@ namespace {
 
 using Words = std::vector<std::string>;
 
-/// The command line of these words. getopt() may look at an earlier one, so
-/// they are all kept.
+/// Parses a command line. getopt() may look at an earlier one again, so all of
+/// them are kept.
 Options parse(const Words& words) {
     static std::list<Words> kept;
     kept.push_back(words);
@@ -28,7 +28,7 @@ Options parse(const Words& words) {
     return parse_options(static_cast<int>(argv.size()) - 1, argv.data());
 }
 
-/// The options before a host and a port that are good.
+/// Parses these options, followed by a valid host and port.
 Options parse_with(Words options) {
     options.insert(options.end(), {"localhost", "9600"});
     return parse(options);
@@ -38,8 +38,8 @@ Settings settings_with(const std::string& option) {
     return parse_with({option}).settings;
 }
 
-/// What is said of a bad command line, or nothing if it is good.
-std::string complaint(const Words& words) {
+/// Returns the error for a command line, or an empty text if it is valid.
+std::string usage_error(const Words& words) {
     try {
         parse(words);
     } catch (const UsageError& error) {
@@ -48,14 +48,14 @@ std::string complaint(const Words& words) {
     return "";
 }
 
-std::string complaint_about(const std::string& option) {
-    return complaint({option, "localhost", "9600"});
+std::string option_error(const std::string& option) {
+    return usage_error({option, "localhost", "9600"});
 }
 
-/// One line, with what is bad in it.
+/// Checks that the error is one line that names `what`.
 void check_refused(const Words& words, const std::string& what) {
     CAPTURE(what);
-    const std::string why = complaint(words);
+    const std::string why = usage_error(words);
     CHECK(why != "");
     CHECK(why.find(what) != std::string::npos);
     CHECK(why.find('\n') == std::string::npos);
@@ -65,8 +65,8 @@ void check_option_refused(const std::string& option, const std::string& what) {
     check_refused({option, "localhost", "9600"}, what);
 }
 
-/// Where it would listen: "127.0.0.1:9600 [::1]:9600 ".
-std::string places(const Words& words) {
+/// Returns the addresses to listen on: "127.0.0.1:9600 [::1]:9600 ".
+std::string endpoints(const Words& words) {
     std::string text;
     for (const Endpoint& endpoint : parse(words).settings.endpoints)
         text += endpoint.to_string() + " ";
@@ -76,7 +76,7 @@ std::string places(const Words& words) {
 const std::string kLocal = "127.0.0.1:9600 [::1]:9600 ";
 const std::string kEverywhere = "0.0.0.0:9600 [::]:9600 ";
 
-// As --help has them.
+// Every option but --help and --version.
 const char* const kFlags[] = {"--relay-system", "--no-raw",   "--no-deflate",
                               "--no-page",      "--no-uring", "--rooms",
                               "--quiet",        "--verbose"};
@@ -90,7 +90,7 @@ const char* const kWithValue[] = {
 
 }  // namespace
 
-TEST_CASE("a host and a port are all that is needed") {
+TEST_CASE("a host and a port are enough") {
     const Options options = parse({"chat.example.com", "9600"});
     CHECK((options.action == Action::Serve));
     CHECK((options.log_level == Level::Info));
@@ -102,20 +102,20 @@ TEST_CASE("the defaults are those of the manual") {
     const Settings settings = parse({"localhost", "9600"}).settings;
     CHECK((settings.announce == Announce::Address));
     CHECK_FALSE(settings.relay_system);
-    CHECK(settings.rules.raw_json);
-    CHECK(settings.rules.max_message == 1 << 20);
+    CHECK(settings.reader_config.raw_json);
+    CHECK(settings.reader_config.max_message == 1 << 20);
     CHECK(settings.max_backlog == 4 << 20);
     CHECK(settings.handshake_timeout.count() == 10);
     CHECK(settings.stall_timeout.count() == 30);
     CHECK(settings.close_timeout.count() == 5);
     CHECK(settings.ping_interval.count() == 25);
     CHECK_FALSE(settings.rooms);
-    CHECK(settings.room_rules.most == 10'000);
-    CHECK(settings.room_rules.retention.messages == 1000);
-    CHECK(settings.room_rules.retention.time == std::chrono::minutes(10));
-    CHECK(settings.room_rules.retention.bytes == 1 << 20);
-    CHECK(settings.room_rules.retained_total == 64 << 20);
-    CHECK(settings.room_rules.history == 0);
+    CHECK(settings.rooms_config.most == 10'000);
+    CHECK(settings.rooms_config.retention.messages == 1000);
+    CHECK(settings.rooms_config.retention.time == std::chrono::minutes(10));
+    CHECK(settings.rooms_config.retention.bytes == 1 << 20);
+    CHECK(settings.rooms_config.retained_total == 64 << 20);
+    CHECK(settings.rooms_config.history == 0);
     CHECK(settings.publish_key == "");
     CHECK(settings.deflate);
     CHECK(settings.page);
@@ -124,14 +124,14 @@ TEST_CASE("the defaults are those of the manual") {
 
 // Host and port
 
-TEST_CASE("there are just one host and one port") {
+TEST_CASE("exactly one host and one port are required") {
     check_refused({}, "host and a port");
     check_refused({"localhost"}, "host and a port");
     check_refused({"localhost", "9600", "9601"}, "9601");
     check_refused({"--no-raw", "--quiet"}, "host and a port");
 }
 
-TEST_CASE("options may stand anywhere, but not behind two hyphens") {
+TEST_CASE("options may stand anywhere but behind two hyphens") {
     CHECK((parse({"-q", "localhost", "9600"}).log_level == Level::Error));
     CHECK((parse({"localhost", "-q", "9600"}).log_level == Level::Error));
     CHECK((parse({"localhost", "9600", "-q"}).log_level == Level::Error));
@@ -163,15 +163,15 @@ TEST_CASE("a host is a name or an IP address") {
     CHECK(parse({"[2001:db8::7]", "9600"}).settings.host == "2001:db8::7");
 }
 
-TEST_CASE("a host is nothing that could not stand in a URL or a header") {
+TEST_CASE("a host has no byte that could break a URL or a header") {
     for (std::string host :
          {"", " ", "a b", "a\r\nX: y", "http://a", "a/b", "a:9600", "[]",
           "[::1", "::1]", "::g", "1:2", "user@a", "a?b", "a#b", "caf\xC3\xA9",
           "fe80::1%lo", "unix:/tmp/a", "*"})
-        CHECK(complaint({host, "9600"}).find("host") != std::string::npos);
+        CHECK(usage_error({host, "9600"}).find("host") != std::string::npos);
 }
 
-TEST_CASE("a mistyped IP address is no host name") {
+TEST_CASE("a mistyped IP address is not taken for a host name") {
     for (std::string host : {"127.0.0.256", "127.1", "127.0.0.01", "10.0.0",
                              "1.2.3.4.5", "127.0.0.1.", "2130706433", "9600"}) {
         CAPTURE(host);
@@ -179,24 +179,24 @@ TEST_CASE("a mistyped IP address is no host name") {
     }
 }
 
-// Where to listen
+// Addresses to listen on
 
-TEST_CASE("an address is where it listens, localhost both loopback ones") {
-    CHECK(places({"127.0.0.1", "9600"}) == "127.0.0.1:9600 ");
-    CHECK(places({"203.0.113.7", "9600"}) == "203.0.113.7:9600 ");
-    CHECK(places({"::1", "9600"}) == "[::1]:9600 ");
-    CHECK(places({"[2001:db8::7]", "80"}) == "[2001:db8::7]:80 ");
-    CHECK(places({"0.0.0.0", "0"}) == "0.0.0.0:0 ");
-    CHECK(places({"localhost", "9600"}) == kLocal);
-    CHECK(places({"LocalHost", "9600"}) == kLocal);
+TEST_CASE("it listens on an address, and for localhost on both loopback ones") {
+    CHECK(endpoints({"127.0.0.1", "9600"}) == "127.0.0.1:9600 ");
+    CHECK(endpoints({"203.0.113.7", "9600"}) == "203.0.113.7:9600 ");
+    CHECK(endpoints({"::1", "9600"}) == "[::1]:9600 ");
+    CHECK(endpoints({"[2001:db8::7]", "80"}) == "[2001:db8::7]:80 ");
+    CHECK(endpoints({"0.0.0.0", "0"}) == "0.0.0.0:0 ");
+    CHECK(endpoints({"localhost", "9600"}) == kLocal);
+    CHECK(endpoints({"LocalHost", "9600"}) == kLocal);
 }
 
-TEST_CASE("under a name it listens on all addresses") {
-    CHECK(places({"chat.example.com", "9600"}) == kEverywhere);
-    CHECK(places({"localhost.example.com", "9600"}) == kEverywhere);
+TEST_CASE("for any other name it listens on all addresses") {
+    CHECK(endpoints({"chat.example.com", "9600"}) == kEverywhere);
+    CHECK(endpoints({"localhost.example.com", "9600"}) == kEverywhere);
 }
 
-TEST_CASE("only addresses that were not asked for by number may be absent") {
+TEST_CASE("only addresses that were not given as numbers may be absent") {
     const auto optional = [](const Words& words) {
         std::string text;
         for (const Endpoint& endpoint : parse(words).settings.endpoints)
@@ -212,25 +212,26 @@ TEST_CASE("only addresses that were not asked for by number may be absent") {
     CHECK(optional({"--bind=unix:chat", "a", "1"}) == "needed ");
 }
 
-TEST_CASE("--bind says otherwise, and may be repeated") {
+TEST_CASE("--bind replaces the addresses of the host, and may be repeated") {
     const Words host = {"chat.example.com", "9600"};
-    const auto places_with = [&](Words options) {
+    const auto endpoints_with = [&](Words options) {
         options.insert(options.end(), host.begin(), host.end());
-        return places(options);
+        return endpoints(options);
     };
-    CHECK(places_with({"--bind=127.0.0.1"}) == "127.0.0.1:9600 ");
-    CHECK(places_with({"--bind", "127.0.0.1"}) == "127.0.0.1:9600 ");
-    CHECK(places_with({"--bind=::1"}) == "[::1]:9600 ");
-    CHECK(places_with({"--bind=[::1]"}) == "[::1]:9600 ");
-    CHECK(places_with({"--bind=localhost"}) == kLocal);
-    CHECK(places_with({"--bind=0.0.0.0"}) == "0.0.0.0:9600 ");
-    CHECK(places_with({"--bind=unix:/run/chat"}) == "unix:/run/chat ");
-    CHECK(places_with({"--bind=10.0.0.1", "--bind=unix:chat", "--bind=::"}) ==
+    CHECK(endpoints_with({"--bind=127.0.0.1"}) == "127.0.0.1:9600 ");
+    CHECK(endpoints_with({"--bind", "127.0.0.1"}) == "127.0.0.1:9600 ");
+    CHECK(endpoints_with({"--bind=::1"}) == "[::1]:9600 ");
+    CHECK(endpoints_with({"--bind=[::1]"}) == "[::1]:9600 ");
+    CHECK(endpoints_with({"--bind=localhost"}) == kLocal);
+    CHECK(endpoints_with({"--bind=0.0.0.0"}) == "0.0.0.0:9600 ");
+    CHECK(endpoints_with({"--bind=unix:/run/chat"}) == "unix:/run/chat ");
+    CHECK(endpoints_with(
+              {"--bind=10.0.0.1", "--bind=unix:chat", "--bind=::"}) ==
           "10.0.0.1:9600 unix:chat [::]:9600 ");
     CHECK(parse_with({"--bind=127.0.0.1"}).settings.host == "localhost");
 }
 
-TEST_CASE("--bind takes no names but localhost") {
+TEST_CASE("--bind accepts no name but localhost") {
     for (std::string address :
          {"", "example.com", "127.0.0.1:9600", "[::1]:9600", "127.0.0.256", "*",
           "/run/chat", "UNIX:/run/chat", "eth0", "127.0.0.1,::1", " ::1"})
@@ -255,31 +256,31 @@ TEST_CASE("a unix socket has a mode and a group") {
     CHECK(all.group == "www-data");
 }
 
-TEST_CASE("a unix socket's mode, group and path may be bad") {
+TEST_CASE("a bad mode, group or path of a unix socket is refused") {
     for (std::string bind :
          {"", ",mode=0660", "/a,", "/a,,mode=0660", "/a,mode", "/a,mode=",
           "/a,mode=rw", "/a,mode=0680", "/a,mode=01000", "/a,mode=-1",
           "/a,mode=+660", "/a,mode= 660", "/a,mode=0660x", "/a,mode=0x1",
           "/a,owner=x", "/a,Mode=0660", "/a,group=", "/a,group"}) {
         CAPTURE(bind);
-        CHECK(complaint_about("--bind=unix:" + bind) != "");
+        CHECK(option_error("--bind=unix:" + bind) != "");
     }
 }
 
 // Options
 
-TEST_CASE("every option is taken, and named by --help") {
+TEST_CASE("every option is accepted and named by --help") {
     for (std::string option : kFlags) {
         CAPTURE(option);
-        CHECK(complaint_about(option) == "");
+        CHECK(option_error(option) == "");
         CHECK(help_text().find(option) != std::string::npos);
     }
     for (std::string option : kWithValue) {
         CAPTURE(option);
         const size_t equals = option.find('=');
         const std::string name = option.substr(0, equals);
-        CHECK(complaint_about(option) == "");
-        CHECK(complaint({name, option.substr(equals + 1), "localhost",
+        CHECK(option_error(option) == "");
+        CHECK(usage_error({name, option.substr(equals + 1), "localhost",
                          "9600"}) == "");
         CHECK(help_text().find(name + "=") != std::string::npos);
     }
@@ -287,7 +288,7 @@ TEST_CASE("every option is taken, and named by --help") {
         CHECK(help_text().find(name) != std::string::npos);
 }
 
-TEST_CASE("options that need a value do not go without") {
+TEST_CASE("an option that needs a value is refused without one") {
     for (std::string option : kWithValue) {
         const std::string name = option.substr(0, option.find('='));
         check_refused({"localhost", "9600", name}, name);
@@ -295,7 +296,7 @@ TEST_CASE("options that need a value do not go without") {
     }
 }
 
-TEST_CASE("options that take no value get none") {
+TEST_CASE("an option that takes no value is refused with one") {
     for (std::string option : {"--relay-system", "--no-raw", "--no-deflate",
                                "--no-page", "--no-uring", "--rooms", "--quiet",
                                "--verbose", "--help", "--version"})
@@ -303,7 +304,7 @@ TEST_CASE("options that take no value get none") {
                              "option " + option + "=yes takes no value");
 }
 
-TEST_CASE("unknown options are named") {
+TEST_CASE("the error names the unknown option") {
     check_option_refused("--frob", "--frob");
     check_option_refused("--frob=1", "--frob");
     check_option_refused("-x", "-x");
@@ -316,15 +317,15 @@ TEST_CASE("unknown options are named") {
     check_refused({"localhost", "9600", "--frob"}, "--frob");
 }
 
-TEST_CASE("a command line may follow on one that was bad") {
+TEST_CASE("a command line can be parsed after one that was refused") {
     for (std::string bad : {"-xq", "-1234", "--frob", "--bind"}) {
         CAPTURE(bad);
-        CHECK(complaint({"localhost", "9600", bad}) != "");
+        CHECK(usage_error({"localhost", "9600", bad}) != "");
         CHECK((parse({"localhost", "9600"}).log_level == Level::Info));
     }
 }
 
-TEST_CASE("help and version are shown whatever else there is") {
+TEST_CASE("help and version are shown whatever else is given") {
     for (std::string word : {"-h", "--help"}) {
         CHECK((parse({word}).action == Action::ShowHelp));
         CHECK((parse({"localhost", "9600", word}).action == Action::ShowHelp));
@@ -345,9 +346,9 @@ TEST_CASE("help begins with the usage line and fits a terminal") {
     }
 }
 
-TEST_CASE("flags are off until they are given") {
+TEST_CASE("each flag changes its setting") {
     CHECK(settings_with("--relay-system").relay_system);
-    CHECK_FALSE(settings_with("--no-raw").rules.raw_json);
+    CHECK_FALSE(settings_with("--no-raw").reader_config.raw_json);
     CHECK_FALSE(settings_with("--no-deflate").deflate);
     CHECK_FALSE(settings_with("--no-page").page);
     CHECK_FALSE(settings_with("--no-uring").uring);
@@ -361,7 +362,7 @@ TEST_CASE("flags are off until they are given") {
         check_option_refused("--announce=" + value, "--announce");
 }
 
-TEST_CASE("the last of -q and -v counts") {
+TEST_CASE("the last of -q and -v wins") {
     CHECK((parse_with({"-q"}).log_level == Level::Error));
     CHECK((parse_with({"--quiet"}).log_level == Level::Error));
     CHECK((parse_with({"-v"}).log_level == Level::Debug));
@@ -370,7 +371,7 @@ TEST_CASE("the last of -q and -v counts") {
     CHECK((parse_with({"-vq"}).log_level == Level::Error));
 }
 
-TEST_CASE("numbers of bytes may have a binary suffix") {
+TEST_CASE("bytes may have a binary suffix") {
     struct {
         std::string text;
         uint64_t bytes;
@@ -390,13 +391,13 @@ TEST_CASE("numbers of bytes may have a binary suffix") {
         const Settings settings =
             parse_with({"--max-message=" + row.text, "--max-backlog=1024G"})
                 .settings;
-        CHECK(settings.rules.max_message == row.bytes);
+        CHECK(settings.reader_config.max_message == row.bytes);
         CHECK(parse_with({"--max-message=1", "--max-backlog=" + row.text})
                   .settings.max_backlog == row.bytes);
     }
 }
 
-TEST_CASE("numbers of bytes that are none are refused") {
+TEST_CASE("malformed numbers of bytes are refused") {
     for (std::string name : {"--max-message", "--max-backlog"})
         for (std::string bytes :
              {"", "0", "0K", "-1", "+1", "1k", "1T", "1KB", "1 K", "K", "1.5M",
@@ -407,17 +408,17 @@ TEST_CASE("numbers of bytes that are none are refused") {
                                  name + " \"" + bytes + "\"");
 }
 
-TEST_CASE("the backlog is not less than a message") {
-    CHECK(complaint_about("--max-message=4M") == "");
+TEST_CASE("the backlog must not be smaller than a message") {
+    CHECK(option_error("--max-message=4M") == "");
     check_option_refused("--max-message=5M", "--max-backlog");
     check_option_refused("--max-backlog=1048575", "--max-backlog");
-    CHECK(complaint_about("--max-backlog=1M") == "");
+    CHECK(option_error("--max-backlog=1M") == "");
     for (Words order : {Words{"--max-message=5M", "--max-backlog=5M"},
                         Words{"--max-backlog=5M", "--max-message=5M"}})
         CHECK(parse_with(order).settings.max_backlog == 5 << 20);
 }
 
-TEST_CASE("times are seconds, with fractions") {
+TEST_CASE("times are seconds, perhaps with a fraction") {
     CHECK(settings_with("--handshake-timeout=0.5").handshake_timeout.count() ==
           0.5);
     CHECK(settings_with("--stall-timeout=60").stall_timeout.count() == 60);
@@ -428,7 +429,7 @@ TEST_CASE("times are seconds, with fractions") {
           1e6);
 }
 
-TEST_CASE("times that are none are refused") {
+TEST_CASE("malformed times are refused") {
     for (std::string name : {"--handshake-timeout", "--stall-timeout",
                              "--close-timeout", "--ping-interval"}) {
         for (std::string seconds :
@@ -439,8 +440,8 @@ TEST_CASE("times that are none are refused") {
     }
 }
 
-// 0 is a number of seconds: so what is wrong with it must be said.
-TEST_CASE("no time is over at once") {
+// 0 is a number of seconds, so the error must say why it is refused.
+TEST_CASE("a timeout of zero is refused") {
     for (std::string option : {"--handshake-timeout=", "--stall-timeout=",
                                "--close-timeout=", "--keep=10,"})
         for (std::string zero : {"0", "0.0"})
@@ -450,9 +451,9 @@ TEST_CASE("no time is over at once") {
 
 // Rooms
 
-TEST_CASE("there may be as many rooms as one says, but not none") {
-    CHECK(settings_with("--max-rooms=1").room_rules.most == 1);
-    CHECK(settings_with("--max-rooms=1000000000").room_rules.most ==
+TEST_CASE("--max-rooms is a number from 1") {
+    CHECK(settings_with("--max-rooms=1").rooms_config.most == 1);
+    CHECK(settings_with("--max-rooms=1000000000").rooms_config.most ==
           1'000'000'000);
     for (std::string number :
          {"", "0", "-1", "+1", "1K", "1.5", "1e3", " 1", "0x10", "many",
@@ -461,10 +462,10 @@ TEST_CASE("there may be as many rooms as one says, but not none") {
                              "--max-rooms \"" + number + "\"");
 }
 
-TEST_CASE("so many messages are kept, and for so long") {
+TEST_CASE("--keep is a number of messages, perhaps with a time") {
     using namespace std::chrono_literals;
     const auto keep = [](const std::string& value) {
-        return settings_with("--keep=" + value).room_rules.retention;
+        return settings_with("--keep=" + value).rooms_config.retention;
     };
     CHECK(keep("5").messages == 5);
     CHECK(keep("5").time == 600s);
@@ -482,9 +483,9 @@ TEST_CASE("so many messages are kept, and for so long") {
     }
 }
 
-TEST_CASE("all rooms together keep so many bytes") {
+TEST_CASE("--keep-total is a number of bytes") {
     const auto total = [](const std::string& value) {
-        return settings_with("--keep-total=" + value).room_rules.retained_total;
+        return settings_with("--keep-total=" + value).rooms_config.retained_total;
     };
     CHECK(total("1") == 1);
     CHECK(total("64K") == 64 << 10);
@@ -494,15 +495,15 @@ TEST_CASE("all rooms together keep so many bytes") {
                              "--keep-total \"" + bytes + "\"");
 }
 
-TEST_CASE("newcomers get so many kept messages") {
-    CHECK(settings_with("--history=0").room_rules.history == 0);
-    CHECK(settings_with("--history=50").room_rules.history == 50);
+TEST_CASE("--history is a number of messages") {
+    CHECK(settings_with("--history=0").rooms_config.history == 0);
+    CHECK(settings_with("--history=50").rooms_config.history == 50);
     for (std::string number : {"", "-1", "x", "1K", "50,60", "1000000001"})
         check_option_refused("--history=" + number,
                              "--history \"" + number + "\"");
 }
 
-TEST_CASE("keys of publishers are in a file") {
+TEST_CASE("--publish-key is the name of a file") {
     CHECK(settings_with("--publish-key=/etc/keys").publish_key == "/etc/keys");
     CHECK(parse_with({"--publish-key", "keys"}).settings.publish_key == "keys");
     check_option_refused("--publish-key=", "--publish-key");

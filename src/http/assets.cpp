@@ -7,13 +7,15 @@
 #include <openssl/sha.h>
 
 #include "http/target.h"
+#include "util/text.h"
 
-// The files, as they are when this is compiled from the top of the tree.
-#define EMBED(symbol, file)                     \
-    asm(".pushsection .rodata\n" #symbol        \
+// Embeds a file in the read-only data of the program. The path is relative to
+// the directory in which the compiler runs, the top of the tree.
+#define EMBED(symbol, file)                                \
+    asm(".pushsection .rodata\n" #symbol                   \
         "_begin:\n.incbin \"src/page/" file "\"\n" #symbol \
-        "_end:\n.popsection\n");                \
-    extern "C" const char symbol##_begin[];     \
+        "_end:\n.popsection\n");                           \
+    extern "C" const char symbol##_begin[];                \
     extern "C" const char symbol##_end[]
 
 EMBED(page_index, "index.html");
@@ -25,16 +27,16 @@ namespace wschat {
 
 namespace {
 
-/// A strong entity tag (RFC 9110, section 8.8.3): the content's hash.
+constexpr size_t kTagBytes = 8;  // of the hash
+
+/// Returns a strong entity tag (RFC 9110, section 8.8.3): the start of a hash
+/// of the content, so that it changes with the content and not at each start.
 std::string tag_of(std::string_view content) {
     std::array<unsigned char, SHA_DIGEST_LENGTH> digest;
     SHA1(reinterpret_cast<const unsigned char*>(content.data()), content.size(),
          digest.data());
     std::string tag = "\"";
-    for (size_t i = 0; i < 8; ++i) {
-        tag += "0123456789abcdef"[digest[i] >> 4];
-        tag += "0123456789abcdef"[digest[i] & 15];
-    }
+    for (size_t i = 0; i < kTagBytes; ++i) append_hex(tag, digest[i]);
     return tag + "\"";
 }
 
@@ -49,7 +51,7 @@ std::string_view between(const char* begin, const char* end) {
     return {begin, static_cast<size_t>(end - begin)};
 }
 
-/// The page is the file without a name. Null if there is no such file.
+/// Returns null if there is no such file. The page is the file without a name.
 const File* find_file(std::string_view name) {
     static const std::array<File, 4> files{{
         {"", "text/html", between(page_index_begin, page_index_end)},
@@ -63,9 +65,10 @@ const File* find_file(std::string_view name) {
     return nullptr;
 }
 
-/// The file that is asked for: behind a prefix of somebody's site, and in a
-/// room, only the page's own path and its query come through.
-const File* wanted(const Request& request, bool rooms) {
+/// Returns the file that is requested, or null. The page asks for its parts by
+/// query, because a proxy may publish it under a prefix and forward only the
+/// page's own path, and because with rooms every path is that of a room.
+const File* requested_file(const Request& request, bool rooms) {
     if (request.path.substr(0, 1) != "/") return nullptr;
     const std::string_view name = request.path.substr(1);
     const auto part = parameter(request.query, "asset");
@@ -74,8 +77,9 @@ const File* wanted(const Request& request, bool rooms) {
     return file || !rooms ? file : find_file("");
 }
 
-/// Weak comparison (RFC 9110, section 13.1.2).
-bool has_already(const Request& request, const std::string& tag) {
+/// True if the client has the file already. If-None-Match compares weakly,
+/// because a proxy may have put W/ before the tag (RFC 9110, section 13.1.2).
+bool has_current(const Request& request, const std::string& tag) {
     for (const std::string& item : {tag, "W/" + tag, std::string("*")})
         if (request.lists("If-None-Match", item, false)) return true;
     return false;
@@ -86,8 +90,11 @@ bool has_already(const Request& request, const std::string& tag) {
 Response asset_response(const Request& request, bool rooms) {
     if (request.method != "GET" && request.method != "HEAD")
         return error_response(405, "use GET, HEAD or POST");
-    const File* file = wanted(request, rooms);
+    const File* file = requested_file(request, rooms);
     if (!file) return error_response(404, "not found");
+    // no-cache: ask again each time, since page and scripts must be of one
+    // version. The policy lets the page load nothing but its own parts, and
+    // script that gets into it through a message does not run.
     const std::string headers =
         "ETag: " + file->tag + "\r\n"
         "Cache-Control: no-cache\r\n"
@@ -96,11 +103,11 @@ Response asset_response(const Request& request, bool rooms) {
         "Content-Security-Policy: default-src 'none'; script-src 'self'; "
         "style-src 'self'; img-src 'self' data:; connect-src 'self'; "
         "base-uri 'none'; form-action 'none'; frame-ancestors 'self'\r\n";
-    if (has_already(request, file->tag)) return make_response(304, headers, "");
+    if (has_current(request, file->tag)) return make_response(304, headers, "");
     return make_response(200,
-                       headers + "Content-Type: " + file->type +
-                           "; charset=utf-8\r\n",
-                       file->content);
+                         headers + "Content-Type: " + file->type +
+                             "; charset=utf-8\r\n",
+                         file->content);
 }
 
 }  // namespace wschat

@@ -1,5 +1,5 @@
-// What a request offers of permessage-deflate, and what is agreed on (RFC 7692,
-// section 7.1; the grammar is RFC 6455, section 9.1). Knows no zlib.
+// The negotiation of permessage-deflate (RFC 7692, section 7.1): the offers of
+// a request in, the accepted parameters out. Knows no zlib.
 #pragma once
 
 #include <string>
@@ -8,15 +8,24 @@
 
 namespace wschat {
 
-/// What was agreed on: neither side ever refers to an earlier message.
+/// The outcome of a negotiation. Neither side uses context takeover: each
+/// message is compressed on its own, so that all clients can be sent the same
+/// bytes.
 struct DeflateAgreement {
-    bool takes = false;  // the client may send messages deflated
-    bool gives = false;  // and inflates those that had a window of 2^15 bytes
-    std::string answer{};  // for Sec-WebSocket-Extensions; empty: nothing
+    bool client_may_deflate = false;  // it may send compressed messages
+
+    /// The server may send compressed messages. False if the client can't
+    /// inflate those that were compressed with a window of 2^15 bytes.
+    bool server_may_deflate = false;
+
+    /// For the header Sec-WebSocket-Extensions of the response; empty if no
+    /// offer was accepted.
+    std::string response_value{};
 };
 
 /// Accepts the first offer of permessage-deflate that is well-formed and whose
-/// parameters are known, each there once, with a valid value.
-DeflateAgreement agree_on_deflate(const Request& request);
+/// parameters are known, have valid values and are not repeated. RFC 7692,
+/// section 7.1, requires a server to decline all others.
+DeflateAgreement negotiate_deflate(const Request& request);
 
 }  // namespace wschat

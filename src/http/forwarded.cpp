@@ -5,6 +5,9 @@
 #include <string>
 #include <vector>
 
+#include "util/text.h"
+#include "util/host.h"
+
 namespace wschat {
 
 namespace {

@@ -6,6 +6,8 @@
 #include <openssl/sha.h>
 
 #include "util/address.h"
+#include "util/host.h"
+#include "util/text.h"
 
 namespace wschat {
 
@@ -15,20 +17,22 @@ constexpr std::string_view kBase64 =
     "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 constexpr char kV1[] = "wschat.v1";
 
-/// Whether the key is 16 bytes in base64: 22 digits and two pads.
+/// True if the key is 16 bytes in base64: 22 digits and two pads (RFC 6455,
+/// section 4.1).
 bool is_key(std::string_view key) {
     return key.size() == 24 && key.substr(22) == "==" &&
            key.find_first_not_of(kBase64) == 22;
 }
 
-/// Looked up once, because that takes longer than the hashing.
+/// Finds the algorithm once: OpenSSL takes longer for that than for the hash.
 const EVP_MD* sha1() {
     static const EVP_MD* const algorithm =
         EVP_MD_fetch(nullptr, "SHA1", nullptr);
     return algorithm;
 }
 
-std::string accept_for(std::string_view key) {
+/// Returns the value of Sec-WebSocket-Accept (RFC 6455, section 4.2.2).
+std::string accept_value(std::string_view key) {
     std::string text(key);
     text += "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
     std::array<unsigned char, SHA_DIGEST_LENGTH> digest;
@@ -42,29 +46,31 @@ std::string accept_for(std::string_view key) {
 }  // namespace
 
 std::string websocket_location(const std::string& host, int port, bool tls) {
+    // The tutorial's server tells a development machine by "local.".
     const bool plain = lower_case(host).find("local.") != host.npos ||
                        is_loopback_host(host);
     return std::string(tls || !plain ? "wss" : "ws") + "://" +
            host_in_url(host) + ":" + std::to_string(port) + "/websocket.php";
 }
 
-void prepare_handshakes() { accept_for(""); }
+void prepare_handshakes() { accept_value(""); }
 
 bool wants_websocket(const Request& request) {
     return request.lists("Upgrade", "websocket", true) ||
            request.count("Sec-WebSocket-Key") > 0;
 }
 
-Agreement agree(const Request& request, bool deflate) {
+Agreement negotiate(const Request& request, bool may_deflate) {
     Agreement agreement;
     agreement.v1 = request.lists("Sec-WebSocket-Protocol", kV1, false);
-    if (deflate) agreement.compression = agree_on_deflate(request);
+    if (may_deflate) agreement.compression = negotiate_deflate(request);
     return agreement;
 }
 
 std::optional<Response> find_handshake_error(const Request& request) {
     if (request.method != "GET")
-        return error_response(405, "a WebSocket handshake must be a GET request");
+        return error_response(405,
+                              "a WebSocket handshake must be a GET request");
     if (!request.lists("Upgrade", "websocket", true))
         return error_response(400, "the Upgrade header must name websocket");
     if (!request.lists("Connection", "Upgrade", true))
@@ -74,9 +80,11 @@ std::optional<Response> find_handshake_error(const Request& request) {
     if (request.value("Sec-WebSocket-Version") != "13")
         return error_response(426, "Sec-WebSocket-Version must be 13");
     if (request.count("Sec-WebSocket-Key") != 1)
-        return error_response(400, "exactly one Sec-WebSocket-Key header is required");
+        return error_response(
+            400, "exactly one Sec-WebSocket-Key header is required");
     if (!is_key(request.value("Sec-WebSocket-Key")))
         return error_response(400, "malformed Sec-WebSocket-Key");
+    // The bytes behind the head are frames, so a body would be read as such.
     if (!body_length(request).is_zero())
         return error_response(400, "handshake with a body");
     return std::nullopt;
@@ -89,14 +97,14 @@ std::string handshake_response(const Request& request, const Site& site,
         "Upgrade: websocket\r\n"
         "Connection: Upgrade\r\n"
         "Sec-WebSocket-Accept: " +
-        accept_for(request.value("Sec-WebSocket-Key")) +
+        accept_value(request.value("Sec-WebSocket-Key")) +
         "\r\nWebSocket-Origin: " + site.host +
         "\r\nWebSocket-Location: " + site.location + "\r\n";
     if (agreement.v1)
         head += std::string("Sec-WebSocket-Protocol: ") + kV1 + "\r\n";
-    if (agreement.compression.takes)
-        head += "Sec-WebSocket-Extensions: " + agreement.compression.answer +
-                "\r\n";
+    if (agreement.compression.client_may_deflate)
+        head += "Sec-WebSocket-Extensions: " +
+                agreement.compression.response_value + "\r\n";
     return head + "\r\n";
 }
 

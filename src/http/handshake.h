@@ -1,5 +1,5 @@
-// The opening handshake of a WebSocket: a request in, the answer out (RFC 6455,
-// section 4.2). No sockets, no clock.
+// The opening handshake of a WebSocket (RFC 6455, section 4.2): a request in,
+// the response out. No sockets, no clock.
 #pragma once
 
 #include <optional>
@@ -10,37 +10,40 @@
 
 namespace wschat {
 
-/// What the server is to its clients, as the answers tell it.
+/// The server as its handshake responses describe it.
 struct Site {
     std::string host;      // for WebSocket-Origin
     std::string location;  // for WebSocket-Location
 };
 
-/// The URL of the tutorial's server: wss if tls, or if the host is neither a
-/// loopback one nor contains "local." in any case; else ws.
+/// Returns the URL that the tutorial's server tells its clients: ws:// if the
+/// host is a loopback one or contains "local." in any case, else wss://. With
+/// `tls` it is always wss://.
 std::string websocket_location(const std::string& host, int port, bool tls);
 
-/// Whether a request means to be a handshake, be it a good one or not.
+/// True if the request is meant as a handshake, be it valid or not.
 bool wants_websocket(const Request& request);
 
-/// Does what the first handshake would take some milliseconds for.
+/// Loads OpenSSL's SHA-1 now; otherwise the first handshake takes milliseconds.
 void prepare_handshakes();
 
-/// What both sides agree on beyond the protocol itself.
+/// What client and server agree on beyond RFC 6455 itself.
 struct Agreement {
     bool v1 = false;  // the subprotocol wschat.v1
     DeflateAgreement compression;
 };
 
-/// What a request offers of that, without compression if not `deflate`.
-Agreement agree(const Request& request, bool deflate);
+/// Returns what the request offers of it and the server accepts; no compression
+/// unless the server may compress.
+Agreement negotiate(const Request& request, bool may_deflate);
 
-/// Returns the response that refuses a request that is no handshake as section
-/// 4.2.1 has it; nothing if it is one. REQUIRES: !request.error.
+/// Returns the response that refuses an invalid handshake, or nothing if it is
+/// valid (RFC 6455, section 4.2.1; the 426 is from section 4.2.2).
+/// REQUIRES: !request.error.
 std::optional<Response> find_handshake_error(const Request& request);
 
-/// Returns the head of the 101 response. REQUIRES: find_handshake_error() has
-/// found nothing.
+/// Returns the head of the 101 response.
+/// REQUIRES: find_handshake_error() has found none.
 std::string handshake_response(const Request& request, const Site& site,
                                const Agreement& agreement);
 

@@ -1,25 +1,20 @@
 #include "http/http.h"
 
 #include <algorithm>
-#include <cstdlib>
 #include <cstring>
+
+#include "util/host.h"
+#include "util/text.h"
 
 namespace wschat {
 
 namespace {
 
-constexpr std::string_view kDigits = "0123456789";
-constexpr std::string_view kSpace = " \t";
 constexpr std::string_view kLineEnd = "\r\n";
 
-char lower(char c) {
-    return c >= 'A' && c <= 'Z' ? static_cast<char>(c + ('a' - 'A')) : c;
-}
-
-/// What names and methods are made of (RFC 9110, section 5.6.2).
+/// True for the bytes of header names and methods (RFC 9110, section 5.6.2).
 bool is_token_char(char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
-           kDigits.find(c) != kDigits.npos ||
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || is_digit(c) ||
            (c != '\0' && std::strchr("!#$%&'*+-.^_`|~", c));
 }
 
@@ -27,68 +22,78 @@ bool is_token(std::string_view text) {
     return !take_token(text).empty() && text.empty();
 }
 
+/// Looser than RFC 3986, since browsers leave bytes such as `|` unescaped. They
+/// never send a fragment, so `#` is an error.
 bool is_target(std::string_view text) {
     return !text.empty() && std::all_of(text.begin(), text.end(), [](char c) {
         return c > ' ' && c < '\x7F' && c != '#';
     });
 }
 
-bool is_host(std::string_view text) {
-    return !text.empty() && text.find_first_of(" \t,/?#@\\\"<>") == text.npos;
-}
-
 bool is_version(std::string_view text) {
-    return text.size() == 3 && kDigits.find(text[0]) != kDigits.npos &&
-           text[1] == '.' && kDigits.find(text[2]) != kDigits.npos;
+    return text.size() == 3 && is_digit(text[0]) && text[1] == '.' &&
+           is_digit(text[2]);
 }
 
+/// Removes the first line and its CR LF from the front. Returns the line
+/// without them.
 std::string_view take_line(std::string_view& head) {
     const std::string_view line = head.substr(0, head.find(kLineEnd));
     head.remove_prefix(std::min(head.size(), line.size() + kLineEnd.size()));
     return line;
 }
 
-/// A target's path and query: all of it, but for the form that names the host
-/// too, as clients use it with proxies (RFC 9112, section 3.2.2).
-std::string_view without_host(std::string_view target) {
-    const size_t scheme = target.find_first_of("/?");
-    if (scheme == target.npos || scheme == 0 || target[scheme - 1] != ':' ||
-        target.substr(scheme, 2) != "//")
+/// Returns the path and query of a target. Clients use the form with scheme and
+/// host when they talk to a proxy, and servers must accept it (RFC 9112,
+/// section 3.2.2).
+std::string_view path_and_query(std::string_view target) {
+    const size_t slashes = target.find_first_of("/?");
+    // A "//" further on belongs to the path or to the query.
+    if (slashes == target.npos || slashes == 0 || target[slashes - 1] != ':' ||
+        target.substr(slashes, 2) != "//")
         return target;
-    target.remove_prefix(scheme + 2);
+    target.remove_prefix(slashes + 2);
     const size_t host = target.find_first_of("/?");
     return host == target.npos ? "/" : target.substr(host);
 }
 
+/// Returns the error, or null.
 const char* parse_request_line(std::string_view line, Request& request) {
     request.method = take_until(line, ' ');
     std::string_view target = take_until(line, ' ');
-    const bool target_is_good = is_target(target);
-    target = without_host(target);
+    const bool target_is_valid = is_target(target);
+    target = path_and_query(target);
     request.path = take_until(target, '?');
     request.query = target;
     const std::string_view protocol = take_until(line, '/');
     request.version = line;
-    if (!is_token(request.method) || !target_is_good || protocol != "HTTP" ||
+    if (!is_token(request.method) || !target_is_valid || protocol != "HTTP" ||
         !is_version(request.version))
         return "malformed request line";
     return nullptr;
 }
 
+/// Returns the error, or null. REQUIRES: the line is not empty.
 const char* parse_header(std::string_view line, Request& request) {
-    if (kSpace.find(line[0]) != kSpace.npos) return "folded header line";
+    // A proxy in front may have taken it for a header of its own (RFC 9112,
+    // section 5.2).
+    if (line[0] == ' ' || line[0] == '\t') return "folded header line";
     const size_t colon = line.find(':');
     if (colon == line.npos) return "header line without a colon";
     const Header header{line.substr(0, colon), trim(line.substr(colon + 1))};
+    // Blanks before the colon are refused too (RFC 9112, section 5.1).
     if (!is_token(header.name)) return "malformed header name";
     request.headers.push_back(header);
     return nullptr;
 }
 
-const char* error_in(const Request& request) {
+/// Returns the error of a request that is well-formed line by line, or null.
+const char* find_error(const Request& request) {
+    // A version is a digit, a dot and a digit, so texts compare like numbers.
     if (request.version < "1.1") return "HTTP/1.1 is required";
-    if (request.count("Host") != 1) return "exactly one Host header is required";
-    if (!is_host(request.value("Host"))) return "malformed Host";
+    if (request.count("Host") != 1)
+        return "exactly one Host header is required";
+    if (!is_host_header(request.value("Host"))) return "malformed Host";
     return nullptr;
 }
 
@@ -111,8 +116,8 @@ const char* status_text(int status) {
     }
 }
 
-/// What a status obliges the answer to say besides (RFC 9110).
-const char* headers_for(int status) {
+/// Returns the header lines that RFC 9110 requires with a status, section 15.5.
+const char* required_headers(int status) {
     switch (status) {
         case 401: return "WWW-Authenticate: Bearer\r\n";
         case 405: return "Allow: GET, HEAD, POST\r\n";
@@ -123,23 +128,6 @@ const char* headers_for(int status) {
 
 }  // namespace
 
-bool equals_ignoring_case(std::string_view a, std::string_view b) {
-    return std::equal(a.begin(), a.end(), b.begin(), b.end(),
-                      [](char x, char y) { return lower(x) == lower(y); });
-}
-
-std::string lower_case(std::string_view text) {
-    std::string lowered(text);
-    std::transform(text.begin(), text.end(), lowered.begin(), lower);
-    return lowered;
-}
-
-std::string_view take_until(std::string_view& text, char separator) {
-    const std::string_view front = text.substr(0, text.find(separator));
-    text.remove_prefix(std::min(text.size(), front.size() + 1));
-    return front;
-}
-
 std::string_view take_token(std::string_view& text) {
     const auto end =
         std::find_if_not(text.begin(), text.end(), is_token_char);
@@ -149,27 +137,22 @@ std::string_view take_token(std::string_view& text) {
     return token;
 }
 
-std::string_view trim_front(std::string_view text) {
-    text.remove_prefix(std::min(text.find_first_not_of(kSpace), text.size()));
-    return text;
-}
-
-std::string_view trim(std::string_view text) {
-    return trim_front(text.substr(0, text.find_last_not_of(kSpace) + 1));
-}
-
 size_t HeadReader::feed(std::string_view bytes) {
     size_t n = 0;
-    while (n < bytes.size() && state_ == State::NeedMore) take(bytes[n++]);
+    while (n < bytes.size() && state_ == State::NeedMore) add(bytes[n++]);
     return n;
 }
 
-void HeadReader::take(char c) {
+void HeadReader::add(char c) {
     const bool after_cr = !text_.empty() && text_.back() == '\r';
     const bool control = static_cast<unsigned char>(c) < ' ' || c == '\x7F';
-    const bool no_method = text_.empty() && !is_token_char(c);
+    // A peer that speaks another protocol, such as TLS, is refused at its first
+    // byte and not only when the handshake times out.
+    const bool bad_start = text_.empty() && !is_token_char(c);
     text_ += c;
-    if (no_method || after_cr != (c == '\n'))
+    // A lone CR or LF ends a line for some servers and not for others, which
+    // lets a client hide a request from a proxy (RFC 9112, section 2.2).
+    if (bad_start || after_cr != (c == '\n'))
         state_ = State::BadByte;
     else if (c == '\n')
         end_line();
@@ -203,12 +186,12 @@ std::string_view Request::value(std::string_view name) const {
 }
 
 bool Request::lists(std::string_view name, std::string_view item,
-                    bool any_case) const {
+                    bool ignore_case) const {
     for (const Header& header : headers) {
         if (!equals_ignoring_case(header.name, name)) continue;
         for (std::string_view rest = header.value; !rest.empty();) {
             const std::string_view found = trim(take_until(rest, ','));
-            if (any_case ? equals_ignoring_case(found, item) : found == item)
+            if (ignore_case ? equals_ignoring_case(found, item) : found == item)
                 return true;
         }
     }
@@ -223,7 +206,7 @@ Request parse_request(std::string_view head) {
         if (line.empty()) break;
         request.error = parse_header(line, request);
     }
-    if (!request.error) request.error = error_in(request);
+    if (!request.error) request.error = find_error(request);
     return request;
 }
 
@@ -231,40 +214,44 @@ BodyLength body_length(const Request& request) {
     using Kind = BodyLength::Kind;
     const size_t lengths = request.count("Content-Length");
     const bool coded = request.count("Transfer-Encoding") > 0;
+    // If a proxy in front believed the other one, it would see another request
+    // in the body (RFC 9112, section 11.2).
     if (lengths > 1 || (lengths > 0 && coded)) return {Kind::Malformed};
     if (coded) return {Kind::Chunked};
     if (lengths == 0) return {Kind::None};
-    const std::string digits(request.value("Content-Length"));
-    if (digits.empty() || digits.find_first_not_of(kDigits) != digits.npos)
-        return {Kind::Malformed};
-    // Where there are too many digits, it is UINT64_MAX that comes of them.
-    return {Kind::Known, std::strtoull(digits.c_str(), nullptr, 10)};
+    const std::string_view digits = request.value("Content-Length");
+    if (!is_decimal(digits)) return {Kind::Malformed};
+    // A number that 64 bits can't hold is over every limit: a 413, not a 400.
+    return {Kind::Known,
+            parse_decimal(digits, UINT64_MAX).value_or(UINT64_MAX)};
 }
 
 Response make_response(int status, const std::string& headers,
-                   std::string_view body) {
-    Response answer;
-    answer.status = status;
-    answer.bytes = "HTTP/1.1 " + std::to_string(status) + " " +
-                   status_text(status) + "\r\n" + headers_for(status) + headers;
-    // It has none, and a length would be that of another answer.
+                       std::string_view body) {
+    Response response;
+    response.status = status;
+    response.bytes = "HTTP/1.1 " + std::to_string(status) + " " +
+                     status_text(status) + "\r\n" +
+                     required_headers(status) + headers;
+    // A 304 has no body, and Content-Length would describe that of the 200
+    // (RFC 9110, section 8.6).
     if (status != 304)
-        answer.bytes += "Content-Length: " + std::to_string(body.size()) +
-                        "\r\n";
-    answer.bytes += "Connection: close\r\n\r\n";
-    answer.bytes += body;
-    return answer;
+        response.bytes +=
+            "Content-Length: " + std::to_string(body.size()) + "\r\n";
+    response.bytes += "Connection: close\r\n\r\n";
+    response.bytes += body;
+    return response;
 }
 
 Response error_response(int status, const std::string& why) {
-    Response answer =
+    Response response =
         make_response(status, "Content-Type: text/plain\r\n", why + "\n");
-    answer.why = why;
-    return answer;
+    response.why = why;
+    return response;
 }
 
-void remove_body(Response& answer) {
-    answer.bytes.resize(answer.bytes.find("\r\n\r\n") + 4);
+void remove_body(Response& response) {
+    response.bytes.resize(response.bytes.find("\r\n\r\n") + 4);
 }
 
 }  // namespace wschat

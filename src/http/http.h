@@ -1,6 +1,6 @@
-// HTTP/1.1 as far as a server of WebSockets and a few pages needs it: a
-// request head in, an answer out (RFC 9110, RFC 9112). No sockets, no clock;
-// what is asked for is not known here.
+// HTTP/1.1 as far as a server of WebSockets and a few pages needs it: request
+// heads in, responses out (RFC 9110, RFC 9112). No sockets, no clock; knows
+// nothing of what is requested.
 #pragma once
 
 #include <cstddef>
@@ -11,81 +11,84 @@
 
 namespace wschat {
 
-constexpr size_t kMaxHead = 8192;      // bytes, the empty line included
-constexpr size_t kMaxHeadLines = 100;  // the request line included
+constexpr size_t kMaxHead = 8192;      // bytes, including the empty line
+constexpr size_t kMaxHeadLines = 100;  // including the request line
 
-/// Collects a request head that arrives in pieces. Looks at each byte once.
+/// Collects a request head that arrives in pieces. Looks at each byte once, so
+/// that a head sent byte by byte costs no more than one sent at once.
 class HeadReader {
 public:
     enum class State {
         NeedMore,
         Complete,
-        BadByte,  // a control byte, CR and LF that are not a pair, or a first
-                  // byte that begins no method
+        BadByte,  // a control byte, a CR or LF without the other, or a first
+                  // byte that can't begin a method
         TooLarge  // over kMaxHead or kMaxHeadLines
     };
 
-    /// Takes the next bytes of the connection up to the empty line that ends
-    /// the head. Returns how many it took.
+    /// Consumes the next bytes of the connection up to the end of the head, or
+    /// to the byte that makes it bad or too large. Returns how many.
     size_t feed(std::string_view bytes);
 
     State state() const { return state_; }
 
-    /// What was taken so far.
+    /// Returns the bytes consumed so far.
     std::string_view text() const { return text_; }
 
 private:
-    void take(char c);
+    void add(char c);
     void end_line();
 
     std::string text_;
     State state_ = State::NeedMore;
-    size_t lines_ = 0;       // lines ended
-    size_t line_start_ = 0;  // where the present one began
+    size_t lines_ = 0;       // complete lines
+    size_t line_start_ = 0;  // index of the first byte of the current line
 };
 
-/// A header line. Names and values are parts of the head.
+/// A header line. Name and value are parts of the head.
 struct Header {
     std::string_view name;
-    std::string_view value;  // without the space around it
+    std::string_view value;  // without the blanks around it
 };
 
-/// A parsed request head, which must outlive it.
+/// A parsed request head. The text of the head must outlive it.
 struct Request {
     std::string_view method;
-    std::string_view path;   // the target up to its question mark
-    std::string_view query;  // what follows that
+    std::string_view path;     // the target up to its question mark
+    std::string_view query;    // the target behind its question mark
     std::string_view version;  // as in "1.1"
     std::vector<Header> headers;
-    const char* error = nullptr;  // if set, the request is malformed
+    const char* error = nullptr;  // static text; if set, the request is
+                                  // malformed and the rest may be incomplete
 
-    /// How many header lines have this name, in any case.
+    /// Returns how many header lines have this name, in any case.
     size_t count(std::string_view name) const;
 
-    /// The first value of a header, or nothing.
+    /// Returns the value of the first header line of this name; empty if there
+    /// is none.
     std::string_view value(std::string_view name) const;
 
-    /// Whether a comma-separated list, over all lines of that name, has this
-    /// item; `any_case` says how they are compared.
+    /// True if `item` is an element of the comma-separated list that all header
+    /// lines of this name make up (RFC 9110, section 5.3).
     bool lists(std::string_view name, std::string_view item,
-               bool any_case) const;
+               bool ignore_case) const;
 };
 
-/// Parses a whole head, the empty line included. Takes any bytes. Sets
-/// `error` also where RFC 9112 wants a 400: no single valid Host, a version
-/// before HTTP/1.1.
+/// Parses a complete head, including the empty line. Takes any bytes. Sets
+/// `error` also for a request to which RFC 9112 wants a 400 though its grammar
+/// is right: not exactly one valid Host, or a version before HTTP/1.1.
 Request parse_request(std::string_view head);
 
-/// How long a request's body is (RFC 9112, section 6.3).
+/// The length of a request's body (RFC 9112, section 6.3).
 struct BodyLength {
     enum class Kind {
-        None,       // neither length nor transfer coding
-        Known,      // `bytes`
-        Chunked,    // or any other transfer coding
-        Malformed   // no number, or more than one length
+        None,      // neither Content-Length nor Transfer-Encoding
+        Known,     // see `bytes`
+        Chunked,   // Transfer-Encoding, whichever it is
+        Malformed  // not a number, two lengths, or a length and a coding
     };
     Kind kind = Kind::None;
-    uint64_t bytes = 0;  // UINT64_MAX if it is more than that
+    uint64_t bytes = 0;  // UINT64_MAX also stands for any greater number
 
     bool is_zero() const {
         return kind == Kind::None || (kind == Kind::Known && bytes == 0);
@@ -93,44 +96,30 @@ struct BodyLength {
 };
 BodyLength body_length(const Request& request);
 
-/// The answer to a request.
+/// The response to a request.
 struct Response {
-    int status = 400;     // 101: the connection is a WebSocket now; 100: the
-                          // body may come
-    std::string bytes{};  // to be sent
-    std::string why{};    // for the log, if refused
+    int status = 400;     // 101: the connection is a WebSocket from now on;
+                          // 100: the client may send the body
+    std::string bytes{};  // to send
+    std::string why{};    // for the log, if the request was refused
 };
 
-/// An answer with these header lines, each with its CR LF, this body, its
-/// length, and `Connection: close`.
+/// Returns a response with the given header lines, each including its CR LF,
+/// and the given body. Adds the headers that the status requires,
+/// Content-Length and `Connection: close`.
 Response make_response(int status, const std::string& headers,
-                   std::string_view body);
+                       std::string_view body);
 
-/// A refusal with a line of text as its body. REQUIRES: why is printable
-/// ASCII.
+/// Returns a response that refuses a request, with the reason as its body.
+/// REQUIRES: why is printable ASCII.
 Response error_response(int status, const std::string& why);
 
-/// What answers HEAD has no body (RFC 9110, section 9.3.2).
-void remove_body(Response& answer);
+/// Removes the body and leaves the headers: HEAD is answered like GET but
+/// without content (RFC 9110, section 9.3.2).
+void remove_body(Response& response);
 
-/// ASCII letters compared in any case.
-bool equals_ignoring_case(std::string_view a, std::string_view b);
-
-/// The same text with ASCII letters in lower case.
-std::string lower_case(std::string_view text);
-
-/// Takes what stands before the separator off the front of `text`, and the
-/// separator with it; all of it if there is none.
-std::string_view take_until(std::string_view& text, char separator);
-
-/// Takes what can be a name (RFC 9110, section 5.6.2) off the front; it may be
-/// empty.
+/// Removes the longest token, such as a name (RFC 9110, section 5.6.2), from
+/// the front of `text`. Returns it; empty if none is there.
 std::string_view take_token(std::string_view& text);
-
-/// Without the blanks and tabs before it.
-std::string_view trim_front(std::string_view text);
-
-/// Without the blanks and tabs around it.
-std::string_view trim(std::string_view text);
 
 }  // namespace wschat

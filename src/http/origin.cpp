@@ -3,7 +3,8 @@
 #include <algorithm>
 
 #include "util/address.h"
-#include "http/http.h"
+#include "util/host.h"
+#include "util/text.h"
 
 namespace wschat {
 
@@ -11,36 +12,30 @@ namespace {
 
 constexpr std::string_view kSchemeEnd = "://";
 
+/// An origin, in lower case.
 struct Parts {
     std::string scheme;
-    std::string host;  // without brackets
-    std::string rest;  // the host as it was written, and the port
+    std::string host;       // without brackets
+    std::string authority;  // the host, perhaps in brackets, and the port
 };
 
-bool consists_of_scheme_chars(std::string_view text) {
+/// RFC 3986, section 3.1, but for the first byte, which may be any of these.
+bool is_scheme(std::string_view text) {
     return !text.empty() &&
            text.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789+-.") ==
                text.npos;
 }
 
-bool is_host(const std::string& host) {
-    return is_ip_address(host) ||
-           std::all_of(host.begin(), host.end(), [](unsigned char c) {
-               return c > ' ' && c < 0x7F &&
-                      std::string_view("/?#@*\\:,;\"'<>[]").find(
-                          static_cast<char>(c)) == std::string_view::npos;
-           });
-}
-
+/// Returns nothing if the text is no origin with a scheme.
 std::optional<Parts> split(std::string_view text) {
     const std::string lowered = lower_case(text);
     const size_t end = lowered.find(kSchemeEnd);
     if (end == lowered.npos) return std::nullopt;
     Parts parts;
     parts.scheme = lowered.substr(0, end);
-    parts.rest = lowered.substr(end + kSchemeEnd.size());
-    const auto host = host_before_port(parts.rest);
-    if (!consists_of_scheme_chars(parts.scheme) || !host || !is_host(*host))
+    parts.authority = lowered.substr(end + kSchemeEnd.size());
+    const auto host = host_before_port(parts.authority);
+    if (!is_scheme(parts.scheme) || !host || !is_origin_host(*host))
         return std::nullopt;
     parts.host = *host;
     return parts;
@@ -57,29 +52,36 @@ std::optional<std::string> parse_origin(std::string_view text) {
     if (text == "*" || text == "null") return std::string(text);
     auto parts = split(text);
     if (!parts) return std::nullopt;
-    const char* own_port = parts->scheme == "http"    ? ":80"
-                           : parts->scheme == "https" ? ":443"
-                                                      : ":";
-    if (ends_with(parts->rest, own_port))
-        parts->rest.resize(parts->rest.rfind(':'));
-    return parts->scheme.append(kSchemeEnd) + parts->rest;
+    // Browsers leave the default port out (RFC 6454, section 6.2).
+    const char* default_port = parts->scheme == "http"    ? ":80"
+                               : parts->scheme == "https" ? ":443"
+                                                          : ":";
+    if (ends_with(parts->authority, default_port))
+        parts->authority.resize(parts->authority.rfind(':'));
+    return parts->scheme.append(kSchemeEnd) + parts->authority;
 }
 
-bool admits(const OriginConfig& rules, std::string_view origin,
-            std::string_view host, bool local) {
-    const auto& admitted = rules.admitted;
-    for (std::string_view one : {origin, std::string_view("*")})
-        if (std::find(admitted.begin(), admitted.end(), one) != admitted.end())
+bool is_allowed_origin(const OriginConfig& config, std::string_view origin,
+                       std::string_view host, bool is_local) {
+    const auto& admitted = config.admitted;
+    for (std::string_view each : {origin, std::string_view("*")})
+        if (std::find(admitted.begin(), admitted.end(), each) !=
+            admitted.end())
             return true;
     const auto from = split(origin);
     if (!from) return false;
-    const std::string own = lower_case(rules.host);
+    // Whatever the scheme and the port: a site may serve its pages by https and
+    // on another port than this server.
+    const std::string own = lower_case(config.host);
     if (from->host == own || from->host == "www." + own) return true;
     const auto to = host_before_port(host);
     if (!to) return false;
+    // An address can't be made to point elsewhere, as a name can.
     const auto address = Address::parse(from->host);
     if (address && address == Address::parse(*to)) return true;
-    return local && is_loopback_host(from->host) && is_loopback_host(*to);
+    // A page of a development server on the user's own machine. For a client on
+    // another one, "localhost" is not this machine.
+    return is_local && is_loopback_host(from->host) && is_loopback_host(*to);
 }
 
 }  // namespace wschat

@@ -1,6 +1,6 @@
-// Which web pages may connect: the Origin header of a handshake (RFC 6454,
-// RFC 6455, section 10.2). Anybody's page can tell a browser to connect; only
-// this header says whose page it was.
+// Which web pages may connect (RFC 6454; RFC 6455, section 10.2). Any page can
+// tell a browser to connect here, with the user's cookies and address; only the
+// header Origin says whose page it was. No sockets.
 #pragma once
 
 #include <optional>
@@ -12,20 +12,25 @@ namespace wschat {
 
 struct OriginConfig {
     std::string host;  // the name that clients use
-    std::vector<std::string> admitted{};  // besides; as parse_origin() has them
+    std::vector<std::string> admitted{};  // others, as parse_origin() returns
+                                          // them
 };
 
-/// An origin as browsers send it: "scheme://host[:port]" in lower case without
-/// the scheme's own port, or "null"; or "*", which stands for all. Nothing if
-/// the text is none of them.
+/// Reads an origin as browsers send it. Returns "scheme://host[:port]" in lower
+/// case and without the default port of http and https; or "null"; or "*",
+/// which stands for all. Returns nothing if the text is none of these.
 std::optional<std::string> parse_origin(std::string_view text);
 
-/// Whether a page from `origin` may connect: its host is that of the rules,
-/// perhaps with "www." before it; or an IP address, and that of the Host header
-/// `host`; or it and `host` are loopback ones, and the visitor is `local`; or
-/// the rules admit it besides. That Host has the same name is no proof: a name
-/// can be made to point anywhere (DNS rebinding).
-bool admits(const OriginConfig& rules, std::string_view origin,
-            std::string_view host, bool local);
+/// True if a page of `origin` may connect by a request whose Host header is
+/// `host`. One of these must hold:
+/// - the origin, or "*", is in `config.admitted`;
+/// - its host is `config.host`, perhaps with "www." before it;
+/// - its host is an IP address, and `host` is the same one;
+/// - its host and `host` are loopback hosts, and the client `is_local`, which
+///   means on this machine.
+/// A name in Host is never trusted: its owner can make it point here after a
+/// page was loaded from elsewhere (DNS rebinding).
+bool is_allowed_origin(const OriginConfig& config, std::string_view origin,
+                       std::string_view host, bool is_local);
 
 }  // namespace wschat

@@ -3,22 +3,18 @@
 #include <cerrno>
 #include <cstring>
 #include <fstream>
-#include <stdexcept>
 
 #include <openssl/crypto.h>
 #include <openssl/sha.h>
 
-#include "http/http.h"
+#include "util/file_error.h"
+#include "util/text.h"
 
 namespace wschat {
 
 namespace {
 
-constexpr size_t kMostKeys = 2;
-
-[[noreturn]] void fail(const std::string& file, const std::string& why) {
-    throw std::runtime_error("cannot use " + file + ": " + why);
-}
+constexpr size_t kMaxKeys = 2;
 
 bool is_key(std::string_view text) {
     return text.find_first_not_of("abcdefghijklmnopqrstuvwxyz"
@@ -30,28 +26,34 @@ bool is_key(std::string_view text) {
 
 PublishKeys::PublishKeys(const std::string& file) {
     std::ifstream lines(file);
-    if (!lines) fail(file, std::strerror(errno));
+    if (!lines) throw_file_error(file, std::strerror(errno));
     for (std::string line; std::getline(lines, line);) {
-        // The file may come from a system where lines end with CR LF.
+        // Editors of some systems end lines with CR LF.
         if (!line.empty() && line.back() == '\r') line.pop_back();
         const std::string_view key = trim(line);
         if (key.empty()) continue;
-        if (!is_key(key)) fail(file, "a key has bytes that are not allowed");
+        if (!is_key(key))
+            throw_file_error(file, "a key has bytes that are not allowed");
         if (key.size() < kMinKey)
-            fail(file, "a key is shorter than " + std::to_string(kMinKey) +
-                           " characters");
+            throw_file_error(file, "a key is shorter than " +
+                                       std::to_string(kMinKey) + " characters");
         hashes_.push_back(hash_of(key));
     }
-    if (lines.bad()) fail(file, "it cannot be read");
-    if (hashes_.empty()) fail(file, "there is no key in it");
-    if (hashes_.size() > kMostKeys) fail(file, "there are more than two keys");
+    // Opening a directory succeeds; reading it fails.
+    if (lines.bad()) throw_file_error(file, "it cannot be read");
+    if (hashes_.empty()) throw_file_error(file, "there is no key in it");
+    if (hashes_.size() > kMaxKeys)
+        throw_file_error(file, "there are more than two keys");
 }
 
-bool PublishKeys::admit(std::string_view authorization) const {
+bool PublishKeys::accepts(std::string_view authorization) const {
     constexpr std::string_view kScheme = "Bearer";
-    std::string_view shown = authorization;
-    if (!equals_ignoring_case(take_until(shown, ' '), kScheme)) return false;
-    const Hash hash = hash_of(trim(shown));
+    std::string_view credentials = authorization;
+    if (!equals_ignoring_case(take_until(credentials, ' '), kScheme))
+        return false;
+    const Hash hash = hash_of(trim(credentials));
+    // Compares with all keys, in constant time: otherwise the time would tell
+    // how many bytes of a guess are right.
     bool found = false;
     for (const Hash& key : hashes_)
         found |= CRYPTO_memcmp(key.data(), hash.data(), hash.size()) == 0;

@@ -1,4 +1,4 @@
-// The keys that publishers show, from a file. No sockets.
+// The keys that authorize publishing over HTTP, read from a file. No sockets.
 #pragma once
 
 #include <array>
@@ -8,26 +8,27 @@
 
 namespace wschat {
 
-/// One key, or two while publishers change over from the one to the other.
-/// Only their hashes are held.
+/// One key, or two while publishers change from one to the other. Holds only
+/// hashes of the keys, so that a dump of the memory does not show them.
 class PublishKeys {
 public:
-    /// So long at least is a key that nobody guesses.
+    /// Minimum length of a key, in bytes: a shorter one can be guessed.
     static constexpr size_t kMinKey = 16;
 
-    /// Without a file, there are none.
+    /// No keys: nobody may publish.
     PublishKeys() = default;
 
-    /// Reads a file with a key in each line, made of what RFC 6750, section
-    /// 2.1, allows. Throws std::runtime_error with one line that says what is
-    /// wrong with it.
+    /// Reads a file with one key in each line. Blanks around keys and empty
+    /// lines mean nothing. A key has the bytes of a bearer token (RFC 6750,
+    /// section 2.1). Throws std::runtime_error with one line that names the
+    /// file and what is wrong with it, but shows no key.
     explicit PublishKeys(const std::string& file);
 
     bool empty() const { return hashes_.empty(); }
 
-    /// Whether the value of a header `Authorization` is `Bearer` and one of
-    /// the keys. How long it takes tells nothing of the keys.
-    bool admit(std::string_view authorization) const;
+    /// True if the value of a header Authorization is `Bearer` and one of the
+    /// keys. The time that it takes does not depend on the keys.
+    bool accepts(std::string_view authorization) const;
 
 private:
     using Hash = std::array<unsigned char, 32>;

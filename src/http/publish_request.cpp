@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "room/relay_rules.h"
+#include "util/text.h"
 #include "util/utf8.h"
 
 namespace wschat {
@@ -24,7 +25,7 @@ std::optional<Response> find_error(const Request& request,
     if (keys.empty())
         return error_response(403, "publishing needs --publish-key");
     if (request.count("Authorization") != 1 ||
-        !keys.admit(request.value("Authorization")))
+        !keys.accepts(request.value("Authorization")))
         return error_response(401, "invalid publish key");
     if (length.kind != Kind::Known)
         return error_response(411, "Content-Length is required");

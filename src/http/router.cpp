@@ -31,7 +31,7 @@ std::optional<Response> find_origin_error(const Request& request,
     if (origins == 0) return std::nullopt;
     if (origins > 1) return error_response(400, "more than one Origin");
     const std::string origin(request.value("Origin"));
-    if (admits(config.origins, origin, request.value("Host"), client.is_local))
+    if (is_allowed_origin(config.origins, origin, request.value("Host"), client.is_local))
         return std::nullopt;
     return forbid_origin(origin);
 }
@@ -42,7 +42,7 @@ Action upgrade(const Request& request, const ClientAddress& client,
     if (auto error = find_origin_error(request, client, config))
         return Respond{*error};
     Upgrade upgrade;
-    upgrade.agreement = agree(request, config.deflate);
+    upgrade.agreement = negotiate(request, config.deflate);
     upgrade.response =
         handshake_response(request, config.site, upgrade.agreement);
     upgrade.room = std::move(room);

@@ -1,33 +1,35 @@
 #include "http/target.h"
 
-#include "http/http.h"
+#include <cstdint>
+
+#include "util/text.h"
 #include "util/utf8.h"
 
 namespace wschat {
 
 namespace {
 
-int hex_digit(char c) {
-    if (c >= '0' && c <= '9') return c - '0';
-    if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-    if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-    return -1;
-}
+// So that the number, and the one after it, fit into 64 bits.
+constexpr size_t kMaxSinceDigits = 18;
 
-/// The byte of an escape such as `%C3` at the front; -1 if that is none.
-int escaped(std::string_view text) {
+/// Returns the byte of an escape such as `%C3` at the front, or -1.
+int decode_escape(std::string_view text) {
     if (text.size() < 3) return -1;
     const int high = hex_digit(text[1]);
     const int low = hex_digit(text[2]);
     return high < 0 || low < 0 ? -1 : high << 4 | low;
 }
 
-std::optional<std::string> decode(std::string_view text) {
+/// Decodes once: "%2541" is "%41". Returns nothing for control bytes, escaped
+/// or not, malformed escapes and an escaped slash.
+std::optional<std::string> percent_decode(std::string_view text) {
     std::string decoded;
     while (!text.empty()) {
         const bool escape = text[0] == '%';
-        const int byte = escape ? escaped(text)
+        const int byte = escape ? decode_escape(text)
                                 : static_cast<unsigned char>(text[0]);
+        // An escaped slash would be a part of a segment (RFC 3986, section
+        // 2.2), which a name of segments between slashes can't express.
         if (byte < ' ' || byte == 0x7F || (escape && byte == '/'))
             return std::nullopt;
         decoded += static_cast<char>(byte);
@@ -36,7 +38,8 @@ std::optional<std::string> decode(std::string_view text) {
     return decoded;
 }
 
-/// Whether it is one of those that stand for other paths, or for none.
+/// True for a segment that stands for itself. Clients resolve "." and ".." and
+/// proxies merge slashes, so one room would have several names.
 bool is_segment(std::string_view text) {
     return !text.empty() && text != "." && text != "..";
 }
@@ -44,18 +47,18 @@ bool is_segment(std::string_view text) {
 }  // namespace
 
 std::optional<std::string> room_name(std::string_view path) {
-    auto name = decode(path);
+    auto name = percent_decode(path);
     if (!name || name->empty() || name->front() != '/' ||
         name->size() > kMaxRoomName ||
         valid_utf8_prefix(*name) < name->size())
         return std::nullopt;
     if (name->size() == 1) return name;
-    // What follows the last slash is a segment too.
-    std::string_view rest = std::string_view(*name).substr(1);
+    // A slash at the end is followed by an empty segment.
+    std::string_view segments = std::string_view(*name).substr(1);
     bool more = true;
     while (more) {
-        more = rest.find('/') != rest.npos;
-        if (!is_segment(take_until(rest, '/'))) return std::nullopt;
+        more = segments.find('/') != segments.npos;
+        if (!is_segment(take_until(segments, '/'))) return std::nullopt;
     }
     return name;
 }
@@ -70,13 +73,12 @@ std::optional<std::string_view> parameter(std::string_view query,
 }
 
 Resume parse_resume(std::string_view query) {
-    const std::string since(parameter(query, "since").value_or(""));
+    const std::string_view text = parameter(query, "since").value_or("");
     const std::string_view epoch = parameter(query, "epoch").value_or("");
-    // Up to 18 digits, for which there is room in 64 bits.
-    if (since.empty() || since.size() > 18 ||
-        since.find_first_not_of("0123456789") != since.npos)
-        return {};
-    return {std::string(epoch), std::stoull(since)};
+    if (text.size() > kMaxSinceDigits) return {};
+    const auto since = parse_decimal(text, UINT64_MAX);
+    if (!since) return {};
+    return {std::string(epoch), *since};
 }
 
 }  // namespace wschat

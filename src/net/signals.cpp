@@ -1,5 +1,6 @@
 #include "net/signals.h"
 
+#include <chrono>
 #include <cstring>
 #include <initializer_list>
 

@@ -5,7 +5,8 @@
 
 #include <signal.h>
 
-#include <chrono>
+#include "util/clock.h"
+
 
 namespace wschat {
 
@@ -16,8 +17,6 @@ namespace wschat {
 /// process.
 class Signals {
 public:
-    using Time = std::chrono::steady_clock::time_point;
-
     /// Installs the handlers and blocks the handled signals.
     Signals();
 

@@ -1,4 +1,5 @@
 #include "net/socket.h"
+#include "util/host.h"
 
 #include <array>
 #include <cerrno>
@@ -174,8 +175,7 @@ Fd::~Fd() {
 
 std::string Endpoint::to_string() const {
     if (is_unix) return "unix:" + address;
-    const bool v6 = address.find(':') != address.npos;
-    return (v6 ? "[" + address + "]" : address) + ":" + std::to_string(port);
+    return host_in_url(address) + ":" + std::to_string(port);
 }
 
 // Delegates to the default constructor so that, if this body throws, the

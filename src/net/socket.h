@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "net/endpoint.h"
 #include "util/address.h"
 
 namespace wschat {
@@ -28,19 +29,6 @@ public:
 
 private:
     int fd_;
-};
-
-/// Where to listen: an IP address and a port, or a unix socket.
-struct Endpoint {
-    std::string address;  // numeric, or the path of a unix socket
-    int port = 0;         // 0: one that is free
-    bool is_unix = false;
-    mode_t mode = 0660;   // of a unix socket
-    std::string group;    // of a unix socket; empty: the process's
-    bool optional = false;  // nothing is wrong if the machine lacks it
-
-    /// As in "127.0.0.1:9600", "[::1]:9600" or "unix:/run/chat".
-    std::string to_string() const;
 };
 
 /// A listening, non-blocking socket. Its options are set before it listens,

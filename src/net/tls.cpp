@@ -11,6 +11,8 @@
 #include <openssl/pem.h>
 #include <sys/socket.h>
 
+#include "util/file_error.h"
+
 namespace wschat {
 
 namespace {
@@ -30,7 +32,7 @@ struct KeyDeleter {
 
 [[noreturn]] void fail(const std::string& file, const std::string& why) {
     ERR_clear_error();
-    throw std::runtime_error("cannot use " + file + ": " + why);
+    throw_file_error(file, why);
 }
 
 std::unique_ptr<FILE, FileCloser> open_file(const std::string& path) {

@@ -2,30 +2,22 @@
 // for clients that join or resume later. No clock: the caller passes the time.
 #pragma once
 
-#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <string_view>
 #include <vector>
 
 #include "room/broadcast.h"
+#include "room/room_config.h"
+#include "util/clock.h"
 
 namespace wschat {
-
-/// What is kept: all three at the most.
-struct RetentionConfig {
-    size_t messages = 1000;
-    std::chrono::steady_clock::duration time = std::chrono::minutes(10);
-    uint64_t bytes = 1 << 20;  // frames, and what it takes to find them
-};
 
 /// Numbers the messages of a log from 1 on; pings have no number. A retained
 /// message is one whose frame the log still stores because the history has a
 /// cursor there, so retention needs no copy of any message.
 class History {
 public:
-    using Time = std::chrono::steady_clock::time_point;
-
     /// REQUIRES: config outlives the history.
     explicit History(const RetentionConfig& config) : config_(&config) {}
 

@@ -10,10 +10,10 @@ using Reserved = JsonCheck::Reserved;
 RelayDecision decide_relay(std::string_view text, const Grants& grants,
                            bool v1) {
     const JsonCheck json = check_json(text);
-    if (json.verdict == JsonCheck::Verdict::Malformed)
+    if (json.outcome == JsonCheck::Outcome::Malformed)
         return {Action::Refuse, std::string(json.reason) + " at byte " +
                                     std::to_string(json.offset)};
-    if (json.verdict == JsonCheck::Verdict::Falsy) return {Action::Ignore};
+    if (json.outcome == JsonCheck::Outcome::Falsy) return {Action::Ignore};
     if (json.reserved == Reserved::None ||
         (json.reserved == Reserved::System && grants.may_send_system))
         return {Action::Relay};

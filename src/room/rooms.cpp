@@ -5,6 +5,8 @@
 #include <random>
 #include <utility>
 
+#include "util/text.h"
+
 namespace wschat {
 
 namespace {
@@ -14,7 +16,8 @@ namespace {
 std::string new_epoch() {
     std::random_device random;
     std::string epoch;
-    while (epoch.size() < 12) epoch += "0123456789abcdef"[random() % 16];
+    while (epoch.size() < 12)
+        append_hex(epoch, static_cast<unsigned char>(random()));
     return epoch;
 }
 

@@ -10,18 +10,11 @@
 #include <string_view>
 
 #include "room/room.h"
+#include "room/room_config.h"
 #include "util/clock.h"
 #include "ws/deflate.h"
 
 namespace wschat {
-
-/// Limits for all rooms.
-struct RoomsConfig {
-    size_t most = 10'000;              // rooms
-    uint64_t retained_total = 64 << 20;  // bytes that all of them retain
-    RetentionConfig retention;         // of each of them
-    size_t history = 0;                // retained messages for newcomers
-};
 
 /// A room and what is known of it beside its messages.
 struct RoomEntry {

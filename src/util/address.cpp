@@ -1,34 +1,20 @@
 #include "util/address.h"
 
 #include <algorithm>
-#include <cstring>
 
 #include <arpa/inet.h>
+
+#include "util/text.h"
 
 namespace wschat {
 
 namespace {
 
-constexpr std::string_view kDigits = "0123456789";
 constexpr char kUnix[] = "unix";
 
 /// Stands before an IPv4 address that is mapped into IPv6.
 constexpr std::array<uint8_t, 12> kMappedPrefix{0, 0, 0, 0, 0,    0,
                                                 0, 0, 0, 0, 0xFF, 0xFF};
-
-/// A prefix length up to `max`.
-std::optional<unsigned> parse_bits(const std::string& text, unsigned max) {
-    if (text.empty() || text.size() > 3 ||
-        text.find_first_not_of(kDigits) != text.npos)
-        return std::nullopt;
-    const auto bits = static_cast<unsigned>(std::stoul(text));
-    if (bits > max) return std::nullopt;
-    return bits;
-}
-
-bool is_port(std::string_view text) {
-    return text.size() <= 5 && text.find_first_not_of(kDigits) == text.npos;
-}
 
 }  // namespace
 
@@ -67,32 +53,6 @@ bool is_ip_address(const std::string& text) {
     return Address::parse(text).has_value();
 }
 
-bool is_loopback_host(const std::string& host) {
-    if (strcasecmp(host.c_str(), "localhost") == 0) return true;
-    const auto address = Address::parse(host);
-    return address && address->is_loopback();
-}
-
-std::string host_in_url(const std::string& host) {
-    return host.find(':') == host.npos ? host : "[" + host + "]";
-}
-
-std::optional<std::string> host_before_port(std::string_view text) {
-    const bool bracketed = !text.empty() && text[0] == '[';
-    const size_t end = text.find(bracketed ? ']' : ':');
-    std::string host(text.substr(0, end));
-    std::string_view rest = text.substr(host.size());
-    if (bracketed) {
-        if (rest.empty()) return std::nullopt;
-        host.erase(0, 1);
-        rest.remove_prefix(1);
-    }
-    const bool good =
-        rest.empty() || (rest[0] == ':' && is_port(rest.substr(1)));
-    if (host.empty() || !good) return std::nullopt;
-    return host;
-}
-
 bool AddressSet::add(const std::string& text) {
     if (text == kUnix) return unix_ = true;
     if (text == "loopback") return add("127.0.0.0/8") && add("::1");
@@ -101,10 +61,11 @@ bool AddressSet::add(const std::string& text) {
     if (!address) return false;
     const bool v4 = text.find(':') == text.npos;
     const unsigned before = v4 ? 8 * kMappedPrefix.size() : 0;
-    std::optional<unsigned> bits = 128 - before;
-    if (slash != text.npos) bits = parse_bits(text.substr(slash + 1), *bits);
+    std::optional<uint64_t> bits = 128 - before;
+    if (slash != text.npos)
+        bits = parse_decimal(std::string_view(text).substr(slash + 1), *bits);
     if (!bits) return false;
-    networks_.push_back({*address, before + *bits});
+    networks_.push_back({*address, before + static_cast<unsigned>(*bits)});
     return true;
 }
 

@@ -1,12 +1,10 @@
-// IP addresses, sets of them, and hosts as they stand in URLs and headers. No
-// sockets.
+// IP addresses and sets of them. No sockets.
 #pragma once
 
 #include <array>
 #include <cstdint>
 #include <optional>
 #include <string>
-#include <string_view>
 #include <vector>
 
 namespace wschat {
@@ -75,17 +73,5 @@ private:
 
 /// True if this is an IPv4 or IPv6 address in numbers.
 bool is_ip_address(const std::string& text);
-
-/// True if the name or address always means this machine: localhost in any
-/// case, or a loopback address.
-bool is_loopback_host(const std::string& host);
-
-/// A host as it stands in a URL: IPv6 addresses in brackets.
-std::string host_in_url(const std::string& host);
-
-/// What stands before an optional port, without brackets: the host of
-/// "example.com:80" or "[::1]:80". Nothing if the text is not of this form;
-/// what the host is made of is not checked.
-std::optional<std::string> host_before_port(std::string_view text);
 
 }  // namespace wschat

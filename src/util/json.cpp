@@ -9,6 +9,7 @@
 
 #include <endian.h>
 
+#include "util/text.h"
 #include "util/utf8.h"
 
 namespace wschat {
@@ -16,9 +17,10 @@ namespace wschat {
 namespace {
 
 using Reserved = JsonCheck::Reserved;
-using Verdict = JsonCheck::Verdict;
+using Outcome = JsonCheck::Outcome;
 
-// By Reserved.
+// Indexed by Reserved. reserved_name() returns their data() as C strings, so
+// each must be a literal.
 constexpr std::string_view kReservedNames[] = {"",      "system", "error",
                                                "hello", "ping",   "pong"};
 
@@ -26,30 +28,15 @@ std::string_view name_of(Reserved type) {
     return kReservedNames[static_cast<size_t>(type)];
 }
 
-bool is_space(char c) {
-    return c == ' ' || c == '\n' || c == '\r' || c == '\t';
-}
-
-bool is_digit(char c) {
-    return c >= '0' && c <= '9';
-}
-
-/// The value of a hexadecimal digit, or -1.
-int hex_digit(char c) {
-    if (is_digit(c)) return c - '0';
-    c = static_cast<char>(c | 0x20);
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
-/// Whether a byte in a string does not stand for itself: it ends the string,
-/// begins an escape, or must not be there.
+/// True for a byte that does not stand for itself in a string: it ends the
+/// string, begins an escape, or is not allowed.
 bool is_special(char c) {
     return c == '"' || c == '\\' || static_cast<unsigned char>(c) < 0x20;
 }
 
-/// is_special() for eight bytes at once: the first of them that is special
-/// has its top bit set in the result. (Those behind it may have theirs set
-/// wrongly: a subtraction borrows from them.)
+/// Checks eight bytes at once, because most of a message is strings. The lowest
+/// byte whose top bit is set in the result is the first special one. Bytes
+/// above it may have theirs set wrongly: a subtraction borrows from them.
 uint64_t special_bytes(uint64_t word) {
     constexpr uint64_t kOnes = 0x0101010101010101;
     // With this bit flipped the quote is 0x20 and the controls change places,
@@ -60,7 +47,7 @@ uint64_t special_bytes(uint64_t word) {
     return (low | backslashes) & ~word & kOnes * 0x80;
 }
 
-/// The first special byte at or after p, or end.
+/// Returns the first special byte at or after p, or end.
 const char* find_special(const char* p, const char* end) {
     for (; end - p >= 8; p += 8) {
         uint64_t word;
@@ -72,16 +59,16 @@ const char* find_special(const char* p, const char* end) {
     return p;
 }
 
-/// How many bytes at the front of a string's body stand for the ASCII
-/// letter c: as itself 1, as \u00XX 6; 0 if they stand for something else.
+/// Returns how many bytes the ASCII letter c takes at the front of a string's
+/// body: 1 as itself, 6 as \u00XX; 0 if something else is there.
 size_t spelling(std::string_view body, char c) {
     if (body.size() >= 1 && body[0] == c) return 1;
     if (body.size() < 6 || body.compare(0, 4, "\\u00") != 0) return 0;
     return hex_digit(body[4]) * 16 + hex_digit(body[5]) == c ? 6 : 0;
 }
 
-/// Whether a string is this word, however it is escaped. `body` is what
-/// follows its opening quote. If that is not JSON, any answer will do.
+/// True if a string is this word, however it is escaped. `body` is the text
+/// behind its opening quote. If that is not JSON, the result is arbitrary.
 /// REQUIRES: no short escape such as \n stands for a letter of word.
 bool spells(std::string_view body, std::string_view word) {
     for (char c : word) {
@@ -92,25 +79,29 @@ bool spells(std::string_view body, std::string_view word) {
     return !body.empty() && body[0] == '"';
 }
 
-/// Whether a number is zero as a double: also one too small for it.
-/// REQUIRES: number is JSON.
+/// True if a number is zero as a double, as in PHP; so is one that is too small
+/// for a double. REQUIRES: number is JSON.
 bool is_zero(std::string_view number) {
     return std::strtod(std::string(number).c_str(), nullptr) == 0;
 }
 
 /// REQUIRES: text is JSON without white space before it.
 bool is_falsy(std::string_view text) {
-    std::string_view rest = text.substr(1);
+    std::string_view body = text.substr(1);
     char c = text[0];
+    // An empty object is truthy: PHP decodes it to an object, not to an array.
     if (c == '{' || c == 't') return false;
     if (c == 'f' || c == 'n') return true;
-    if (c == '"') return spells(rest, "") || spells(rest, "0");
-    if (c == '[') return rest[rest.find_first_not_of(" \t\r\n")] == ']';
+    if (c == '"') return spells(body, "") || spells(body, "0");
+    if (c == '[')
+        return *std::find_if_not(body.begin(), body.end(), is_json_space) ==
+               ']';
     return is_zero(text);
 }
 
-/// The reserved type that a value is, if it is one. `value` is what follows
-/// the colon and its white space. If that is not JSON, any answer will do.
+/// Returns the reserved type that a value is, or None. `value` is the text
+/// behind the colon and its white space. If that is not JSON, the result is
+/// arbitrary.
 Reserved find_reserved(std::string_view value) {
     if (value.empty() || value[0] != '"') return Reserved::None;
     for (Reserved type : {Reserved::System, Reserved::Error, Reserved::Hello,
@@ -119,9 +110,9 @@ Reserved find_reserved(std::string_view value) {
     return Reserved::None;
 }
 
-/// Goes over a text once, from token to token. What each open container is,
-/// is kept as a bit, so that nesting costs neither stack nor memory. The
-/// functions return whether the text is still JSON; if not, fail() was called.
+/// Reads a text once, token by token. One bit for each open container says
+/// whether it is an object, so that nesting costs neither stack nor memory. The
+/// functions return true if the text is JSON so far; if not, fail() was called.
 class Parser {
 public:
     explicit Parser(std::string_view text)
@@ -129,16 +120,16 @@ public:
 
     JsonCheck check() {
         skip_space();
-        std::string_view trimmed = rest();
+        std::string_view trimmed = unread();
         while (!done_)
             if (!value()) return result_;
-        result_.verdict = is_falsy(trimmed) ? Verdict::Falsy : Verdict::Truthy;
+        result_.outcome = is_falsy(trimmed) ? Outcome::Falsy : Outcome::Truthy;
         return result_;
     }
 
 private:
-    /// Takes a value (of a container that is not empty its start alone) and
-    /// what stands between it and the next one.
+    /// Reads up to the start of the next value: a scalar, an empty container or
+    /// the start of another one, and the punctuation behind it.
     bool value() {
         skip_space();
         char c = peek();
@@ -174,24 +165,26 @@ private:
         return true;
     }
 
-    /// Takes a key and its colon.
+    /// Reads a key, its colon and the white space behind it.
     bool key() {
         skip_space();
         if (peek() != '"') return fail();
-        bool is_type = depth_ == 1 && spells(rest().substr(1), "type");
+        bool is_type = depth_ == 1 && spells(unread().substr(1), "type");
         if (!string()) return false;
         skip_space();
         if (peek() != ':') return fail();
         ++p_;
         skip_space();
+        // Clients differ in which of repeated keys they take. System may be
+        // allowed by an option and the others never, so those win.
         if (is_type)
             result_.reserved =
-                std::max(result_.reserved, find_reserved(rest()));
+                std::max(result_.reserved, find_reserved(unread()));
         return true;
     }
 
-    /// Closes the containers that end here, and takes a comma with the key
-    /// that follows it, or finds that the text is over.
+    /// Reads the ends of containers, then a comma and the key behind it, or the
+    /// end of the text.
     bool after_value() {
         for (; skip_space(), depth_ > 0; --depth_, ++p_) {
             bool object = is_object_[depth_ - 1];
@@ -219,7 +212,7 @@ private:
         return true;
     }
 
-    /// Takes an escape but for its last byte.
+    /// Reads an escape up to its last byte, which string() steps over.
     bool escape() {
         ++p_;
         if (peek() == 'u') return unicode_escape();
@@ -228,9 +221,11 @@ private:
         return known || fail("bad escape");
     }
 
-    /// The same from its `u` on; two escapes if they make a surrogate pair.
+    /// Reads the rest of a \u escape; two escapes if they are a surrogate pair.
     bool unicode_escape() {
         if (!hex(0x0, 0xF)) return false;
+        // D800 to DBFF are high surrogates, DC00 to DFFF low ones: those are
+        // legal only behind a high one, so here the second digit ends at B.
         bool surrogate = hex_digit(*p_) == 0xD;
         if (!hex(0x0, surrogate ? 0xB : 0xF)) return false;
         bool high = surrogate && hex_digit(*p_) >= 0x8;
@@ -246,7 +241,8 @@ private:
         return hex(0xD, 0xD) && hex(0xC, 0xF) && hex(0x0, 0xF) && hex(0x0, 0xF);
     }
 
-    /// Steps to a digit, which the surrogates around it bound.
+    /// Steps to a digit that must be from low to high: another one would make
+    /// the escape half a surrogate pair.
     bool hex(int low, int high) {
         ++p_;
         int digit = hex_digit(peek());
@@ -283,17 +279,17 @@ private:
     }
 
     void skip_space() {
-        while (p_ != end_ && is_space(*p_)) ++p_;
+        while (p_ != end_ && is_json_space(*p_)) ++p_;
     }
 
-    /// The byte to look at; NUL, legal nowhere, at the end of the text.
+    /// Returns the next byte; at the end NUL, which is legal nowhere.
     char peek() const { return p_ != end_ ? *p_ : '\0'; }
 
-    std::string_view rest() const {
+    std::string_view unread() const {
         return {p_, static_cast<size_t>(end_ - p_)};
     }
 
-    /// The text stops being JSON here.
+    /// Notes that the text is not JSON from here on. Returns false.
     bool fail(const char* reason = "unexpected character") {
         result_.reason = p_ != end_ ? reason : "unexpected end";
         result_.offset = static_cast<size_t>(p_ - begin_);
@@ -305,13 +301,14 @@ private:
     const char* end_;
     bool done_ = false;
     size_t depth_ = 0;
-    std::bitset<kMaxJsonDepth> is_object_;  // by depth, from 0
+    std::bitset<kMaxJsonDepth> is_object_;  // of open containers, by depth
     JsonCheck result_;
 };
 
 }  // namespace
 
 JsonCheck check_json(std::string_view text) {
+    // First, because the parser takes strings for UTF-8 unseen.
     size_t valid = valid_utf8_prefix(text);
     if (valid == text.size()) return Parser(text).check();
     JsonCheck result;
@@ -325,7 +322,6 @@ const char* reserved_name(Reserved type) {
 }
 
 std::string quote_json(std::string_view text) {
-    static const char kHex[] = "0123456789abcdef";
     std::string quoted = "\"";
     const char* p = text.data();
     const char* end = p + text.size();
@@ -338,7 +334,8 @@ std::string quote_json(std::string_view text) {
         if (c == '"' || c == '\\') {
             quoted += c;
         } else {
-            quoted += {'u', '0', '0', kHex[c >> 4], kHex[c & 15]};
+            quoted += "u00";
+            append_hex(quoted, static_cast<unsigned char>(c));
         }
         p = special + 1;
     }

@@ -9,13 +9,17 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "util/text.h"
+
 namespace wschat {
 
 namespace {
 
-// What is kept for a standard error that takes nothing.
-constexpr size_t kMaxKept = 64 << 10;
+// Bytes that may wait for standard error, and then one more line.
+constexpr size_t kMaxWaiting = 64 << 10;
 
+/// True if standard error is the stream that systemd named: a redirected one
+/// inherits the variable too (systemd.exec(5)).
 bool stderr_is_journal() {
     const char* journal = std::getenv("JOURNAL_STREAM");
     struct stat file;
@@ -30,7 +34,6 @@ bool stderr_takes_bytes() {
 }
 
 void append_escaped(std::string& out, std::string_view line) {
-    constexpr char kHex[] = "0123456789abcdef";
     for (char c : line) {
         const auto byte = static_cast<unsigned char>(c);
         if (byte >= 0x20 && byte < 0x7F) {
@@ -38,8 +41,7 @@ void append_escaped(std::string& out, std::string_view line) {
             continue;
         }
         out += "\\x";
-        out += kHex[byte >> 4];
-        out += kHex[byte & 15];
+        append_hex(out, byte);
     }
 }
 
@@ -49,7 +51,7 @@ Log::Log(Level level) : level_(level), journal_(stderr_is_journal()) {}
 
 void Log::add(Level level, std::string_view line) {
     if (level > level_) return;
-    if (lines_.size() > kMaxKept) {
+    if (lines_.size() > kMaxWaiting) {
         ++lost_;
         return;
     }
@@ -67,7 +69,8 @@ void Log::add(Level level, std::string_view line) {
 
 void Log::flush() {
     size_t written = 0;
-    // A pipe that can be written to takes PIPE_BUF bytes without blocking.
+    // Standard error may be shared with other processes, so it can't be made
+    // non-blocking. But a pipe that poll() calls writable takes PIPE_BUF bytes.
     while (written < lines_.size() && stderr_takes_bytes()) {
         const size_t size = std::min<size_t>(lines_.size() - written, PIPE_BUF);
         const ssize_t n = write(STDERR_FILENO, lines_.data() + written, size);

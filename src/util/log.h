@@ -1,5 +1,5 @@
-// Lines on standard error: one an event. Never blocks: lines that standard
-// error has no room for are counted, not waited for.
+// Log lines on standard error, one for each event. Never blocks: lines for
+// which standard error has no room are counted and dropped.
 #pragma once
 
 #include <cstddef>
@@ -8,14 +8,16 @@
 
 namespace wschat {
 
-/// Collects lines until flush(). Under systemd, which is recognised by
-/// JOURNAL_STREAM, lines begin with a syslog priority as sd-daemon(3) has it,
-/// else with "wschat: ". All but printable ASCII is escaped as \xHH.
+/// Collects lines until flush(). Under systemd, which sets JOURNAL_STREAM, they
+/// begin with a syslog priority (sd-daemon(3)), otherwise with "wschat: ". All
+/// bytes but printable ASCII are escaped as \xHH, so that no peer can forge a
+/// line or send escape sequences to a terminal.
 class Log {
 public:
+    /// The values are those of syslog(3).
     enum class Level { Error = 3, Warning = 4, Info = 6, Debug = 7 };
 
-    /// Shows what is at most this level.
+    /// Shows lines of this level and of more severe ones.
     explicit Log(Level level);
     ~Log() { flush(); }
     Log(const Log&) = delete;
@@ -26,8 +28,8 @@ public:
     void info(std::string_view line) { add(Level::Info, line); }
     void debug(std::string_view line) { add(Level::Debug, line); }
 
-    /// Writes what has been collected, as far as standard error takes it
-    /// now.
+    /// Writes as many of the collected lines as standard error takes without
+    /// blocking. The rest waits for the next call.
     void flush();
 
 private:
@@ -36,7 +38,7 @@ private:
     Level level_;
     bool journal_;
     std::string lines_;
-    size_t lost_ = 0;
+    size_t lost_ = 0;  // lines dropped since the last one that was added
 };
 
 }  // namespace wschat

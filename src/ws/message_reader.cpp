@@ -15,10 +15,6 @@ Event failure(uint16_t code, const char* reason) {
 /// blocks. More than that is padding, so it is refused like a message too long.
 uint64_t deflated_limit(uint64_t n) { return n + n / 8 + 64; }
 
-bool is_space(char c) {
-    return c == ' ' || c == '\t' || c == '\n' || c == '\r';
-}
-
 Event close_event(std::string_view payload) {
     if (payload.size() == 1)
         return failure(kCloseProtocolError, "close frame payload of 1 byte");
@@ -60,7 +56,7 @@ void MessageReader::release_last_payload() {
 Event MessageReader::read_next(Bytes& input) {
     if (scanner_.open()) return read_raw(input);
     if (state_ == State::Payload) return read_payload(input);
-    if (state_ == State::AfterRaw && is_space(*input.data)) {
+    if (state_ == State::AfterRaw && is_json_space(*input.data)) {
         input.take(1);
         return {};
     }

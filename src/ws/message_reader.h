@@ -11,6 +11,7 @@
 #include "util/buffer.h"
 #include "ws/deflate.h"
 #include "ws/frame.h"
+#include "ws/reader_config.h"
 #include "util/json.h"
 #include "util/utf8.h"
 
@@ -32,12 +33,6 @@ struct Event {
     std::string_view payload{};  // valid until the next call of next()
     uint16_t code = 0;           // Close (kCloseNoStatus if none) and Error
     const char* reason = "";     // Error: static ASCII text of up to 123 bytes
-};
-
-/// What a peer may send.
-struct ReaderConfig {
-    uint64_t max_message = 1 << 20;  // bytes, of a raw object too
-    bool raw_json = true;            // raw objects, where a frame may start
 };
 
 /// Reads the input of one connection (RFC 6455, sections 5 and 8.1; RFC 7692,

@@ -113,7 +113,7 @@ void run(benchmark::State& bench, Function function) {
 }
 
 bool is_relayed(const std::string& text) {
-    return check_json(text).verdict == JsonCheck::Verdict::Truthy;
+    return check_json(text).outcome == JsonCheck::Outcome::Truthy;
 }
 
 bool is_utf8(const std::string& text) {

@@ -107,8 +107,8 @@ void test_accepted(const Routed& to) {
     }
     const bool extended =
         answer.bytes.find("-Extensions: permessage-") != std::string::npos;
-    require(extended == agreement.compression.takes);
-    require(agreement.compression.takes || !agreement.compression.gives);
+    require(extended == agreement.compression.client_may_deflate);
+    require(agreement.compression.client_may_deflate || !agreement.compression.server_may_deflate);
     require(agreement.v1 || to.upgrade.resume.epoch.empty());
 }
 

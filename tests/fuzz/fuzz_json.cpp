@@ -11,7 +11,7 @@ using namespace wschat;
 
 namespace {
 
-using Verdict = JsonCheck::Verdict;
+using Outcome = JsonCheck::Outcome;
 
 // Not assert(), which a build may leave out.
 void require(bool condition) {
@@ -20,7 +20,7 @@ void require(bool condition) {
 
 void test_check(std::string_view text) {
     JsonCheck found = check_json(text);
-    if (found.verdict != Verdict::Malformed) {
+    if (found.outcome != Outcome::Malformed) {
         require(valid_utf8_prefix(text) == text.size());
         return;
     }
@@ -30,17 +30,17 @@ void test_check(std::string_view text) {
 
     // All before the offset is the beginning of some JSON, or JSON.
     JsonCheck before = check_json(text.substr(0, found.offset));
-    require(before.verdict != Verdict::Malformed ||
+    require(before.outcome != Outcome::Malformed ||
             before.offset == found.offset);
 }
 
 void test_quote(std::string_view text) {
     std::string valid(text.substr(0, valid_utf8_prefix(text)));
     std::string quoted = quote_json(valid);
-    require(check_json(quoted).verdict != Verdict::Malformed);
+    require(check_json(quoted).outcome != Outcome::Malformed);
     std::string object = "{\"type\":" + quoted + "}";
     JsonCheck found = check_json(object);
-    require(found.verdict == Verdict::Truthy);
+    require(found.outcome == Outcome::Truthy);
     require((valid == "system") ==
             (found.reserved == JsonCheck::Reserved::System));
     require(ObjectScanner().feed(object + "}") == object.size());
@@ -78,7 +78,7 @@ void test_scanner(std::string_view bytes) {
 /// An object as JSON has it ends where the scanner sees it end.
 void test_agreement(std::string_view text) {
     JsonCheck found = check_json(text);
-    if (found.verdict == Verdict::Malformed || text[0] != '{') return;
+    if (found.outcome == Outcome::Malformed || text[0] != '{') return;
     size_t end = ObjectScanner().feed(text);
     require(end == text.find_last_of('}') + 1);
 }

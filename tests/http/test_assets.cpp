@@ -19,7 +19,7 @@ const char* const kTypes[][2] = {
     {"wschat.js", "text/javascript"},
 };
 
-/// A file as it stands in the tree, from the top of which tests are run.
+/// Returns a file of the source tree. REQUIRES: the test runs at its top.
 std::string file(const std::string& name) {
     std::ostringstream content;
     content << std::ifstream("src/page/" + name).rdbuf();
@@ -37,13 +37,14 @@ Response get_in_room(const std::string& target) {
     return get(target, "X: y", true);
 }
 
-std::string body(const Response& answer) {
-    return answer.bytes.substr(answer.bytes.find("\r\n\r\n") + 4);
+std::string body(const Response& response) {
+    return response.bytes.substr(response.bytes.find("\r\n\r\n") + 4);
 }
 
-std::string tag(const Response& answer) {
-    const size_t start = answer.bytes.find("ETag: ") + 6;
-    return answer.bytes.substr(start, answer.bytes.find("\r\n", start) - start);
+std::string tag(const Response& response) {
+    const size_t start = response.bytes.find("ETag: ") + 6;
+    const size_t end = response.bytes.find("\r\n", start);
+    return response.bytes.substr(start, end - start);
 }
 
 }  // namespace
@@ -54,7 +55,8 @@ TEST_CASE("each file is served by its name and on the page's own path") {
         CAPTURE(name);
         const bool is_page = name == "index.html";
         const Response by_name = get(is_page ? "/" : "/" + name);
-        const Response by_query = get(is_page ? "/?x=y" : "/?v=1&asset=" + name);
+        const Response by_query =
+            get(is_page ? "/?x=y" : "/?v=1&asset=" + name);
         CHECK(by_name.status == 200);
         CHECK(body(by_name) == file(name));
         CHECK(body(by_name).size() > 100);
@@ -64,7 +66,7 @@ TEST_CASE("each file is served by its name and on the page's own path") {
     }
 }
 
-TEST_CASE("answers are checked anew, not guessed at, and run no foreign code") {
+TEST_CASE("responses are revalidated, not sniffed, and run no foreign code") {
     const Response page = get("/");
     CHECK(has_line(page, "Cache-Control: no-cache"));
     CHECK(has_line(page, "X-Content-Type-Options: nosniff"));
@@ -87,18 +89,18 @@ TEST_CASE("the page has no script or style of its own, or from elsewhere") {
     CHECK(page.find("href=\"http") == std::string::npos);
 }
 
-TEST_CASE("what a browser has already is not sent again") {
+TEST_CASE("a file that the browser has already is not sent again") {
     const std::string own = tag(get("/chat.js"));
     CHECK(own.size() > 8);
     for (std::string value :
          {own, "W/" + own, "\"x\", " + own, own + ",\"y\"", std::string("*")}) {
         CAPTURE(value);
-        const Response answer = get("/chat.js", "If-None-Match: " + value);
-        CHECK(answer.status == 304);
-        CHECK(body(answer) == "");
-        CHECK(tag(answer) == own);
-        CHECK(answer.bytes.find("Content-Length") == std::string::npos);
-        CHECK(has_line(answer, "Cache-Control: no-cache"));
+        const Response response = get("/chat.js", "If-None-Match: " + value);
+        CHECK(response.status == 304);
+        CHECK(body(response) == "");
+        CHECK(tag(response) == own);
+        CHECK(response.bytes.find("Content-Length") == std::string::npos);
+        CHECK(has_line(response, "Cache-Control: no-cache"));
     }
     for (std::string value :
          {std::string("\"x\""), own.substr(1), std::string(), "w/" + own})
@@ -106,7 +108,7 @@ TEST_CASE("what a browser has already is not sent again") {
     CHECK(tag(get("/wschat.js")) != own);
 }
 
-TEST_CASE("what is not there is not found") {
+TEST_CASE("other paths are not found") {
     for (std::string target :
          {"/x", "/index.html", "//", "/style.css/", "/STYLE.CSS", "/?asset=x",
           "/?asset=../main.cpp", "/..", "/%2e", "*", "?asset=style.css",
@@ -117,16 +119,16 @@ TEST_CASE("what is not there is not found") {
     }
 }
 
-TEST_CASE("no other method is answered") {
+TEST_CASE("other methods are refused") {
     for (std::string method : {"POST", "PUT", "DELETE", "OPTIONS", "get"}) {
         const std::string head = plain(method + " / HTTP/1.1").text();
-        const Response answer = asset_response(parse_request(head), false);
-        CHECK(answer.status == 405);
-        check_refusal(answer);
+        const Response response = asset_response(parse_request(head), false);
+        CHECK(response.status == 405);
+        check_refusal(response);
     }
 }
 
-TEST_CASE("with rooms any path is the page, and its parts are there too") {
+TEST_CASE("with rooms any path is the page, and has its parts too") {
     const std::string page = file("index.html");
     for (std::string path : {"/", "/a", "/a/b", "/index.html", "/%2e"}) {
         CAPTURE(path);
@@ -143,7 +145,7 @@ TEST_CASE("with rooms any path is the page, and its parts are there too") {
     CHECK(get_in_room("*").status == 404);
 }
 
-TEST_CASE("without rooms the parts are on the page's own path alone") {
+TEST_CASE("without rooms only the page's own path has its parts") {
     CHECK(get("/a?asset=chat.js").status == 404);
     CHECK(body(get("/style.css?asset=chat.js")) == file("style.css"));
 }

@@ -13,20 +13,20 @@ const std::string kBoth =
     "permessage-deflate; server_no_context_takeover; "
     "client_no_context_takeover";
 
-/// What is agreed on when a request has these header lines.
-DeflateAgreement agreed(const std::vector<std::string>& lines) {
+/// Returns the outcome for a request with these header lines.
+DeflateAgreement negotiated(const std::vector<std::string>& lines) {
     std::string head = "GET / HTTP/1.1\r\nHost: x\r\n";
     for (const std::string& line : lines)
         head += "Sec-WebSocket-Extensions: " + line + "\r\n";
     head += "\r\n";
     const Request request = parse_request(head);
     REQUIRE_FALSE(request.error);
-    return agree_on_deflate(request);
+    return negotiate_deflate(request);
 }
 
 }  // namespace
 
-TEST_CASE("permessage-deflate is agreed on without context") {
+TEST_CASE("permessage-deflate is accepted without context takeover") {
     for (const char* offer :
          {"permessage-deflate", " permessage-deflate\t",
           "permessage-deflate; client_max_window_bits",
@@ -42,22 +42,23 @@ TEST_CASE("permessage-deflate is agreed on without context") {
           "foo; a=1; b=\"x\", , permessage-deflate",
           ",permessage-deflate"}) {
         CAPTURE(offer);
-        const DeflateAgreement compression = agreed({offer});
-        CHECK(compression.takes);
-        CHECK(compression.gives);
-        CHECK(compression.answer == kBoth);
+        const DeflateAgreement compression = negotiated({offer});
+        CHECK(compression.client_may_deflate);
+        CHECK(compression.server_may_deflate);
+        CHECK(compression.response_value == kBoth);
     }
 }
 
-TEST_CASE("the server's window is as the client wants it, or not used") {
+TEST_CASE("the client's limit on the server's window is respected") {
     for (int bits = 8; bits <= 15; ++bits) {
         CAPTURE(bits);
         const std::string number = std::to_string(bits);
         const DeflateAgreement compression =
-            agreed({"permessage-deflate; server_max_window_bits=" + number});
-        CHECK(compression.takes);
-        CHECK(compression.gives == (bits == 15));
-        CHECK(compression.answer ==
+            negotiated(
+                {"permessage-deflate; server_max_window_bits=" + number});
+        CHECK(compression.client_may_deflate);
+        CHECK(compression.server_may_deflate == (bits == 15));
+        CHECK(compression.response_value ==
               kBoth + "; server_max_window_bits=" + number);
     }
 }
@@ -92,26 +93,30 @@ TEST_CASE("an offer that is malformed or unknown is declined") {
           "permessage-deflate/client_max_window_bits",
           "permessage-deflate=1", "\"permessage-deflate\""}) {
         CAPTURE(offer);
-        const DeflateAgreement compression = agreed({offer});
-        CHECK_FALSE(compression.takes);
-        CHECK_FALSE(compression.gives);
-        CHECK(compression.answer.empty());
+        const DeflateAgreement compression = negotiated({offer});
+        CHECK_FALSE(compression.client_may_deflate);
+        CHECK_FALSE(compression.server_may_deflate);
+        CHECK(compression.response_value.empty());
     }
 }
 
-TEST_CASE("the first offer that will do is taken") {
+TEST_CASE("the first acceptable offer is accepted") {
     const std::string ten = "permessage-deflate; server_max_window_bits=10";
     const std::string any = "permessage-deflate";
-    CHECK_FALSE(agreed({ten + ", " + any}).gives);
-    CHECK(agreed({any + ", " + ten}).gives);
-    CHECK(agreed({"permessage-deflate; unknown, " + any}).gives);
-    CHECK(agreed({"permessage-deflate; a=\"x, y\", " + any}).gives);
-    CHECK(agreed({"foo", "bar; a", any}).gives);
-    CHECK_FALSE(agreed({ten, any}).gives);
-    CHECK(agreed({"permessage-deflate; client_max_window_bits=", any}).gives);
+    // The server may deflate if it has accepted `any`, and not for `ten`.
+    const auto accepts_any = [](const std::vector<std::string>& lines) {
+        return negotiated(lines).server_may_deflate;
+    };
+    CHECK_FALSE(accepts_any({ten + ", " + any}));
+    CHECK(accepts_any({any + ", " + ten}));
+    CHECK(accepts_any({"permessage-deflate; unknown, " + any}));
+    CHECK(accepts_any({"permessage-deflate; a=\"x, y\", " + any}));
+    CHECK(accepts_any({"foo", "bar; a", any}));
+    CHECK_FALSE(accepts_any({ten, any}));
+    CHECK(accepts_any({"permessage-deflate; client_max_window_bits=", any}));
 }
 
-TEST_CASE("no extension is agreed on where none is offered") {
-    CHECK_FALSE(agreed({}).takes);
-    CHECK(agreed({}).answer.empty());
+TEST_CASE("without an offer no extension is accepted") {
+    CHECK_FALSE(negotiated({}).client_may_deflate);
+    CHECK(negotiated({}).response_value.empty());
 }

@@ -17,12 +17,12 @@ TEST_CASE("the location is that of the tutorial's server") {
         {"2001:db8::1", "wss://[2001:db8::1]:9600/websocket.php"},
         {"site.local", "wss://site.local:9600/websocket.php"},
         {"local", "wss://local:9600/websocket.php"},
-        // with "local." in it, wherever that is
+        // "local." anywhere in the name
         {"local.example.com", "ws://local.example.com:9600/websocket.php"},
         {"LOCAL.example.com", "ws://LOCAL.example.com:9600/websocket.php"},
         {"chat.Local.test", "ws://chat.Local.test:9600/websocket.php"},
         {"mylocal.net", "ws://mylocal.net:9600/websocket.php"},
-        // this machine
+        // loopback hosts
         {"localhost", "ws://localhost:9600/websocket.php"},
         {"LocalHost", "ws://LocalHost:9600/websocket.php"},
         {"127.0.0.1", "ws://127.0.0.1:9600/websocket.php"},

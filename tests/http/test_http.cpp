@@ -13,15 +13,15 @@ using State = HeadReader::State;
 
 namespace {
 
-/// What a HeadReader made of some bytes.
+/// The result of feeding some bytes to a HeadReader.
 struct Read {
     State state;
     size_t taken;
     std::string text;
 };
 
-/// Feeds pieces of exactly their size, so that a sanitizer sees any look
-/// behind their end, until the reader takes no more.
+/// Feeds pieces until the reader consumes no more. Each is a copy of exactly
+/// its size, so that a sanitizer sees any read behind its end.
 Read read(std::string_view bytes, size_t first, size_t size) {
     HeadReader reader;
     size_t taken = 0;
@@ -35,7 +35,8 @@ Read read(std::string_view bytes, size_t first, size_t size) {
     return {reader.state(), taken, std::string(reader.text())};
 }
 
-/// At once, byte by byte, and in two pieces that are cut at every place.
+/// Checks the result of reading at once, byte by byte, and in two pieces that
+/// are cut at every place.
 void check_read(const std::string& bytes, State state, size_t taken) {
     int wrong = 0;
     const auto check_pieces = [&](size_t first, size_t size) {
@@ -54,7 +55,7 @@ void check_read(const std::string& bytes, State state, size_t taken) {
     CHECK(wrong == 0);
 }
 
-/// Text of this many bytes that ends with the empty line.
+/// Returns a head of this many bytes.
 std::string head_of_size(size_t size) {
     const std::string start = "GET / HTTP/1.1\r\nX: ";
     return start + std::string(size - start.size() - 4, 'x') + "\r\n\r\n";
@@ -68,19 +69,19 @@ std::string head_of_lines(size_t lines) {
 
 }  // namespace
 
-TEST_CASE("a request head is read however its bytes are cut") {
+TEST_CASE("a head is read however its bytes are cut") {
     const std::string head = Head().text();
     check_read(head, State::Complete, head.size());
 }
 
-TEST_CASE("what follows the head is not taken") {
+TEST_CASE("bytes behind the head are not consumed") {
     const std::string head = Head().text();
     check_read(head + "\x81\x85", State::Complete, head.size());
     check_read(head + head, State::Complete, head.size());
     check_read(head + "\n", State::Complete, head.size());
 }
 
-TEST_CASE("a reader that is done takes nothing more") {
+TEST_CASE("a reader consumes nothing after the head is complete") {
     HeadReader reader;
     reader.feed("X\r\n\r\n\r\n");
     CHECK((reader.state() == State::Complete));
@@ -139,7 +140,7 @@ TEST_CASE("tabs and bytes above ASCII may stand in a head") {
     check_read(head, State::Complete, head.size());
 }
 
-TEST_CASE("a head may have 8192 bytes and not one more") {
+TEST_CASE("a head has at most 8192 bytes") {
     const std::string largest = head_of_size(8192);
     REQUIRE(largest.size() == kMaxHead);
     for (size_t first : {size_t{8192}, size_t{1}, size_t{4096}, size_t{8191}}) {
@@ -152,7 +153,7 @@ TEST_CASE("a head may have 8192 bytes and not one more") {
     CHECK((read(std::string(8191, 'x'), 8191, 1).state == State::NeedMore));
 }
 
-TEST_CASE("a head may have 100 lines and not one more") {
+TEST_CASE("a head has at most 100 lines") {
     const std::string most = head_of_lines(kMaxHeadLines);
     check_read(most, State::Complete, most.size());
     const std::string more = head_of_lines(kMaxHeadLines + 1);
@@ -180,30 +181,31 @@ TEST_CASE("each status has its reason phrase and its headers") {
         {503, "HTTP/1.1 503 Service Unavailable\r\n"},
     };
     for (const auto& row : statuses) {
-        const Response answer = error_response(row.status, "because of something");
-        CHECK(answer.status == row.status);
-        CHECK(answer.why == "because of something");
-        CHECK(answer.bytes.rfind(row.line, 0) == 0);
-        check_refusal(answer);
+        const Response response =
+            error_response(row.status, "because of something");
+        CHECK(response.status == row.status);
+        CHECK(response.why == "because of something");
+        CHECK(response.bytes.rfind(row.line, 0) == 0);
+        check_refusal(response);
     }
 }
 
-TEST_CASE("an answer has its headers, its length and its body") {
-    Response answer = make_response(200, "X: y\r\n", "body");
-    CHECK(answer.status == 200);
-    CHECK(answer.why.empty());
+TEST_CASE("a response has its headers, its length and its body") {
+    Response response = make_response(200, "X: y\r\n", "body");
+    CHECK(response.status == 200);
+    CHECK(response.why.empty());
     const std::string head =
         "HTTP/1.1 200 OK\r\n"
         "X: y\r\n"
         "Content-Length: 4\r\n"
         "Connection: close\r\n"
         "\r\n";
-    CHECK(answer.bytes == head + "body");
-    remove_body(answer);
-    CHECK(answer.bytes == head);
+    CHECK(response.bytes == head + "body");
+    remove_body(response);
+    CHECK(response.bytes == head);
 }
 
-TEST_CASE("what is not modified has no length") {
+TEST_CASE("a 304 has no length") {
     CHECK(make_response(304, "", "").bytes ==
           "HTTP/1.1 304 Not Modified\r\nConnection: close\r\n\r\n");
 }
@@ -237,7 +239,7 @@ TEST_CASE("a target is a path and a query") {
     }
 }
 
-TEST_CASE("lists are searched over all lines of a name") {
+TEST_CASE("a list extends over all lines of its name") {
     const std::string head = Head()
                                  .with("X: a, b ,,C")
                                  .with("Y: d")
@@ -255,7 +257,7 @@ TEST_CASE("lists are searched over all lines of a name") {
     CHECK(request.value("Z") == "");
 }
 
-TEST_CASE("a body is as long as one Content-Length says, or not known") {
+TEST_CASE("the length of a body comes from exactly one Content-Length") {
     using Kind = BodyLength::Kind;
     struct {
         std::vector<std::string> lines;

@@ -9,15 +9,15 @@ using namespace wschat;
 
 namespace {
 
-bool is_admitted(const std::string& origin, const std::string& host,
+bool is_allowed(const std::string& origin, const std::string& host,
                  const std::vector<std::string>& admitted = {},
                  bool local = false) {
-    return admits({"Example.com", admitted}, origin, host, local);
+    return is_allowed_origin({"Example.com", admitted}, origin, host, local);
 }
 
 }  // namespace
 
-TEST_CASE("an origin has the form that browsers give it") {
+TEST_CASE("an origin is normalized to the form that browsers use") {
     struct {
         std::string text;
         std::string origin;
@@ -45,58 +45,58 @@ TEST_CASE("an origin has the form that browsers give it") {
     }
 }
 
-TEST_CASE("pages of the host are admitted, whatever the scheme and port") {
+TEST_CASE("pages of the host are allowed, whatever the scheme and port") {
     for (std::string origin :
          {"http://example.com", "https://example.com", "http://example.com:81",
           "https://www.example.com", "HTTP://WWW.EXAMPLE.COM:9"})
-        CHECK(is_admitted(origin, "elsewhere.example"));
+        CHECK(is_allowed(origin, "elsewhere.example"));
 }
 
-TEST_CASE("pages of other hosts are not, though Host should name them") {
+TEST_CASE("pages of other hosts are refused, even if Host names them") {
     for (std::string host :
          {"evil.example", "example.com.evil.example", "notexample.com",
           "example.co", "www.www.example.com", "w.example.com", "localhost",
           "example.com@evil.example"}) {
         CAPTURE(host);
-        CHECK_FALSE(is_admitted("http://" + host, host));
-        CHECK_FALSE(is_admitted("http://" + host, host + ":9600"));
+        CHECK_FALSE(is_allowed("http://" + host, host));
+        CHECK_FALSE(is_allowed("http://" + host, host + ":9600"));
     }
     for (std::string origin : {"null", "", "x", "example.com",
                                "http://example.com/", "http://example.com:x"})
-        CHECK_FALSE(is_admitted(origin, "example.com"));
+        CHECK_FALSE(is_allowed(origin, "example.com"));
 }
 
-TEST_CASE("an IP address that is Host's too is admitted") {
-    CHECK(is_admitted("http://192.0.2.1", "192.0.2.1"));
-    CHECK(is_admitted("https://192.0.2.1:444", "192.0.2.1:9600"));
-    CHECK(is_admitted("http://[2001:db8::1]", "[2001:DB8:0::1]:9600"));
-    CHECK(is_admitted("http://127.0.0.1:80", "127.0.0.1:9600"));
-    CHECK_FALSE(is_admitted("http://192.0.2.1", "192.0.2.2"));
-    CHECK_FALSE(is_admitted("http://192.0.2.1", "example.com"));
-    CHECK_FALSE(is_admitted("http://evil.example", "192.0.2.1"));
-    CHECK_FALSE(is_admitted("http://192.0.2.1", "192.0.2.1:x"));
+TEST_CASE("a page of an IP address is allowed if Host is the same one") {
+    CHECK(is_allowed("http://192.0.2.1", "192.0.2.1"));
+    CHECK(is_allowed("https://192.0.2.1:444", "192.0.2.1:9600"));
+    CHECK(is_allowed("http://[2001:db8::1]", "[2001:DB8:0::1]:9600"));
+    CHECK(is_allowed("http://127.0.0.1:80", "127.0.0.1:9600"));
+    CHECK_FALSE(is_allowed("http://192.0.2.1", "192.0.2.2"));
+    CHECK_FALSE(is_allowed("http://192.0.2.1", "example.com"));
+    CHECK_FALSE(is_allowed("http://evil.example", "192.0.2.1"));
+    CHECK_FALSE(is_allowed("http://192.0.2.1", "192.0.2.1:x"));
 }
 
-TEST_CASE("loopback pages of a local visitor are admitted") {
+TEST_CASE("loopback pages are allowed for a client on this machine") {
     for (std::string origin : {"http://localhost:3000", "http://127.0.0.1",
                                "https://[::1]:1", "http://LOCALHOST"})
         for (std::string host : {"localhost:9600", "127.0.0.2", "[::1]:9600"}) {
-            CHECK(is_admitted(origin, host, {}, true));
-            CHECK_FALSE(is_admitted(origin, "evil.example", {}, true));
+            CHECK(is_allowed(origin, host, {}, true));
+            CHECK_FALSE(is_allowed(origin, "evil.example", {}, true));
         }
-    CHECK_FALSE(is_admitted("http://evil.example", "localhost", {}, true));
-    CHECK_FALSE(is_admitted("http://localhost", "localhost", {}, false));
+    CHECK_FALSE(is_allowed("http://evil.example", "localhost", {}, true));
+    CHECK_FALSE(is_allowed("http://localhost", "localhost", {}, false));
 }
 
-TEST_CASE("others are admitted by name, exactly") {
+TEST_CASE("other origins are allowed if they were admitted, exactly") {
     const std::vector<std::string> named = {"https://a.example",
                                             "http://b.example:81", "null"};
     for (const std::string& origin : named)
-        CHECK(is_admitted(origin, "x", named));
+        CHECK(is_allowed(origin, "x", named));
     for (std::string origin : {"http://a.example", "https://a.example:444",
                                "http://b.example", "https://sub.a.example"})
-        CHECK_FALSE(is_admitted(origin, "x", named));
+        CHECK_FALSE(is_allowed(origin, "x", named));
     for (std::string origin : {"http://any.example", "null", "x", ""})
-        CHECK(is_admitted(origin, "x", {"*"}));
-    CHECK_FALSE(is_admitted("*", "x", {}));
+        CHECK(is_allowed(origin, "x", {"*"}));
+    CHECK_FALSE(is_allowed("*", "x", {}));
 }

@@ -409,17 +409,17 @@ TEST_CASE("compression is agreed on if it is offered and allowed") {
     const Head head =
         Head().with("Sec-WebSocket-Extensions: permessage-deflate");
     const Routed with = route_head(head);
-    CHECK(with.upgrade.agreement.compression.takes);
+    CHECK(with.upgrade.agreement.compression.client_may_deflate);
     CHECK(has_line(with.response,
                    "Sec-WebSocket-Extensions: permessage-deflate; "
                    "server_no_context_takeover; client_no_context_takeover"));
     RouterConfig off = config_of_site();
     off.deflate = false;
     const Routed without = route_head(head, off);
-    CHECK_FALSE(without.upgrade.agreement.compression.takes);
+    CHECK_FALSE(without.upgrade.agreement.compression.client_may_deflate);
     CHECK(without.response.bytes == route_head(Head()).response.bytes);
     CHECK_FALSE(route_head(Head(head).without("Sec-WebSocket-Key"))
-                    .upgrade.agreement.compression.takes);
+                    .upgrade.agreement.compression.client_may_deflate);
 }
 
 TEST_CASE("the subprotocol wschat.v1 is agreed on if it is asked for") {

@@ -24,7 +24,7 @@ std::string value(std::string_view query, std::string_view name) {
     return found ? "=" + std::string(*found) : "none";
 }
 
-bool comes_back(std::string_view query) {
+bool resumes(std::string_view query) {
     return !parse_resume(query).epoch.empty();
 }
 
@@ -58,7 +58,7 @@ TEST_CASE("a path is the name of a room, decoded once") {
         {"/%252e%252e", "/%2e%2e"},
         {"/%2500", "/%00"},
         {"/%25", "/%"},
-        // dots that stand for themselves
+        // dots within a segment
         {"/...", "/..."},
         {"/.a", "/.a"},
         {"/a.", "/a."},
@@ -70,7 +70,7 @@ TEST_CASE("a path is the name of a room, decoded once") {
     }
 }
 
-TEST_CASE("a path with segments that stand for others names no room") {
+TEST_CASE("a path with a dot segment or an empty one names no room") {
     for (std::string path :
          {"/.", "/..", "/../a", "/a/..", "/a/../b", "/./a", "/a/.", "/%2e",
           "/%2E%2E", "/%2e%2e", "/.%2e", "/%2E.", "/a/%2e%2E/b", "//", "//a",
@@ -83,19 +83,19 @@ TEST_CASE("a path that does not begin with a slash names no room") {
         check_bad(path);
 }
 
-TEST_CASE("an encoded slash is none") {
+TEST_CASE("a path with an escaped slash names no room") {
     for (std::string path : {"/%2F", "/%2f", "/a%2Fb", "/a%2fb", "/a/%2F"})
         check_bad(path);
 }
 
-TEST_CASE("what is no escape names no room") {
+TEST_CASE("a path with a malformed escape names no room") {
     for (std::string path :
          {"/%", "/%4", "/%4/", "/%%41", "/%G1", "/%1G", "/a%", "/a%e",
           "/%u0041", "/% 1", "/%+1", "/%-1", "/%0x41", "/%\xC3\xA9"})
         check_bad(path);
 }
 
-TEST_CASE("control bytes name no room, escaped or not") {
+TEST_CASE("a path with a control byte names no room, escaped or not") {
     for (int byte = 0; byte < 256; ++byte) {
         const bool control = byte < ' ' || byte == 0x7F;
         if (!control) continue;
@@ -106,7 +106,7 @@ TEST_CASE("control bytes name no room, escaped or not") {
     }
 }
 
-TEST_CASE("each byte that may stand in a name may be escaped") {
+TEST_CASE("each byte that is allowed in a name may be escaped") {
     for (int byte = ' '; byte < 0x7F; ++byte) {
         const auto c = static_cast<unsigned char>(byte);
         if (c == '/') continue;
@@ -116,7 +116,7 @@ TEST_CASE("each byte that may stand in a name may be escaped") {
     }
 }
 
-TEST_CASE("what is not UTF-8 names no room") {
+TEST_CASE("a path that is not UTF-8 names no room") {
     for (std::string path :
          {"/%FF", "/%C3", "/%C3a", "/%A9", "/%C0%AF", "/%E0%80%AF", "/%C0%AE",
           "/%ED%A0%80", "/%F4%90%80%80", "/%F0%9F%98", "/\xFF", "/\xC3",
@@ -124,7 +124,7 @@ TEST_CASE("what is not UTF-8 names no room") {
         check_bad(path);
 }
 
-TEST_CASE("a name has 128 bytes and not one more, however it is written") {
+TEST_CASE("a name has at most 128 bytes after decoding") {
     CHECK(kMaxRoomName == 128);
     CHECK(room_name("/" + std::string(127, 'a')));
     check_bad("/" + std::string(128, 'a'));
@@ -133,14 +133,14 @@ TEST_CASE("a name has 128 bytes and not one more, however it is written") {
     CHECK(room_name(escaped).value_or("") == "/" + std::string(127, 'a'));
     check_bad(escaped + "%61");
     check_bad(escaped + "a");
-    // Two bytes each.
+    // Characters of two bytes.
     std::string wide = "/a";
     for (int i = 0; i < 63; ++i) wide += "%C3%A9";
     CHECK(room_name(wide).value_or("").size() == 128);
     check_bad(wide + "%C3%A9");
 }
 
-TEST_CASE("a parameter is the first of its name, as it is written") {
+TEST_CASE("a parameter is the first of its name, not decoded") {
     CHECK(value("a=1&b=2&a=3", "a") == "=1");
     CHECK(value("a=1&b=2&a=3", "b") == "=2");
     CHECK(value("a=1", "A") == "none");
@@ -155,7 +155,7 @@ TEST_CASE("a parameter is the first of its name, as it is written") {
     CHECK(value("a;b=1", "b") == "none");
 }
 
-TEST_CASE("a client that comes back says what it has, and in which epoch") {
+TEST_CASE("a returning client gives its last message and the epoch") {
     const Resume resume = parse_resume("x=y&since=42&epoch=abc&epoch=d");
     CHECK(resume.epoch == "abc");
     CHECK(resume.since == 42);
@@ -165,7 +165,7 @@ TEST_CASE("a client that comes back says what it has, and in which epoch") {
           999'999'999'999'999'999);
 }
 
-TEST_CASE("a client that does not say both does not come back") {
+TEST_CASE("a client that does not give both does not resume") {
     for (std::string query :
          {"", "epoch=a", "since=1", "epoch=&since=1",
           "epoch=a&since=", "epoch=a&since=-1", "epoch=a&since=+1",
@@ -175,6 +175,6 @@ TEST_CASE("a client that does not say both does not come back") {
           "epoch=a&since=18446744073709551616", "Epoch=a&since=1",
           "epoch=a&Since=1"}) {
         CAPTURE(query);
-        CHECK_FALSE(comes_back(query));
+        CHECK_FALSE(resumes(query));
     }
 }

@@ -66,7 +66,7 @@ public:
 
     RetentionConfig config;
     History history{config};
-    History::Time now{};
+    Time now{};
 
 private:
     size_t arrays_before_ = array_bytes_in_use();
@@ -271,7 +271,7 @@ TEST_CASE("random operations retain what a naive list retains") {
         Store store(at_most(random() % 40 + 1, std::chrono::seconds(20), 2000));
         struct Retained {
             std::string text;
-            History::Time at;
+            Time at;
         };
         std::deque<Retained> model;
         const auto bytes = [&model] {

@@ -9,19 +9,19 @@
 using namespace wschat;
 
 using Reserved = JsonCheck::Reserved;
-using Verdict = JsonCheck::Verdict;
+using Outcome = JsonCheck::Outcome;
 
 namespace {
 
-/// check_json() on a copy of exactly the text's size, so that a sanitizer
-/// sees any look behind its end.
+/// Checks a copy of exactly the text's size, so that a sanitizer sees any read
+/// behind its end.
 JsonCheck check(std::string_view text) {
     std::vector<char> copy(text.begin(), text.end());
     return check_json({copy.data(), copy.size()});
 }
 
 bool is_json(std::string_view text) {
-    return check(text).verdict != Verdict::Malformed;
+    return check(text).outcome != Outcome::Malformed;
 }
 
 std::string repeated(const std::string& part, size_t times) {
@@ -68,23 +68,23 @@ std::vector<Row> read_vectors() {
     return rows;
 }
 
-/// What PHP does, by the table: what it drops and does not call falsy is not
-/// JSON to it.
-Verdict expected_verdict(const Row& row) {
-    if (row.wschat == "relayed") return Verdict::Truthy;
+/// Returns what PHP does by the table: a text that it drops, and that is not
+/// called falsy there, is not JSON.
+Outcome expected_outcome(const Row& row) {
+    if (row.wschat == "relayed") return Outcome::Truthy;
     bool falsy = row.name.find("falsy") != std::string::npos;
-    return falsy ? Verdict::Falsy : Verdict::Malformed;
+    return falsy ? Outcome::Falsy : Outcome::Malformed;
 }
 
-void check_truthiness(const std::string& text, Verdict expected) {
+void check_truthiness(const std::string& text, Outcome expected) {
     CAPTURE(text);
-    CHECK(check(text).verdict == expected);
-    CHECK(check(" \n" + text).verdict == expected);
-    CHECK(check(text + "\t\r ").verdict == expected);
+    CHECK(check(text).outcome == expected);
+    CHECK(check(" \n" + text).outcome == expected);
+    CHECK(check(text + "\t\r ").outcome == expected);
 }
 
-/// Where the stream's first object ends, when fed in pieces of this size
-/// after a first one of another.
+/// Returns where the first object of a stream ends, which is fed in pieces of
+/// `size` bytes after a first one of `first`.
 size_t end_of_object(const std::string& stream, size_t first, size_t size) {
     ObjectScanner scanner;
     size_t taken = 0;
@@ -97,7 +97,7 @@ size_t end_of_object(const std::string& stream, size_t first, size_t size) {
     return std::string::npos;
 }
 
-// A bit of everything that JSON has.
+// Every kind of token.
 const std::string kRich =
     "\r\n\t "
     R"({"type" : "message", "list":[1,-2.5e+3,0,true,false,null,[],{}] ,
@@ -106,16 +106,16 @@ const std::string kRich =
 
 }  // namespace
 
-TEST_CASE("payloads are judged as the table of PHP's verdicts has them") {
+TEST_CASE("the outcome for each payload is that of PHP") {
     std::vector<Row> rows = read_vectors();
     CHECK(rows.size() == 287);
     for (const Row& row : rows) {
         CAPTURE(row.name);
-        CHECK(check(row.payload).verdict == expected_verdict(row));
+        CHECK(check(row.payload).outcome == expected_outcome(row));
     }
 }
 
-TEST_CASE("what is not JSON is refused at the byte where it stops being it") {
+TEST_CASE("a malformed text is refused at the byte that makes it so") {
     struct {
         std::string text;
         size_t offset;
@@ -199,7 +199,7 @@ TEST_CASE("what is not JSON is refused at the byte where it stops being it") {
         {R"("\u00:0")", 5, "bad escape"},
         {R"("\u00@0")", 5, "bad escape"},
         {R"("\u00`0")", 5, "bad escape"},
-        // surrogates: what comes in the place of the other half
+        // surrogates: something else in the place of the other half
         {R"("\udc00")", 4, "unpaired surrogate escape"},
         {R"("\uDFFF")", 4, "unpaired surrogate escape"},
         {R"("\ud800)", 7, "unexpected end"},
@@ -220,25 +220,25 @@ TEST_CASE("what is not JSON is refused at the byte where it stops being it") {
     for (const auto& row : malformed) {
         CAPTURE(row.text);
         JsonCheck found = check(row.text);
-        CHECK(found.verdict == Verdict::Malformed);
+        CHECK(found.outcome == Outcome::Malformed);
         CHECK(found.offset == row.offset);
         CHECK(found.reason == row.reason);
     }
 }
 
-TEST_CASE("every proper prefix of a text wants more, from its very end") {
+TEST_CASE("every proper prefix of a text is malformed at its end") {
     REQUIRE(is_json(kRich));
     for (size_t n = 0; n < kRich.size(); ++n) {
         JsonCheck found = check(kRich.substr(0, n));
         CAPTURE(n);
-        CHECK(found.verdict == Verdict::Malformed);
+        CHECK(found.outcome == Outcome::Malformed);
         bool cut = found.reason == std::string("malformed UTF-8");
         CHECK((cut ? found.offset + 3 >= n : found.offset == n));
         if (!cut) CHECK(found.reason == std::string("unexpected end"));
     }
 }
 
-TEST_CASE("a text may end in the middle of an escaped type") {
+TEST_CASE("a text that ends inside an escaped type is malformed") {
     std::string claim = R"({"\u0074ype":"\u0073ystem"})";
     for (size_t n = 0; n < claim.size(); ++n) {
         CAPTURE(n);
@@ -252,7 +252,7 @@ TEST_CASE("white space in front shifts the offset and nothing else") {
         CHECK(is_json(std::string(n, ' ') + kRich));
         CHECK(check(std::string(n, '\t') + R"(["abc","d\e"])").offset ==
               n + 10);
-        CHECK(check(std::string(n, '\n') + "0").verdict == Verdict::Falsy);
+        CHECK(check(std::string(n, '\n') + "0").outcome == Outcome::Falsy);
     }
 }
 
@@ -277,13 +277,13 @@ TEST_CASE("a string may hold any byte but quotes, backslashes and controls") {
             std::string text = "\"" + std::string(before, '~') +
                                static_cast<char>(c) + "####### ! [ ]\"";
             JsonCheck found = check(text);
-            CHECK((found.verdict == Verdict::Truthy) == plain);
+            CHECK((found.outcome == Outcome::Truthy) == plain);
             if (c < 0x20) CHECK(found.offset == before + 1);
             if (c == '"' || c == '\\') CHECK(found.offset == before + 2);
         }
 }
 
-TEST_CASE("of two bytes that a string may not hold the first is refused") {
+TEST_CASE("of two special bytes the first is refused") {
     for (size_t before = 0; before <= 9; ++before)
         for (size_t between = 0; between <= 9; ++between) {
             std::string text = "\"" + std::string(before, 'a') + "\x01" +
@@ -316,7 +316,7 @@ TEST_CASE("a special byte is found at each place, whatever is beside it") {
     CHECK(wrong == 0);
 }
 
-TEST_CASE("strings of each length end where they end") {
+TEST_CASE("strings of every length end at their quote") {
     int wrong = 0;
     for (std::string last :
          {"", "~", R"(\\)", R"(\")", R"(\u00e9)", "\xC3\xA2"})
@@ -343,7 +343,7 @@ TEST_CASE("escapes are the nine of the grammar") {
     }
 }
 
-TEST_CASE("hexadecimal digits are taken in either case at each place") {
+TEST_CASE("hexadecimal digits are accepted in either case at each place") {
     const std::string digits = "0123456789abcdefABCDEF";
     for (size_t place = 0; place < 4; ++place)
         for (int c = 1; c < 0x80; ++c) {
@@ -430,19 +430,19 @@ TEST_CASE("truthiness is PHP's") {
         "{ }",
     };
     for (const std::string& text : falsy)
-        check_truthiness(text, Verdict::Falsy);
+        check_truthiness(text, Outcome::Falsy);
     for (const std::string& text : truthy)
-        check_truthiness(text, Verdict::Truthy);
+        check_truthiness(text, Outcome::Truthy);
 }
 
-TEST_CASE("a number of any length is judged by its value") {
+TEST_CASE("a number of any length is falsy if it is zero") {
     std::string zeros(100000, '0');
-    CHECK(check("0." + zeros).verdict == Verdict::Falsy);
-    CHECK(check("0." + zeros + "1").verdict == Verdict::Falsy);
-    CHECK(check("0." + zeros + "1e100001").verdict == Verdict::Truthy);
-    CHECK(check("1" + zeros).verdict == Verdict::Truthy);
-    CHECK(check("1" + zeros + "e-100000").verdict == Verdict::Truthy);
-    CHECK(check("1" + zeros + "e-200000").verdict == Verdict::Falsy);
+    CHECK(check("0." + zeros).outcome == Outcome::Falsy);
+    CHECK(check("0." + zeros + "1").outcome == Outcome::Falsy);
+    CHECK(check("0." + zeros + "1e100001").outcome == Outcome::Truthy);
+    CHECK(check("1" + zeros).outcome == Outcome::Truthy);
+    CHECK(check("1" + zeros + "e-100000").outcome == Outcome::Truthy);
+    CHECK(check("1" + zeros + "e-200000").outcome == Outcome::Falsy);
 }
 
 TEST_CASE("511 levels are JSON, one more is not") {
@@ -452,7 +452,7 @@ TEST_CASE("511 levels are JSON, one more is not") {
         CHECK(is_json(repeated(open, 511) + "1" + repeated(close, 511)));
         JsonCheck found =
             check(repeated(open, 512) + "1" + repeated(close, 512));
-        CHECK(found.verdict == Verdict::Malformed);
+        CHECK(found.outcome == Outcome::Malformed);
         CHECK(found.reason == std::string("nested too deep"));
         CHECK(found.offset == 511 * open.size());
     }
@@ -462,7 +462,7 @@ TEST_CASE("511 levels are JSON, one more is not") {
     CHECK_FALSE(is_json(pairs + "[{}]" + closes));
 }
 
-TEST_CASE("what was closed does not count as a level") {
+TEST_CASE("closed containers do not count as levels") {
     std::string open = repeated("[", 510);
     std::string close = repeated("]", 510);
     CHECK(is_json(open + repeated("[],{},", 1000) + "[]" + close));
@@ -485,10 +485,10 @@ TEST_CASE("each level is closed by a bracket of its own kind") {
     }
 }
 
-TEST_CASE("a text takes no stack, however deep it goes") {
+TEST_CASE("nesting needs no stack") {
     CHECK(check(std::string(1 << 24, '[')).offset == 511);
-    CHECK(check("[" + repeated("[],", 1 << 20) + "[]]").verdict ==
-          Verdict::Truthy);
+    CHECK(check("[" + repeated("[],", 1 << 20) + "[]]").outcome ==
+          Outcome::Truthy);
 }
 
 TEST_CASE("a reserved type is found however it is written") {
@@ -527,12 +527,12 @@ TEST_CASE("a reserved type is found however it is written") {
     for (const auto& row : claims) {
         CAPTURE(row.text);
         JsonCheck found = check(row.text);
-        CHECK(found.verdict == Verdict::Truthy);
+        CHECK(found.outcome == Outcome::Truthy);
         CHECK(found.reserved == row.reserved);
     }
 }
 
-TEST_CASE("what only resembles a reserved type is not one") {
+TEST_CASE("a type that only resembles a reserved one is not reserved") {
     for (std::string text : {
              R"({})",
              R"("system")",
@@ -570,7 +570,7 @@ TEST_CASE("what only resembles a reserved type is not one") {
          }) {
         CAPTURE(text);
         JsonCheck found = check(text);
-        CHECK(found.verdict == Verdict::Truthy);
+        CHECK(found.outcome == Outcome::Truthy);
         CHECK(found.reserved == Reserved::None);
     }
 }
@@ -623,7 +623,7 @@ TEST_CASE("an object ends where its braces close, however it is cut") {
         }
 }
 
-TEST_CASE("an object that has not ended takes all there is and stays open") {
+TEST_CASE("an object without an end takes all bytes and stays open") {
     std::string object = R"({"a":{"b":"\"}"},"c":"}"})";
     for (size_t n = 1; n < object.size(); ++n) {
         ObjectScanner scanner;

@@ -17,7 +17,7 @@ using Level = Log::Level;
 
 namespace {
 
-/// While it lives, standard error is one end of a pipe that holds a page.
+/// Replaces standard error by a pipe that holds one page, while it lives.
 class Stderr {
 public:
     Stderr() : saved_(dup(STDERR_FILENO)) {
@@ -33,7 +33,7 @@ public:
     Stderr(const Stderr&) = delete;
     Stderr& operator=(const Stderr&) = delete;
 
-    /// What was written since the last call.
+    /// Returns what was written since the last call.
     std::string text() {
         std::string text;
         char buffer[4096];
@@ -42,7 +42,7 @@ public:
         return text;
     }
 
-    /// Nobody reads any more.
+    /// Closes the reading end.
     void hang_up() { reading_ = Fd(); }
 
 private:
@@ -56,7 +56,7 @@ std::string device_and_inode_of_stderr() {
     return std::to_string(file.st_dev) + ":" + std::to_string(file.st_ino);
 }
 
-/// What a log of this level writes when each of its verbs is used.
+/// Returns what a log of this level writes for one line of each level.
 std::string written_at(Level level) {
     Stderr standard_error;
     {
@@ -97,7 +97,7 @@ TEST_CASE("lines are collected and written when flushed") {
     CHECK(standard_error.text() == "");
 }
 
-TEST_CASE("a log shows its level and what is graver") {
+TEST_CASE("a log shows lines of its level and of more severe ones") {
     CHECK(written_at(Level::Error) == "wschat: e\n");
     CHECK(written_at(Level::Warning) == "wschat: e\nwschat: w\n");
     CHECK(written_at(Level::Info) == "wschat: e\nwschat: w\nwschat: i\n");
@@ -105,7 +105,7 @@ TEST_CASE("a log shows its level and what is graver") {
           "wschat: e\nwschat: w\nwschat: i\nwschat: d\n");
 }
 
-TEST_CASE("what is not printable ASCII is escaped") {
+TEST_CASE("bytes that are not printable ASCII are escaped") {
     CHECK(written("plain ~ text") == "wschat: plain ~ text\n");
     CHECK(written("a\nwschat: b") == "wschat: a\\x0awschat: b\n");
     CHECK(written("\x1B[31mred\r\t\x7F") ==
@@ -114,7 +114,7 @@ TEST_CASE("what is not printable ASCII is escaped") {
     CHECK(written("\xC3\xA9\x9B\xFF") == "wschat: \\xc3\\xa9\\x9b\\xff\n");
 }
 
-TEST_CASE("the journal gets priorities in place of a name") {
+TEST_CASE("the journal gets priorities instead of the name") {
     Stderr standard_error;
     setenv("JOURNAL_STREAM", device_and_inode_of_stderr().c_str(), 1);
     {
@@ -128,7 +128,7 @@ TEST_CASE("the journal gets priorities in place of a name") {
     CHECK(standard_error.text() == "<3>e\n<4>w\n<6>i\n<7>d\n");
 }
 
-TEST_CASE("a standard error that is not the journal's gets none") {
+TEST_CASE("a standard error that is not the journal gets no priorities") {
     for (std::string stream : {"", "0:0", "1:2:3", "x"}) {
         setenv("JOURNAL_STREAM", stream.c_str(), 1);
         CHECK(written("a") == "wschat: a\n");
@@ -136,7 +136,7 @@ TEST_CASE("a standard error that is not the journal's gets none") {
     }
 }
 
-TEST_CASE("a standard error that takes nothing is not waited for") {
+TEST_CASE("a full standard error does not block the log") {
     Stderr standard_error;
     Log log(Level::Info);
     const size_t lines = 3000;
@@ -166,7 +166,7 @@ TEST_CASE("a standard error that takes nothing is not waited for") {
     CHECK(count(text, "\n") == shown + 2);
 }
 
-TEST_CASE("a standard error that is closed ends nothing") {
+TEST_CASE("a closed standard error is ignored") {
     const auto before = signal(SIGPIPE, SIG_IGN);
     {
         Stderr standard_error;

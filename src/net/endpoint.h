@@ -1,0 +1,23 @@
+// Where to listen: plain values, for the options too.
+#pragma once
+
+#include <string>
+
+#include <sys/types.h>
+
+namespace wschat {
+
+/// An IP address and a port, or a unix socket.
+struct Endpoint {
+    std::string address;    // in numbers, or the path of a unix socket
+    int port = 0;           // 0: the kernel picks a free one
+    bool is_unix = false;
+    mode_t mode = 0660;     // of a unix socket
+    std::string group;      // of a unix socket; empty: that of the process
+    bool optional = false;  // skipped if this machine has no such address
+
+    /// Returns "127.0.0.1:9600", "[::1]:9600" or "unix:/run/chat".
+    std::string to_string() const;
+};
+
+}  // namespace wschat

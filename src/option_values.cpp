@@ -1,0 +1,126 @@
+#include "option_values.h"
+
+#include <charconv>
+#include <cstdlib>
+#include <string_view>
+#include <system_error>
+
+#include "util/address.h"
+#include "util/host.h"
+#include "util/text.h"
+
+namespace wschat {
+
+namespace {
+
+constexpr double kMaxSeconds = 1e6;
+
+/// Returns the number that the text is; a negative one if it is none, or above
+/// kMaxSeconds.
+double read_seconds(const std::string& text) {
+    char* end = nullptr;
+    const double number = std::strtod(text.c_str(), &end);
+    // strtod() also reads "inf", "nan", hexadecimal digits and leading space.
+    const bool decimal = text.find_first_not_of("0123456789.") == text.npos;
+    if (text.empty() || *end || !decimal || number > kMaxSeconds) return -1;
+    return number;
+}
+
+mode_t parse_mode(const std::string& text) {
+    unsigned mode = 0;
+    const char* const end = text.data() + text.size();
+    const auto result = std::from_chars(text.data(), end, mode, 8);
+    if (result.ec != std::errc() || result.ptr != end || mode > 0777)
+        throw_bad_value("mode", text, "octal digits are needed, as in 0660");
+    return static_cast<mode_t>(mode);
+}
+
+}  // namespace
+
+void throw_bad_value(const std::string& name, const std::string& text,
+                     const std::string& wanted) {
+    throw UsageError("bad " + name + " \"" + text + "\": " + wanted);
+}
+
+int parse_port(const std::string& text) {
+    const auto port = parse_decimal(text, 65535);
+    if (!port)
+        throw_bad_value("port", text, "a number from 0 to 65535 is needed");
+    return static_cast<int>(*port);
+}
+
+uint64_t parse_count(const std::string& name, const std::string& text) {
+    const auto count = parse_decimal(text, 1'000'000'000);
+    if (!count) throw_bad_value(name, text, "a number is needed");
+    return *count;
+}
+
+uint64_t parse_bytes(const std::string& name, const std::string& text) {
+    constexpr uint64_t kMax = uint64_t{1} << 40;
+    constexpr std::string_view kSuffixes = "KMG";
+    std::string_view digits = text;
+    unsigned shift = 0;
+    if (!text.empty() && kSuffixes.find(text.back()) != kSuffixes.npos) {
+        shift = 10 * static_cast<unsigned>(kSuffixes.find(text.back()) + 1);
+        digits.remove_suffix(1);
+    }
+    // Compared before it is shifted, which could overflow.
+    const auto number = parse_decimal(digits, kMax >> shift);
+    if (!number || *number == 0)
+        throw_bad_value(name, text, "bytes are needed, as in 65536, 64K or 1M");
+    return *number << shift;
+}
+
+Seconds parse_seconds(const std::string& name, const std::string& text) {
+    const double number = read_seconds(text);
+    // 0 is a number of seconds, so the text must say why it is refused.
+    if (number <= 0)
+        throw_bad_value(name, text,
+                        "seconds above 0 are needed, as in 10 or 0.5");
+    return Seconds(number);
+}
+
+Seconds parse_seconds_or_zero(const std::string& name,
+                              const std::string& text) {
+    const double number = read_seconds(text);
+    if (number < 0)
+        throw_bad_value(name, text, "seconds are needed, as in 10 or 0.5");
+    return Seconds(number);
+}
+
+std::string parse_file(const std::string& name, const std::string& text) {
+    if (text.empty()) throw_bad_value(name, text, "a file is needed");
+    return text;
+}
+
+std::string parse_host(const std::string& text) {
+    const std::string host = without_brackets(text);
+    if (!is_dns_name(host) && !is_ip_address(host))
+        throw_bad_value("host", text, "a name or an IP address is needed");
+    return host;
+}
+
+Endpoint parse_unix(const std::string& name, const std::string& text) {
+    Endpoint endpoint;
+    endpoint.is_unix = true;
+    std::string_view rest = text;
+    endpoint.address = take_until(rest, ',');
+    // Behind a comma at the very end there is an empty part, which is refused.
+    bool more = endpoint.address.size() < text.size();
+    while (more) {
+        more = rest.find(',') != rest.npos;
+        const std::string part(take_until(rest, ','));
+        if (part.rfind("mode=", 0) == 0)
+            endpoint.mode = parse_mode(part.substr(5));
+        else if (part.rfind("group=", 0) == 0 && part.size() > 6)
+            endpoint.group = part.substr(6);
+        else
+            throw_bad_value(name, "unix:" + text,
+                            "mode=0660 or group=NAME is needed after ,");
+    }
+    if (endpoint.address.empty())
+        throw_bad_value(name, "unix:" + text, "a path is needed");
+    return endpoint;
+}
+
+}  // namespace wschat

@@ -1,0 +1,56 @@
+// The texts of options and arguments as values: numbers, bytes, seconds, hosts,
+// unix sockets. Knows no option by name: callers say which one they read.
+#pragma once
+
+#include <cstdint>
+#include <stdexcept>
+#include <string>
+
+#include "net/endpoint.h"
+#include "util/clock.h"
+
+namespace wschat {
+
+/// A mistake on the command line. what() is one line.
+struct UsageError : std::runtime_error {
+    using std::runtime_error::runtime_error;
+};
+
+// Each parse function throws UsageError if it can't read the text. `name` is
+// the option or argument that the text was given for, as in "--keep".
+
+/// Throws UsageError: bad NAME "TEXT": WANTED. `wanted` says what is needed.
+[[noreturn]] void throw_bad_value(const std::string& name,
+                                  const std::string& text,
+                                  const std::string& wanted);
+
+/// Reads a TCP port, 0 to 65535.
+int parse_port(const std::string& text);
+
+/// Reads a number from 0 to 1,000,000,000.
+uint64_t parse_count(const std::string& name, const std::string& text);
+
+/// Reads 1 byte to 1 TiB; a suffix K, M or G stands for KiB, MiB or GiB.
+uint64_t parse_bytes(const std::string& name, const std::string& text);
+
+/// Reads a span of time up to 1,000,000 seconds, perhaps with a fraction, as in
+/// 10 or 0.5. It must be above 0.
+Seconds parse_seconds(const std::string& name, const std::string& text);
+
+/// The same, but 0 is allowed too.
+Seconds parse_seconds_or_zero(const std::string& name, const std::string& text);
+
+/// Reads the path of a file, which must not be empty. Does not look for the
+/// file.
+std::string parse_file(const std::string& name, const std::string& text);
+
+/// Reads a DNS name or an IP address, which may be in brackets and is returned
+/// without them. The host is copied into headers and URLs, so it can have no
+/// other bytes.
+std::string parse_host(const std::string& text);
+
+/// Reads the part after unix: of an address to listen on:
+/// PATH[,mode=0660][,group=NAME]. Does not look for the group.
+Endpoint parse_unix(const std::string& name, const std::string& text);
+
+}  // namespace wschat
