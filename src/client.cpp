@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include <poll.h>
+
 namespace wschat {
 
 namespace {
@@ -75,7 +77,7 @@ ClientInput Client::read_message(Bytes& input) {
         case Kind::Binary: return input::Message{event.payload, true};
         case Kind::Pong: return input::ControlFrame();
         case Kind::Ping:
-            send(encode_frame(Opcode::Pong, event.payload));
+            outbox_.add(encode_frame(Opcode::Pong, event.payload));
             return input::ControlFrame();
         case Kind::Close:
             close(encode_frame(Opcode::Close, event.payload));
@@ -92,28 +94,26 @@ void Client::upgrade(const Upgrade& upgrade, std::string_view first_message) {
     request_.reset();
     state_ = State::Open;
     if (upgrade.agreement.compression.client_may_deflate) reader_.allow_compression();
-    send(upgrade.response);
+    outbox_.add(upgrade.response);
     if (!first_message.empty()) tell(first_message);
 }
 
 void Client::expect_body(ExpectBody expected) {
-    send(expected.interim_response);
+    outbox_.add(expected.interim_response);
     *request_ = std::move(expected.request);
     state_ = State::Receiving;
 }
 
 void Client::tell(std::string_view json) {
-    if (sends_frames_) return send(encode_frame(Opcode::Text, json));
-    send(json);
-    send("\n");
+    if (sends_frames_) return outbox_.add(encode_frame(Opcode::Text, json));
+    outbox_.add(json);
+    outbox_.add("\n");
 }
 
 void Client::close(std::string last_words) {
-    own().last_words = std::move(last_words);
+    outbox_.close(std::move(last_words));
     request_.reset();
     reader_.release_memory();
-    // What was published until now is still sent; later messages are not.
-    if (cursor_.is_started()) target_ = cursor_.end();
     state_ = State::Closing;
 }
 
@@ -124,7 +124,7 @@ void Client::end_of_input() {
 }
 
 void Client::drop() {
-    cursor_.stop();
+    outbox_.cursor().stop();
     state_ = State::Gone;
 }
 
@@ -140,7 +140,7 @@ Client::Flush Client::begin_flush() {
 }
 
 void Client::find_next(Flush& flush) {
-    const IoVec bytes = next_bytes();
+    const IoVec bytes = outbox_.next_bytes();
     if (bytes.count > 0) {
         flush.next = stream_.next_bytes_to_send(bytes);
         if (flush.next.count == 0)
@@ -158,7 +158,7 @@ void Client::continue_flush(Flush& flush, const IoResult& sent) {
         flush.result = sent;
         return;
     }
-    consume(stream_.consume_sent(sent.size));
+    outbox_.consume(stream_.consume_sent(sent.size));
     flush.result.size += sent.size;
     if (sent.size == asked && flush.result.size < kMaxFlush)
         return find_next(flush);
@@ -166,75 +166,35 @@ void Client::continue_flush(Flush& flush, const IoResult& sent) {
     blocked_ = true;
 }
 
-/// Returns the next bytes to send; none if nothing waits. Returns the same
-/// bytes, or more, until consume() is called, as Stream::next_bytes_to_send() requires.
-IoVec Client::next_bytes() {
-    const bool inside_own = own_ && !own_->current.empty();
-    const bool in_log = cursor_.is_started();
-    if (!inside_own && in_log && cursor_.offset() < target_)
-        return cursor_.pending(target_);
-    // The log is at a frame boundary, target_.
-    if (inside_own || take_own_bytes())
-        return IoVec(std::string_view(own_->current).substr(own_->sent));
-    if (!in_log || state_ == State::Closing) return {};
-    cursor_.switch_log_at_end();
-    target_ = cursor_.end();
-    return cursor_.pending(target_);
-}
-
-/// Makes the waiting bytes the current ones; when closing, and nothing else
-/// waits, the last words. Returns false if there are none.
-bool Client::take_own_bytes() {
-    if (!own_) return false;
-    own_->current.swap(own_->waiting);
-    if (own_->current.empty() && state_ == State::Closing)
-        own_->current.swap(own_->last_words);
-    if (own_->current.empty()) own_.reset();
-    return own_ != nullptr;
-}
-
-void Client::consume(size_t n) {
-    if (!own_ || own_->current.empty()) return cursor_.advance(n);
-    own_->sent += n;
-    if (own_->sent < own_->current.size()) return;
-    release(own_->current);
-    own_->sent = 0;
-    // The log has its turn, up to its present end, before more own bytes: a
-    // client that sends pings without end still receives messages.
-    if (state_ == State::Open && cursor_.is_started())
-        target_ = cursor_.end();
-}
-
 /// Ends the sending direction: everything is sent. Returns false if the socket
 /// takes no more now.
 bool Client::finish() {
     if (!stream_.shut_down_writing()) return false;
-    cursor_.stop();
+    outbox_.cursor().stop();
     // Not closed at once: with unread input the kernel would send a reset, and
     // the peer might lose what was sent last (RFC 6455, section 7.1.1).
     state_ = input_ended_ ? State::Gone : State::Draining;
     return true;
 }
 
-Client::Own& Client::own() {
-    if (!own_) own_ = std::make_unique<Own>();
-    return *own_;
-}
-
-size_t Client::own_size() const {
-    return own_ ? own_->waiting.size() + own_->current.size() - own_->sent : 0;
-}
-
 uint64_t Client::backlog() const {
-    return state_ == State::Open ? cursor_.backlog() : 0;
+    return state_ == State::Open ? outbox_.cursor().backlog() : 0;
 }
 
-bool Client::waits_for_output() const {
-    return blocked_ || stream_.read_waits_to_write();
+short Client::awaited_events() const {
+    const bool waits_to_write = blocked_ || stream_.read_waits_to_write();
+    return static_cast<short>((input_ended_ ? 0 : POLLIN) |
+                              (waits_to_write ? POLLOUT : 0));
 }
 
-bool Client::can_read(bool readable, bool writable) const {
-    return readable || (writable && stream_.read_waits_to_write());
+bool Client::can_read(short events) const {
+    // Errors and hang-ups are found by reading, too.
+    return (events & ~POLLOUT) ||
+           ((events & POLLOUT) && stream_.read_waits_to_write());
+}
+
+bool Client::can_flush(short events) const {
+    return !blocked_ || (events & POLLOUT);
 }
 
 void complete_flushes(SendBatch& batch, std::vector<Client::Flush>& flushes) {

@@ -16,8 +16,8 @@
 #include "http/router.h"
 #include "net/send_batch.h"
 #include "net/stream.h"
+#include "room/outbox.h"
 #include "room/room.h"
-#include "room/room_cursor.h"
 #include "ws/message_reader.h"
 
 namespace wschat {
@@ -76,10 +76,9 @@ using ClientInput =
 
 /// A peer's connection from its accept to its end.
 ///
-/// Two things are sent to it: the frames of its room's log, from its cursor on,
-/// and bytes for it alone (the response to its request, pongs, notices). They
-/// alternate at frame boundaries: the log up to `target_`, then the own bytes
-/// that wait by then, then the log up to its present end, and so on.
+/// What is read from it goes through a HeadReader, then through the body of a
+/// request or a MessageReader; what is sent to it comes from its Outbox. The
+/// Stream between them and the socket speaks TLS where that is required.
 class Client {
 public:
     enum class State : uint8_t {
@@ -107,7 +106,10 @@ public:
     /// request has told the client's.
     Member& member() { return member_; }
     const Member& member() const { return member_; }
-    RoomCursor& cursor() { return cursor_; }
+
+    /// What waits to be sent to it.
+    Outbox& outbox() { return outbox_; }
+    const Outbox& outbox() const { return outbox_; }
 
     // Input
 
@@ -144,9 +146,6 @@ public:
     /// JSON without a handshake.
     void tell(std::string_view json);
 
-    /// Sends it whole frames of its own.
-    void send(std::string_view bytes) { own().waiting.append(bytes); }
-
     /// Starts closing: sends all that waits by now, then these last words.
     void close(std::string last_words);
 
@@ -167,53 +166,32 @@ public:
     Flush begin_flush();
     void continue_flush(Flush& flush, const IoResult& sent);
 
-    /// How many bytes of its own wait to be sent.
-    size_t own_size() const;
-
     /// Bytes of messages that it has had the time to receive and has not (see
     /// RoomCursor::backlog()); 0 unless Open.
     uint64_t backlog() const;
 
-    /// What poll() must wait for, and whether its events permit to read, or to
-    /// begin a flush.
-    bool waits_for_input() const { return !input_ended_; }
-    bool waits_for_output() const;
-    bool can_read(bool readable, bool writable) const;
-    bool can_flush(bool writable) const { return !blocked_ || writable; }
+    /// The events that poll() must wait for, and whether those that it has
+    /// reported permit to read, or to begin a flush.
+    short awaited_events() const;
+    bool can_read(short events) const;
+    bool can_flush(short events) const;
 
 private:
     /// A request that is not complete.
     using Request = std::variant<HeadReader, PublishRequest>;
 
-    /// What is sent to it alone. Clients seldom have any.
-    struct Own {
-        std::string waiting;  // to be sent at the next frame boundary
-        std::string current;  // being sent
-        size_t sent = 0;      // bytes of `current`
-        std::string last_words;
-    };
-
     ClientInput read_head(Bytes& input);
     ClientInput read_body(Bytes& input);
     ClientInput read_message(Bytes& input);
-    Own& own();
     void find_next(Flush& flush);
-    IoVec next_bytes();
-    bool take_own_bytes();
-    void consume(size_t n);
     bool finish();
 
     Stream stream_;
     Address peer_;
     Member member_;
-    RoomCursor cursor_;
+    Outbox outbox_;
     MessageReader reader_;
     std::unique_ptr<Request> request_;  // while Handshaking and Receiving
-
-    // How far the log is sent before its own bytes: they may only stand between
-    // two frames, and the cursor may be in the middle of one.
-    uint64_t target_ = 0;
-    std::unique_ptr<Own> own_;
     bool sends_frames_ = true;  // false: raw JSON without a handshake
     bool blocked_ = false;      // the last flush was not completed
     bool input_ended_ = false;

@@ -111,7 +111,7 @@ private:
         member.grants.may_send_system = self.settings_.relay_system;
         const bool is_first = self.hub_.members() == 0;
         const auto hello = self.hub_.join(
-            member, client.cursor(),
+            member, client.outbox().cursor(),
             {upgrade.room, upgrade.resume, upgrade.agreement.compression.server_may_deflate});
         if (!hello)
             return self.respond(client, error_response(503, "too many rooms"));
@@ -167,8 +167,7 @@ void Connections::serve(uint32_t id, short events) {
     Connection& connection = clients_[id];
     connection.events = events;
     touch(connection);
-    if (connection.client.can_read(events & ~POLLOUT, events & POLLOUT))
-        read(connection);
+    if (connection.client.can_read(events)) read(connection);
 }
 
 void Connections::read(Connection& connection) {
@@ -224,9 +223,9 @@ void Connections::respond(Client& client, const Response& response) {
 /// Before a client is dropped for its unsent own bytes, its socket is tried: a
 /// client that sends many pings at once may well read the pongs.
 void Connections::limit_own_bytes(Client& client) {
-    if (client.own_size() <= kMaxOwn) return;
+    if (client.outbox().own_size() <= kMaxOwn) return;
     flush(&client.member().client, 1);
-    if (client.own_size() > kMaxOwn)
+    if (client.outbox().own_size() > kMaxOwn)
         drop(client, "dropped: reply buffer full");
 }
 
@@ -253,15 +252,16 @@ void Connections::flush_touched() {
 }
 
 void Connections::flush(const uint32_t* ids, size_t count) {
-    flushes_.clear();
+    std::vector<Client::Flush> flushes;
+    flushes.reserve(count);
     for (size_t i = 0; i < count; ++i) {
         Connection& connection = clients_[ids[i]];
         if (connection.client.state() != State::Gone &&
-            connection.client.can_flush(connection.events & POLLOUT))
-            flushes_.push_back(connection.client.begin_flush());
+            connection.client.can_flush(connection.events))
+            flushes.push_back(connection.client.begin_flush());
     }
-    complete_flushes(batch_, flushes_);
-    for (const Client::Flush& flush : flushes_) after_flush(flush);
+    complete_flushes(batch_, flushes);
+    for (const Client::Flush& flush : flushes) after_flush(flush);
     for (size_t i = 0; i < count; ++i) {
         Connection& connection = clients_[ids[i]];
         Client& client = connection.client;
@@ -270,10 +270,7 @@ void Connections::flush(const uint32_t* ids, size_t count) {
             drop(client,
                  "dropped: backlog of " + std::to_string(backlog) + " bytes");
         if (client.state() != State::Gone)
-            poller_.watch(connection.handle,
-                          static_cast<short>(
-                              (client.waits_for_input() ? POLLIN : 0) |
-                              (client.waits_for_output() ? POLLOUT : 0)));
+            poller_.watch(connection.handle, client.awaited_events());
     }
 }
 

@@ -102,7 +102,6 @@ private:
     SendBatch batch_;
     std::vector<char> buffer_;  // for what a client sends in a turn
     std::vector<uint32_t> touched_;  // clients to be flushed in this turn
-    std::vector<Client::Flush> flushes_;
     Time now_{};  // when the turn began
     bool warned_of_proxy_ = false;  // the log names --trust-proxy
 };

@@ -14,8 +14,9 @@
 
 namespace wschat {
 
-/// The deadlines of all clients, the next one first. Setting and clearing one
-/// costs no more with many clients than with few.
+/// The deadlines of all clients, the next one first. What is due is found
+/// without looking at the others; setting and clearing one costs hardly more
+/// with many clients than with few.
 class Deadlines {
 public:
     enum class Kind : uint8_t {
@@ -23,12 +24,13 @@ public:
         Send   // for the socket to take more of what waits to be sent
     };
 
-    /// Sets a deadline, or moves it.
+    /// Sets a deadline, or moves it to another time.
     void set(uint32_t client, Kind kind, Time at);
 
+    /// Does nothing if the deadline is not set.
     void clear(uint32_t client, Kind kind);
 
-    /// Clears both.
+    /// Clears both. To be called when the client is destroyed.
     void clear(uint32_t client);
 
     bool is_set(uint32_t client, Kind kind) const;

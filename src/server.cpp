@@ -124,7 +124,7 @@ void Server::run() {
         serve();
         most_connections_ = std::max(most_connections_, connections_.size());
         if (connections_.end_turn()) {
-            if (is_out_of_descriptors_ && !is_stopping_) set_accepting(true);
+            if (is_out_of_descriptors_ && !is_stopping()) set_accepting(true);
             trim_memory();
         }
         log_.flush();
@@ -132,14 +132,14 @@ void Server::run() {
 }
 
 bool Server::is_finished() const {
-    return is_stopping_ && (connections_.size() == 0 || now_ >= stop_by_ ||
-                            signals_.stop_count() > 1);
+    return is_stopping() && (connections_.size() == 0 || now_ >= stop_by_ ||
+                             signals_.stop_count() > 1);
 }
 
 void Server::handle_signals() {
     signals_.deliver_pending(now_);
     if (signals_.take_reload()) reload();
-    if (signals_.stop_count() > 0 && !is_stopping_) stop();
+    if (signals_.stop_count() > 0 && !is_stopping()) stop();
 }
 
 /// Loads each file again. If one can't be used, what was loaded before stays.
@@ -165,7 +165,6 @@ void Server::reload(const std::string& what, Load load) {
 /// Stops listening, and gives clients --close-timeout to close.
 void Server::stop() {
     log_.info("stopping (" + describe_members(hub_.members()) + ")");
-    is_stopping_ = true;
     stop_by_ = now_ + to_duration(settings_.close_timeout);
     next_accept_ = Time::max();
     for (const Port& port : ports_) poller_.remove(port.handle);
@@ -177,7 +176,7 @@ void Server::serve() {
     for (const Poller::Event& event : poller_.events())
         if (event.token.owner == Connections::kTokenOwner)
             connections_.serve(event.token.id, event.events);
-    if (is_stopping_) return;
+    if (is_stopping()) return;
     if (now_ >= next_accept_) set_accepting(true);
     for (const Poller::Event& event : poller_.events())
         if (event.token.owner == kTokenOwner)
@@ -199,7 +198,11 @@ void Server::accept_from_port(Port& port) {
                            " connections: accepting again when one ends");
             return set_accepting(false);
         }
-        connections_.add(std::move(accepted), tls ? &*tls_ : nullptr);
+        switch (port.listener.endpoint().role) {
+            case Role::Clients:
+                connections_.add(std::move(accepted), tls ? &*tls_ : nullptr);
+                break;
+        }
     }
 }
 

@@ -31,7 +31,8 @@ public:
     void run();
 
 private:
-    /// The owner in the tokens of listeners.
+    /// The owner in the tokens of listeners. Connections::kTokenOwner is that
+    /// of clients.
     static constexpr uint32_t kTokenOwner = 0;
 
     /// A listener and its place in the loop.
@@ -44,6 +45,7 @@ private:
     RouterConfig make_router_config() const;
     int port() const;
     std::string url_to_open() const;
+    bool is_stopping() const { return stop_by_ != Time::max(); }
     bool is_finished() const;
     void handle_signals();
     void reload();
@@ -57,19 +59,19 @@ private:
 
     const Settings& settings_;
     Log& log_;
-    std::optional<TlsContext> tls_;
-    std::vector<Port> ports_;
-    RouterConfig router_;  // its keys change with SIGHUP
+    std::optional<TlsContext> tls_;  // none: no port speaks TLS
+    std::vector<Port> ports_;        // none: the server is stopping
+    RouterConfig router_;            // its keys change with SIGHUP
     Signals signals_;
     Poller poller_;
+    // Clients refer to rooms, so the hub must outlive the connections.
     Hub hub_;
     Connections connections_;
 
     Time now_{};                      // when the turn began
     Time next_accept_ = Time::max();  // try again, when out of descriptors
-    Time stop_by_ = Time::max();
+    Time stop_by_ = Time::max();  // set: the server is stopping
     size_t most_connections_ = 0;  // since memory was last given back
-    bool is_stopping_ = false;
     bool is_out_of_descriptors_ = false;  // and the log says so
 };
 

@@ -21,30 +21,40 @@ enum class Announce {
     Count     // how many members the room has now
 };
 
+/// All that the options say. wschat(8) describes what each option does; the
+/// defaults here are those of the manual.
 struct Settings {
-    std::string host;                 // the name that clients use
-    int port = 0;                     // 0: the kernel picks a free one
-    std::vector<Endpoint> endpoints;  // where to listen
+    // Where to listen. The host is the name that clients use; it also says
+    // which pages are admitted.
+    std::string host;
+    int port = 0;  // 0: the kernel picks a free one
+    std::vector<Endpoint> endpoints;
+    std::string tls_certificate;  // PEM files: both are set or neither is
+    std::string tls_key;
 
-    Announce announce = Announce::Address;
-    bool relay_system = false;  // clients may send messages of type "system"
-    ReaderConfig reader_config;
-    bool rooms = false;  // the path of a request names its room
-    RoomsConfig rooms_config;
-    std::string publish_key;  // file with keys; empty: no publishing over HTTP
+    // Who is admitted, and whose word is believed.
     AddressSet trusted_proxies;
     std::vector<std::string> origins;  // admitted pages, from parse_origin()
-    bool page = true;                  // serve the chat page
-    std::string tls_certificate;       // PEM files: both are set or neither is
-    std::string tls_key;
-    bool deflate = true;             // compress for clients that offer it
-    bool uring = true;               // send by io_uring, if the kernel permits
-    uint64_t max_backlog = 4 << 20;  // bytes that a client may be behind
+    std::string publish_key;  // file with keys; empty: no publishing over HTTP
 
-    Seconds handshake_timeout{10};
-    Seconds stall_timeout{30};
-    Seconds close_timeout{5};
-    Seconds ping_interval{25};  // 0: no pings
+    // Messages and rooms.
+    Announce announce = Announce::Address;
+    bool relay_system = false;  // clients may send messages of type "system"
+    bool rooms = false;         // the path of a request names its room
+    ReaderConfig reader_config;
+    RoomsConfig rooms_config;
+
+    bool page = true;     // serve the chat page
+    bool deflate = true;  // compress for clients that offer it
+    bool uring = true;    // send by io_uring, if the kernel permits
+
+    // Limits. No default is without one: a peer must not hold memory or a
+    // descriptor for ever by doing nothing.
+    uint64_t max_backlog = 4 << 20;  // bytes that a client may be behind
+    Seconds handshake_timeout{10};   // until a request is complete
+    Seconds stall_timeout{30};       // for a socket to take more bytes
+    Seconds close_timeout{5};        // for each step of closing
+    Seconds ping_interval{25};       // 0: no pings
 };
 
 }  // namespace wschat

@@ -34,7 +34,7 @@ const RouterConfig& router() {
 
 void handle(Client& client, const ClientInput& input) {
     if (const auto* message = std::get_if<input::Message>(&input)) {
-        client.send(encode_frame(
+        client.outbox().add(encode_frame(
             message->is_binary ? Opcode::Binary : Opcode::Text, message->text));
     } else if (const auto* head = std::get_if<input::RequestHead>(&input)) {
         const Route to = route(*head->head, client.peer(), router());

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include <doctest/doctest.h>
+#include <poll.h>
 #include <sys/socket.h>
 
 #include "client.h"
@@ -123,7 +124,7 @@ public:
     void join() { join(room->room.history().newest() + 1); }
     void join(uint64_t first) { join(*room, first); }
     void join(StandaloneRoom& other, uint64_t first) {
-        client.cursor().start(other.room, first, deflates);
+        client.outbox().cursor().start(other.room, first, deflates);
     }
 
     /// Gives the client bytes. Returns the kinds of what it made of them.
@@ -352,7 +353,7 @@ TEST_CASE("a local peer that begins with a brace sends raw JSON") {
     CHECK_FALSE(connection.response);
     CHECK((connection.client.state() == State::Raw));
     CHECK(connection.client.is_listening());
-    CHECK_FALSE(connection.client.cursor().is_started());
+    CHECK_FALSE(connection.client.outbox().cursor().is_started());
     CHECK((connection.receive("{}\n{}\n") ==
            std::vector<Kind>{Kind::Message, Kind::Message}));
 }
@@ -384,7 +385,7 @@ TEST_CASE("a client in a room gets its answer, then what is published") {
     connection.room->append("one");
     connection.room->append_ping();
     connection.room->append("two");
-    CHECK(connection.client.cursor().is_started());
+    CHECK(connection.client.outbox().cursor().is_started());
     CHECK(connection.hear_all() ==
           connection.response->bytes + server_frame(0x81, "one") +
               server_frame(0x89, "") + server_frame(0x81, "two"));
@@ -466,11 +467,11 @@ TEST_CASE("pings are answered in their order, with what was in them") {
     CHECK((connection.receive(ping_frame("1") + ping_frame() +
                               pong_frame("unasked") + ping_frame(longest)) ==
            std::vector<Kind>{Kind::Control, Kind::Control, Kind::Control, Kind::Control}));
-    CHECK(connection.client.own_size() == 3 + 2 + 127);
+    CHECK(connection.client.outbox().own_size() == 3 + 2 + 127);
     CHECK(connection.hear_all() == server_frame(0x8A, "1") +
                                        server_frame(0x8A, "") +
                                        server_frame(0x8A, longest));
-    CHECK(connection.client.own_size() == 0);
+    CHECK(connection.client.outbox().own_size() == 0);
 }
 
 TEST_CASE("a pong waits for the frame of the run that is on its way") {
@@ -581,7 +582,7 @@ TEST_CASE("a peer that pings and reads too little costs what it is owed") {
         heard += connection.hear(pong.size());
         most = std::max(most, heap_in_use());
     }
-    CHECK(connection.client.own_size() < 64 << 10);
+    CHECK(connection.client.outbox().own_size() < 64 << 10);
     CHECK(most - before < 128 << 10);
     heard += connection.hear_all();
     int wrong = 0;
@@ -696,7 +697,7 @@ TEST_CASE("what was there when a client joined is no backlog") {
         connection.join(1);
         CHECK(connection.client.backlog() == 0);
         connection.flush();
-        CHECK(connection.client.waits_for_output());
+        CHECK((connection.client.awaited_events() & POLLOUT) != 0);
         connection.room->end_turn();
         CHECK(connection.client.backlog() == 0);
         connection.room->append("12345678");
@@ -893,7 +894,7 @@ TEST_CASE("a client that closes gets what was published before, then the end") {
     connection.client.close(server_frame(0x88, "\x03\xE9"));
     connection.room->append("after");
     CHECK((connection.client.state() == State::Closing));
-    CHECK(connection.client.cursor().is_started());
+    CHECK(connection.client.outbox().cursor().is_started());
     const std::string heard = connection.hear_all();
     const std::string before = server_frame(0x81, "before");
     const std::string own = server_frame(0x81, "own");
@@ -903,7 +904,7 @@ TEST_CASE("a client that closes gets what was published before, then the end") {
     CHECK(all);
     CHECK(connection.at_end);
     CHECK((connection.client.state() == State::Draining));
-    CHECK_FALSE(connection.client.cursor().is_started());
+    CHECK_FALSE(connection.client.outbox().cursor().is_started());
     CHECK(connection.room->cursors() == 0);
 }
 
@@ -1050,7 +1051,7 @@ TEST_CASE("a client that is dropped leaves its room at once") {
     CHECK(connection.room->cursors() > 0);
     connection.client.drop();
     CHECK((connection.client.state() == State::Gone));
-    CHECK_FALSE(connection.client.cursor().is_started());
+    CHECK_FALSE(connection.client.outbox().cursor().is_started());
     CHECK_FALSE(connection.client.is_listening());
     CHECK(connection.room->cursors() == 0);
     connection.client.drop();

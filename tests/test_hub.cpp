@@ -637,7 +637,7 @@ private:
                                  client.peer(), router_);
         REQUIRE(to.response.status == 101);
         test_.hub.join(
-            client.member(), client.cursor(),
+            client.member(), client.outbox().cursor(),
             {"/", {}, to.upgrade.agreement.compression.server_may_deflate});
         client.upgrade(to.upgrade, "");
         flush(client);

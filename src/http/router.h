@@ -15,16 +15,17 @@
 
 namespace wschat {
 
-/// What the options say about requests.
+/// What the options say about requests. The owner may change it between two
+/// requests, as with a reload of the keys.
 struct RouterConfig {
-    Site site;
-    OriginConfig origins;
-    AddressSet trusted_proxies;  // whose X-Forwarded-For is believed
-    bool page = true;            // serve the chat page
-    bool deflate = true;         // messages may be compressed
-    bool rooms = false;          // the path names the room
-    PublishKeys keys{};          // of those who may publish
-    uint64_t max_body = 1 << 20;  // bytes
+    Site site;                    // how handshake responses name the server
+    OriginConfig origins;         // whose pages may connect
+    AddressSet trusted_proxies;   // whose X-Forwarded-For is believed
+    PublishKeys keys{};           // of publishers; none: no publishing
+    uint64_t max_body = 1 << 20;  // bytes in the body of a POST
+    bool rooms = false;           // the path names the room; else it is "/"
+    bool page = true;             // serve the chat page
+    bool deflate = true;          // messages may be compressed
 };
 
 /// The connection becomes a WebSocket once `response` is sent.
@@ -47,7 +48,10 @@ struct Route {
 };
 
 /// Decides what to do for the head that a HeadReader has collected, in any
-/// state but NeedMore. Takes any bytes, never throws.
+/// state but NeedMore. In this order: a malformed head, or one that is too
+/// large, gets 400 or 431; a path that names no room 400; a request that means
+/// to be a handshake is checked as one; POST is publishing; all else is for the
+/// page. The response to HEAD has no body. Takes any bytes, never throws.
 Route route(const HeadReader& head, const Address& peer,
             const RouterConfig& config);
 

@@ -7,6 +7,10 @@
 
 namespace wschat {
 
+/// What the peers that connect to an endpoint come for. It is known before
+/// their first byte, so that other protocols can have ports of their own.
+enum class Role { Clients };
+
 /// An IP address and a port, or a unix socket.
 struct Endpoint {
     std::string address;    // in numbers, or the path of a unix socket
@@ -14,6 +18,7 @@ struct Endpoint {
     bool is_unix = false;
     mode_t mode = 0660;     // of a unix socket
     std::string group;      // of a unix socket; empty: that of the process
+    Role role = Role::Clients;
     bool optional = false;  // skipped if this machine has no such address
 
     /// Returns "127.0.0.1:9600", "[::1]:9600" or "unix:/run/chat".

@@ -21,15 +21,18 @@ namespace wschat {
 
 struct RoomEntry;
 
-/// A client as its room sees it. The hub sets what is about rooms.
+/// A client as its room sees it. The rest of a client, its connection, is not
+/// known here.
 struct Member {
-    uint32_t client = 0;  // its id
+    uint32_t client = 0;  // id of the client
     Address address{};    // of the client; announcements name it
-    Grants grants{};
+    Grants grants{};      // what it may send
     bool v1 = false;      // it speaks wschat.v1
 
-    RoomEntry* room = nullptr;  // that it joined; stays set when it has left
-    size_t position = kNotIn;   // among the room's members
+    // Set by the hub. The room stays set after leaving, until it is released:
+    // the client may still be sent messages from before.
+    RoomEntry* room = nullptr;
+    size_t position = kNotIn;  // among the room's members
 
     static constexpr size_t kNotIn = SIZE_MAX;
 };

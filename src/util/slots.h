@@ -12,7 +12,9 @@
 namespace wschat {
 
 /// Elements by id, a small number that stays the same until the element is
-/// removed, and may then be given to another one.
+/// removed, and may then be given to another one. Each element is allocated by
+/// itself: neither its id nor its address changes when others come and go, so
+/// that other units may keep both.
 template <typename T>
 class Slots {
 public:
@@ -38,6 +40,7 @@ public:
         elements_[id].reset();
         free_.push_back(id);
         if (size() > 0) return;
+        // Give back what a peak has taken.
         elements_ = std::vector<std::unique_ptr<T>>();
         free_ = std::vector<Id>();
     }
@@ -48,10 +51,11 @@ public:
 
     bool has(Id id) const { return id < elements_.size() && elements_[id]; }
 
-    /// How many elements there are.
+    /// Returns how many elements there are.
     size_t size() const { return elements_.size() - free_.size(); }
 
-    /// All ids are below this one.
+    /// Returns a number above all ids, for a loop over them: those of removed
+    /// elements are among them (see has()).
     Id end() const { return static_cast<Id>(elements_.size()); }
 
 private:

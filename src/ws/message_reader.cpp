@@ -41,15 +41,15 @@ Event MessageReader::next(Bytes& input) {
 
 void MessageReader::release_memory() {
     partial_.release();
-    message_.release();
+    message_.bytes.release();
     scanner_ = ObjectScanner();
-    inflater_.reset();
+    message_.inflater.reset();
     payload_in_ = PayloadIn::Input;
 }
 
 void MessageReader::release_last_payload() {
     if (payload_in_ == PayloadIn::Partial) partial_.release();
-    if (payload_in_ == PayloadIn::Message) message_.release();
+    if (payload_in_ == PayloadIn::Message) message_.bytes.release();
     payload_in_ = PayloadIn::Input;
 }
 
@@ -64,7 +64,7 @@ Event MessageReader::read_next(Bytes& input) {
     // extension that defines them is ever negotiated. So one byte is enough to
     // tell a raw object from a frame.
     const bool between_messages =
-        partial_.empty() && message_type_ == Opcode::Continuation;
+        partial_.empty() && message_.type == Opcode::Continuation;
     if (config_->raw_json && between_messages && *input.data == '{')
         return read_raw(input);
     if (raw_only_)
@@ -74,16 +74,16 @@ Event MessageReader::read_next(Bytes& input) {
 
 Event MessageReader::read_raw(Bytes& input) {
     std::string_view piece = input.take(scanner_.feed(input.view())).view();
-    if (piece.size() > config_->max_message - message_.size())
+    if (piece.size() > config_->max_message - message_.bytes.size())
         return failure(kCloseTooBig, "JSON object too big");
     // Clients that send raw JSON usually end an object with a line break.
     state_ = State::AfterRaw;
-    if (message_.empty() && !scanner_.open())
+    if (message_.bytes.empty() && !scanner_.open())
         return {Event::Kind::Raw, piece};
-    message_.append(piece);
+    message_.bytes.append(piece);
     if (scanner_.open()) return {};
     payload_in_ = PayloadIn::Message;
-    return {Event::Kind::Raw, message_.view()};
+    return {Event::Kind::Raw, message_.bytes.view()};
 }
 
 Event MessageReader::read_header(Bytes& input) {
@@ -111,7 +111,7 @@ Event MessageReader::begin_frame(Bytes& input) {
     state_ = State::Payload;
     if (is_control(frame_.opcode)) return read_payload(input);
     const bool continues = frame_.opcode == Opcode::Continuation;
-    const bool inside_message = message_type_ != Opcode::Continuation;
+    const bool inside_message = message_.type != Opcode::Continuation;
     if (continues && !inside_message)
         return failure(kCloseProtocolError,
                        "continuation frame without a message");
@@ -119,23 +119,23 @@ Event MessageReader::begin_frame(Bytes& input) {
         return failure(kCloseProtocolError, "message inside a message");
     if (!continues) begin_message();
     if (!fits_limit(frame_)) return failure(kCloseTooBig, "message too big");
-    if (inflater_) deflated_size_ += frame_.length;
+    if (message_.inflater) message_.deflated_size += frame_.length;
     // Empty fragments never reach max_message. Without a limit of their own, a
     // client could send them for ever and its message would never end.
     const bool fragment = continues || !frame_.fin;
     if (frame_.length == 0 && fragment &&
-        ++empty_fragments_ > kMaxEmptyFragments)
+        ++message_.empty_fragments > kMaxEmptyFragments)
         return failure(kClosePolicyViolation, "too many empty fragments");
     // Not left to the next call: an empty payload needs no further input.
     return read_payload(input);
 }
 
 void MessageReader::begin_message() {
-    message_type_ = frame_.opcode;
-    utf8_.reset();
-    empty_fragments_ = 0;
-    deflated_size_ = 0;
-    if (frame_.compressed) inflater_ = std::make_unique<Inflater>();
+    message_.type = frame_.opcode;
+    message_.utf8.reset();
+    message_.empty_fragments = 0;
+    message_.deflated_size = 0;
+    if (frame_.compressed) message_.inflater = std::make_unique<Inflater>();
 }
 
 /// Returns true if a message may have this frame too. The header decides: a
@@ -143,8 +143,9 @@ void MessageReader::begin_message() {
 /// accepted so far is never over the limit, so no subtraction wraps.
 bool MessageReader::fits_limit(const FrameHeader& frame) const {
     const uint64_t limit = config_->max_message;
-    return inflater_ ? frame.length <= deflated_limit(limit) - deflated_size_
-                     : frame.length <= limit - message_.size();
+    if (message_.inflater)
+        return frame.length <= deflated_limit(limit) - message_.deflated_size;
+    return frame.length <= limit - message_.bytes.size();
 }
 
 Event MessageReader::read_payload(Bytes& input) {
@@ -162,44 +163,46 @@ Event MessageReader::read_payload(Bytes& input) {
 /// Adds a piece of a frame's payload; `whole` if it is the last of the frame.
 Event MessageReader::add_to_message(std::string_view piece, bool whole) {
     const bool last = whole && frame_.fin;
-    if (inflater_) return inflate(piece, last);
-    if (message_type_ == Opcode::Text && utf8_.feed(piece) < piece.size())
+    if (message_.inflater) return inflate(piece, last);
+    if (message_.type == Opcode::Text &&
+        message_.utf8.feed(piece) < piece.size())
         return failure(kCloseInvalidData, "malformed UTF-8");
     // A message that arrives whole is returned where it lies, without a copy.
-    if (last && message_.empty()) return end_message(piece);
-    message_.append(piece);
+    if (last && message_.bytes.empty()) return end_message(piece);
+    message_.bytes.append(piece);
     if (!last) return {};
     payload_in_ = PayloadIn::Message;
-    return end_message(message_.view());
+    return end_message(message_.bytes.view());
 }
 
 /// Inflates each piece as it arrives and stops at the limit. No header tells
 /// the length of the inflated message: 1 MiB of input may stand for 1 GiB. Also
 /// finds malformed UTF-8 as early as in a message that is not compressed.
 Event MessageReader::inflate(std::string_view piece, bool last) {
-    const size_t had = message_.size();
+    const size_t had = message_.bytes.size();
     const uint64_t limit = config_->max_message;
-    std::string& message = message_.text();
-    Inflater::Result result = inflater_->inflate(piece, message, limit);
+    std::string& message = message_.bytes.text();
+    Inflater::Result result = message_.inflater->inflate(piece, message, limit);
     if (last && result == Inflater::Result::Good)
-        result = inflater_->finish(message, limit);
+        result = message_.inflater->finish(message, limit);
     const std::string_view added = std::string_view(message).substr(had);
-    if (message_type_ == Opcode::Text && utf8_.feed(added) < added.size())
+    if (message_.type == Opcode::Text &&
+        message_.utf8.feed(added) < added.size())
         return failure(kCloseInvalidData, "malformed UTF-8");
     if (result == Inflater::Result::TooBig)
         return failure(kCloseTooBig, "message too big");
     if (result == Inflater::Result::Corrupt)
         return failure(kCloseInvalidData, "malformed deflated data");
     if (!last) return {};
-    inflater_.reset();
+    message_.inflater.reset();
     payload_in_ = PayloadIn::Message;
-    return end_message(message_.view());
+    return end_message(message_.bytes.view());
 }
 
 Event MessageReader::end_message(std::string_view payload) {
-    const bool text = message_type_ == Opcode::Text;
-    message_type_ = Opcode::Continuation;
-    if (text && !utf8_.complete())
+    const bool text = message_.type == Opcode::Text;
+    message_.type = Opcode::Continuation;
+    if (text && !message_.utf8.complete())
         return failure(kCloseInvalidData, "incomplete UTF-8 at the end");
     return {text ? Event::Kind::Text : Event::Kind::Binary, payload};
 }

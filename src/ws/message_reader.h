@@ -60,9 +60,6 @@ public:
     /// Makes every frame an error from now on: only raw objects are accepted.
     void accept_raw_only() { raw_only_ = true; }
 
-    /// Returns false after accept_raw_only().
-    bool accepts_frames() const { return !raw_only_; }
-
     /// Accepts compressed messages from now on, without context takeover.
     void allow_compression() { compression_ = true; }
 
@@ -83,6 +80,16 @@ private:
     /// next call, which frees that buffer first.
     enum class PayloadIn : uint8_t { Input, Partial, Message };
 
+    /// The message, of frames, or the raw object that has begun and not ended.
+    struct Message {
+        Buffer bytes;
+        std::unique_ptr<Inflater> inflater;  // null: it is not compressed
+        uint64_t deflated_size = 0;          // bytes in its frames
+        uint32_t empty_fragments = 0;
+        Utf8Checker utf8;
+        Opcode type = Opcode::Continuation;  // no message has begun
+    };
+
     // Each returns the event that is found, or NeedMore. read_next() decides
     // what the next byte is. A header leads on at once, from begin_frame() by
     // read_payload() to add_to_message() or add_to_control().
@@ -102,20 +109,15 @@ private:
     void release_last_payload();
 
     const ReaderConfig* config_;
-    Buffer partial_;  // an incomplete header, or a control frame's payload
-    Buffer message_;  // an incomplete message or raw object
     FrameHeader frame_;          // of the payload that is being read
     uint64_t payload_read_ = 0;  // bytes of that payload
+    Buffer partial_;  // an incomplete header, or a control frame's payload
+    Message message_;
     ObjectScanner scanner_;
-    std::unique_ptr<Inflater> inflater_;  // null: the message is not compressed
-    uint64_t deflated_size_ = 0;  // bytes in the frames of that message
-    uint32_t empty_fragments_ = 0;
-    Utf8Checker utf8_;
+    State state_ = State::Header;
+    PayloadIn payload_in_ = PayloadIn::Input;
     bool raw_only_ = false;
     bool compression_ = false;
-    State state_ = State::Header;
-    Opcode message_type_ = Opcode::Continuation;  // then no message has begun
-    PayloadIn payload_in_ = PayloadIn::Input;
 };
 
 }  // namespace wschat

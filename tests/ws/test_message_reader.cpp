@@ -94,11 +94,7 @@ public:
         return *this;
     }
 
-    void accept_raw_only() {
-        CHECK(reader_.accepts_frames());
-        reader_.accept_raw_only();
-        CHECK_FALSE(reader_.accepts_frames());
-    }
+    void accept_raw_only() { reader_.accept_raw_only(); }
     bool inside_raw() const { return reader_.inside_raw(); }
 
     /// Returns true after an error or a close frame.
