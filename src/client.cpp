@@ -18,10 +18,9 @@ constexpr size_t kMaxFlush = 256 << 10;
 Client::Client(Accepted accepted, const ReaderConfig& config,
                const TlsContext* tls)
     : stream_(std::move(accepted.fd), tls),
-      peer_(accepted.peer),
       reader_(config),
-      request_(std::make_unique<Request>(HeadReader())) {
-    member_.address = peer_;
+      request_(new Request{accepted.peer, HeadReader()}) {
+    member_.address = accepted.peer;
 }
 
 // Input
@@ -41,11 +40,12 @@ ClientInput Client::next(Bytes& input) {
 }
 
 ClientInput Client::read_head(Bytes& input) {
-    auto& head = std::get<HeadReader>(*request_);
+    auto& head = std::get<HeadReader>(request_->part);
     // Raw JSON without a handshake, as the tutorial takes it. Only as the first
     // byte, and only from this machine: else a web page could make a browser
     // send such an object to this port in the body of an HTTP request.
-    const bool may_be_raw = peer_.is_local() && reader_.config().raw_json;
+    const bool may_be_raw =
+        request_->peer.is_local() && reader_.config().raw_json;
     if (may_be_raw && head.text().empty() && *input.data == '{') {
         request_.reset();
         reader_.accept_raw_only();
@@ -56,11 +56,11 @@ ClientInput Client::read_head(Bytes& input) {
     input.take(head.feed(input.view()));
     if (stream_.refused_tls()) return input::TlsRequired();
     if (head.state() == HeadReader::State::NeedMore) return input::NeedMore();
-    return input::RequestHead{&head};
+    return input::RequestHead{&head, request_->peer};
 }
 
 ClientInput Client::read_body(Bytes& input) {
-    auto& request = std::get<PublishRequest>(*request_);
+    auto& request = std::get<PublishRequest>(request_->part);
     request.body.append(
         input.take(request.size - request.body.size()).view());
     if (!request.is_complete()) return input::NeedMore();
@@ -93,14 +93,15 @@ ClientInput Client::read_message(Bytes& input) {
 void Client::upgrade(const Upgrade& upgrade, std::string_view first_message) {
     request_.reset();
     state_ = State::Open;
-    if (upgrade.agreement.compression.client_may_deflate) reader_.allow_compression();
+    if (upgrade.agreement.compression.client_may_deflate)
+        reader_.allow_compression();
     outbox_.add(upgrade.response);
     if (!first_message.empty()) tell(first_message);
 }
 
 void Client::expect_body(ExpectBody expected) {
     outbox_.add(expected.interim_response);
-    *request_ = std::move(expected.request);
+    request_->part = std::move(expected.request);
     state_ = State::Receiving;
 }
 

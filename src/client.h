@@ -1,6 +1,6 @@
 // One connection: its stream, what is read from it, and what is sent to it.
-// Passive: it is given bytes and tells what they mean, and is asked for bytes to
-// send. No clock, no poller; it joins no room by itself.
+// Passive: it is given bytes and tells what they mean, and is asked for bytes
+// to send. No clock, no poller; it joins no room by itself.
 #pragma once
 
 #include <cstdint>
@@ -33,6 +33,7 @@ struct NeedMore {};
 /// HeadReader::state(). Next is upgrade(), expect_body() or close().
 struct RequestHead {
     const HeadReader* head;
+    Address peer;  // the other end of the connection, maybe a proxy
 };
 
 /// The peer began a request without TLS, which this port requires. Next is
@@ -99,10 +100,7 @@ public:
     State state() const { return state_; }
     int fd() const { return stream_.fd(); }
 
-    /// The address of the other end of the connection, maybe a proxy's.
-    const Address& peer() const { return peer_; }
-
-    /// The client as its room sees it. Its address is the peer's until a
+    /// The client as its room sees it. Its address is the peer's until the
     /// request has told the client's.
     Member& member() { return member_; }
     const Member& member() const { return member_; }
@@ -177,8 +175,12 @@ public:
     bool can_flush(short events) const;
 
 private:
-    /// A request that is not complete.
-    using Request = std::variant<HeadReader, PublishRequest>;
+    /// A request that is not complete: its head, then maybe its body. Nothing
+    /// of it is needed later, so the many clients that are Open hold none.
+    struct Request {
+        Address peer;
+        std::variant<HeadReader, PublishRequest> part;
+    };
 
     ClientInput read_head(Bytes& input);
     ClientInput read_body(Bytes& input);
@@ -187,7 +189,6 @@ private:
     bool finish();
 
     Stream stream_;
-    Address peer_;
     Member member_;
     Outbox outbox_;
     MessageReader reader_;

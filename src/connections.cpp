@@ -42,7 +42,7 @@ struct Connections::InputHandler {
     Client& client;
 
     void operator()(const input::RequestHead& request) {
-        const Route route = wschat::route(*request.head, client.peer(),
+        const Route route = wschat::route(*request.head, request.peer,
                                           self.router_);
         client.member().address = route.client.address;
         warn_of_untrusted_proxy(route.client);
@@ -110,9 +110,11 @@ private:
         member.v1 = upgrade.agreement.v1;
         member.grants.may_send_system = self.settings_.relay_system;
         const bool is_first = self.hub_.members() == 0;
-        const auto hello = self.hub_.join(
-            member, client.outbox().cursor(),
-            {upgrade.room, upgrade.resume, upgrade.agreement.compression.server_may_deflate});
+        const bool deflated =
+            upgrade.agreement.compression.server_may_deflate;
+        const auto hello =
+            self.hub_.join(member, client.outbox().cursor(),
+                           {upgrade.room, upgrade.resume, deflated});
         if (!hello)
             return self.respond(client, error_response(503, "too many rooms"));
         client.upgrade(upgrade, *hello);
@@ -154,7 +156,8 @@ Connections::Connections(const Settings& settings, const RouterConfig& router,
 void Connections::add(Accepted accepted, const TlsContext* tls) {
     log_.debug(accepted.peer.to_string() + " accepted");
     const int fd = accepted.fd.get();
-    const uint32_t id = clients_.add(std::move(accepted), settings_.reader_config, tls);
+    const uint32_t id =
+        clients_.add(std::move(accepted), settings_.reader_config, tls);
     Connection& connection = clients_[id];
     connection.client.member().client = id;
     connection.handle = poller_.add(fd, POLLIN, {kTokenOwner, id});

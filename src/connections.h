@@ -61,9 +61,9 @@ private:
             : client(std::move(accepted), config, tls) {}
 
         Client client;
+        Time last_activity{};  // when it last showed a sign of life
         Poller::Handle handle = 0;
-        Time last_activity{};   // when it last showed a sign of life
-        short events = 0;       // as poll() reported them in this turn
+        short events = 0;         // as poll() reported them in this turn
         bool is_touched = false;  // among touched_
     };
 

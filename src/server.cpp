@@ -174,13 +174,13 @@ void Server::stop() {
 
 void Server::serve() {
     for (const Poller::Event& event : poller_.events())
-        if (event.token.owner == Connections::kTokenOwner)
-            connections_.serve(event.token.id, event.events);
+        if (event.token.owner() == Connections::kTokenOwner)
+            connections_.serve(event.token.id(), event.events);
     if (is_stopping()) return;
     if (now_ >= next_accept_) set_accepting(true);
     for (const Poller::Event& event : poller_.events())
-        if (event.token.owner == kTokenOwner)
-            accept_from_port(ports_[event.token.id]);
+        if (event.token.owner() == kTokenOwner)
+            accept_from_port(ports_[event.token.id()]);
 }
 
 void Server::accept_from_port(Port& port) {

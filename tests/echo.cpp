@@ -37,7 +37,7 @@ void handle(Client& client, const ClientInput& input) {
         client.outbox().add(encode_frame(
             message->is_binary ? Opcode::Binary : Opcode::Text, message->text));
     } else if (const auto* head = std::get_if<input::RequestHead>(&input)) {
-        const Route to = route(*head->head, client.peer(), router());
+        const Route to = route(*head->head, head->peer, router());
         if (const auto* upgrade = std::get_if<Upgrade>(&to.action))
             client.upgrade(*upgrade, "");
         else

@@ -109,7 +109,7 @@ public:
         Bytes input{bytes.data(), bytes.size()};
         const ClientInput next = client.next(input);
         if (const auto* head = std::get_if<input::RequestHead>(&next)) {
-            const Routed to = routed(*head->head, client.peer(), kConfig);
+            const Routed to = routed(*head->head, head->peer, kConfig);
             response = to.response;
             deflates = to.upgrade.agreement.compression.server_may_deflate;
             if (to.response.status == 101)

@@ -633,8 +633,8 @@ private:
         std::string head = Head().without("Origin").with(extension).text();
         Bytes input{head.data(), head.size()};
         const ClientInput next = client.next(input);
-        const Routed to = routed(*std::get<input::RequestHead>(next).head,
-                                 client.peer(), router_);
+        const auto& request = std::get<input::RequestHead>(next);
+        const Routed to = routed(*request.head, request.peer, router_);
         REQUIRE(to.response.status == 101);
         test_.hub.join(
             client.member(), client.outbox().cursor(),

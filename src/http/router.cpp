@@ -31,7 +31,8 @@ std::optional<Response> find_origin_error(const Request& request,
     if (origins == 0) return std::nullopt;
     if (origins > 1) return error_response(400, "more than one Origin");
     const std::string origin(request.value("Origin"));
-    if (is_allowed_origin(config.origins, origin, request.value("Host"), client.is_local))
+    if (is_allowed_origin(config.origins, origin, request.value("Host"),
+                          client.is_local))
         return std::nullopt;
     return forbid_origin(origin);
 }

@@ -67,6 +67,7 @@ void Poller::remove(Handle handle) {
     if (all_.size() >= all_.capacity() / 4) return;
     all_.shrink_to_fit();
     handles_.shrink_to_fit();
+    events_.shrink_to_fit();
 }
 
 void Poller::watch(Handle handle, short events) {

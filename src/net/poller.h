@@ -15,9 +15,20 @@ namespace wschat {
 
 /// Tells the unit that added a descriptor which one it is. The poller returns
 /// it as it was given.
-struct Token {
-    uint32_t owner = 0;
-    uint32_t id = 0;
+class Token {
+public:
+    Token() = default;
+
+    /// `owner` is a number of that unit, below 16; `id` is its own, below 2^28.
+    Token(uint32_t owner, uint32_t id) : value_(owner << kIdBits | id) {}
+
+    uint32_t owner() const { return value_ >> kIdBits; }
+    uint32_t id() const { return value_ & ((1U << kIdBits) - 1); }
+
+private:
+    static constexpr unsigned kIdBits = 28;
+
+    uint32_t value_ = 0;  // small: there is one for each descriptor
 };
 
 /// A set of descriptors to wait for.

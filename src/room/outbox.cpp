@@ -6,8 +6,8 @@ namespace wschat {
 
 void Outbox::close(std::string last_words) {
     own().last_words = std::move(last_words);
+    own().is_closing = true;
     if (cursor_.is_started()) target_ = cursor_.end();
-    is_closing_ = true;
 }
 
 IoVec Outbox::next_bytes() {
@@ -18,7 +18,7 @@ IoVec Outbox::next_bytes() {
     // Here the log stands at a frame boundary.
     if (is_inside_own || take_own_bytes())
         return IoVec(std::string_view(own_->current).substr(own_->sent));
-    if (!is_in_log || is_closing_) return {};
+    if (!is_in_log || is_closing()) return {};
     cursor_.switch_log_at_end();
     target_ = cursor_.end();
     return cursor_.pending(target_);
@@ -29,10 +29,11 @@ IoVec Outbox::next_bytes() {
 bool Outbox::take_own_bytes() {
     if (!own_) return false;
     own_->current.swap(own_->waiting);
-    if (own_->current.empty() && is_closing_)
+    if (own_->current.empty() && own_->is_closing)
         own_->current.swap(own_->last_words);
-    if (own_->current.empty()) own_.reset();
-    return own_ != nullptr;
+    if (!own_->current.empty()) return true;
+    if (!own_->is_closing) own_.reset();
+    return false;
 }
 
 void Outbox::consume(size_t n) {
@@ -43,7 +44,7 @@ void Outbox::consume(size_t n) {
     own_->sent = 0;
     // Before more own bytes it is the log's turn: a client that sends pings
     // without end still receives messages.
-    if (!is_closing_ && cursor_.is_started()) target_ = cursor_.end();
+    if (!own_->is_closing && cursor_.is_started()) target_ = cursor_.end();
 }
 
 Outbox::Own& Outbox::own() {

@@ -49,15 +49,16 @@ private:
         std::string current;  // being sent
         size_t sent = 0;      // bytes of `current`
         std::string last_words;
+        bool is_closing = false;
     };
 
     Own& own();
+    bool is_closing() const { return own_ && own_->is_closing; }
     bool take_own_bytes();
 
     RoomCursor cursor_;
     uint64_t target_ = 0;
     std::unique_ptr<Own> own_;
-    bool is_closing_ = false;
 };
 
 }  // namespace wschat

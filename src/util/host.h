@@ -1,5 +1,5 @@
-// Hosts: names and IP addresses as texts. Three sources need three grammars, each
-// stricter than the one before:
+// Hosts: names and IP addresses as texts. Three sources need three grammars,
+// each stricter than the one before:
 //
 // - A Host header may hold any name that a client has for this server; it only
 //   has to be one host with an optional port (RFC 9112, section 3.2). Names

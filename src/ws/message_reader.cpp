@@ -43,7 +43,7 @@ void MessageReader::release_memory() {
     partial_.release();
     message_.bytes.release();
     scanner_ = ObjectScanner();
-    message_.inflater.reset();
+    message_.compressed.reset();
     payload_in_ = PayloadIn::Input;
 }
 
@@ -119,7 +119,7 @@ Event MessageReader::begin_frame(Bytes& input) {
         return failure(kCloseProtocolError, "message inside a message");
     if (!continues) begin_message();
     if (!fits_limit(frame_)) return failure(kCloseTooBig, "message too big");
-    if (message_.inflater) message_.deflated_size += frame_.length;
+    if (message_.compressed) message_.compressed->size += frame_.length;
     // Empty fragments never reach max_message. Without a limit of their own, a
     // client could send them for ever and its message would never end.
     const bool fragment = continues || !frame_.fin;
@@ -134,8 +134,7 @@ void MessageReader::begin_message() {
     message_.type = frame_.opcode;
     message_.utf8.reset();
     message_.empty_fragments = 0;
-    message_.deflated_size = 0;
-    if (frame_.compressed) message_.inflater = std::make_unique<Inflater>();
+    if (frame_.compressed) message_.compressed = std::make_unique<Compressed>();
 }
 
 /// Returns true if a message may have this frame too. The header decides: a
@@ -143,8 +142,9 @@ void MessageReader::begin_message() {
 /// accepted so far is never over the limit, so no subtraction wraps.
 bool MessageReader::fits_limit(const FrameHeader& frame) const {
     const uint64_t limit = config_->max_message;
-    if (message_.inflater)
-        return frame.length <= deflated_limit(limit) - message_.deflated_size;
+    if (message_.compressed)
+        return frame.length <=
+               deflated_limit(limit) - message_.compressed->size;
     return frame.length <= limit - message_.bytes.size();
 }
 
@@ -163,7 +163,7 @@ Event MessageReader::read_payload(Bytes& input) {
 /// Adds a piece of a frame's payload; `whole` if it is the last of the frame.
 Event MessageReader::add_to_message(std::string_view piece, bool whole) {
     const bool last = whole && frame_.fin;
-    if (message_.inflater) return inflate(piece, last);
+    if (message_.compressed) return inflate(piece, last);
     if (message_.type == Opcode::Text &&
         message_.utf8.feed(piece) < piece.size())
         return failure(kCloseInvalidData, "malformed UTF-8");
@@ -182,9 +182,10 @@ Event MessageReader::inflate(std::string_view piece, bool last) {
     const size_t had = message_.bytes.size();
     const uint64_t limit = config_->max_message;
     std::string& message = message_.bytes.text();
-    Inflater::Result result = message_.inflater->inflate(piece, message, limit);
+    Inflater& inflater = message_.compressed->inflater;
+    Inflater::Result result = inflater.inflate(piece, message, limit);
     if (last && result == Inflater::Result::Good)
-        result = message_.inflater->finish(message, limit);
+        result = inflater.finish(message, limit);
     const std::string_view added = std::string_view(message).substr(had);
     if (message_.type == Opcode::Text &&
         message_.utf8.feed(added) < added.size())
@@ -194,7 +195,7 @@ Event MessageReader::inflate(std::string_view piece, bool last) {
     if (result == Inflater::Result::Corrupt)
         return failure(kCloseInvalidData, "malformed deflated data");
     if (!last) return {};
-    message_.inflater.reset();
+    message_.compressed.reset();
     payload_in_ = PayloadIn::Message;
     return end_message(message_.bytes.view());
 }

@@ -80,11 +80,15 @@ private:
     /// next call, which frees that buffer first.
     enum class PayloadIn : uint8_t { Input, Partial, Message };
 
+    struct Compressed {
+        Inflater inflater;
+        uint64_t size = 0;  // bytes in the frames of the message
+    };
+
     /// The message, of frames, or the raw object that has begun and not ended.
     struct Message {
         Buffer bytes;
-        std::unique_ptr<Inflater> inflater;  // null: it is not compressed
-        uint64_t deflated_size = 0;          // bytes in its frames
+        std::unique_ptr<Compressed> compressed;  // null: it is not compressed
         uint32_t empty_fragments = 0;
         Utf8Checker utf8;
         Opcode type = Opcode::Continuation;  // no message has begun

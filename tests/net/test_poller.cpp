@@ -60,9 +60,9 @@ public:
         while (poller.events().empty());
         std::vector<size_t> ready;
         for (const Poller::Event& event : poller.events()) {
-            CHECK(event.token.owner == kOwner);
+            CHECK(event.token.owner() == kOwner);
             CHECK(event.events != 0);
-            ready.push_back(event.token.id);
+            ready.push_back(event.token.id());
         }
         std::sort(ready.begin(), ready.end());
         return ready;
@@ -71,7 +71,7 @@ public:
     /// What happened at a pair in the last wait; 0 if nothing.
     short happened(size_t i) const {
         for (const Poller::Event& event : poller.events())
-            if (event.token.id == i) return event.events;
+            if (event.token.id() == i) return event.events;
         return 0;
     }
 
