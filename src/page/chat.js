@@ -1,16 +1,16 @@
-// The chat page: what is typed goes out through wschat.js, what comes in is
-// shown. Whatever comes from others is set as text, never as markup.
+// The chat page: sends what the user types by wschat.js, and shows what it
+// receives. All received data is inserted as text, never as markup.
 'use strict';
 
 {
   const kMaxMessages = 1000;     // kept on the page
-  const kMaxName = 40;           // characters shown
-  const kPatience = 10000;       // ms for a message to come back
-  const kTogether = 5 * 60000;   // ms between messages under one heading
+  const kMaxName = 40;           // characters
+  const kPatience = 10000;       // ms until a sent message counts as lost
+  const kTogether = 5 * 60000;   // ms during which messages share a heading
   const kHues = 8;               // colours for names, in style.css
   const kId = /^m-[0-9a-f]{24}$/;
   const kCount = /^\d+ online$/;
-  const kGone = [1000, 1001, 1005, 1006, 1012, 1013];  // closes that say no more
+  const kGone = [1000, 1001, 1005, 1006, 1012, 1013];  // closes without notice
 
   const $ = (id) => document.getElementById(id);
   const log = $('log');
@@ -32,15 +32,15 @@
     return element;
   };
 
-  // ---- The name -----------------------------------------------------------
+  // ---- The name ----
 
-  // Storage may be forbidden; then the name lasts as long as the page.
+  // The browser may forbid storage. Then a reload forgets the name.
   const stored = {
     get name() {
       try { return localStorage.getItem('wschat.name') ?? ''; } catch { return ''; }
     },
     set name(name) {
-      try { localStorage.setItem('wschat.name', name); } catch { /* see above */ }
+      try { localStorage.setItem('wschat.name', name); } catch { /* forbidden */ }
     },
   };
 
@@ -57,8 +57,8 @@
     $('who').showModal();
   };
 
-  // A dialog gives the focus back, but in Chromium without the caret: what is
-  // typed then goes nowhere.
+  // After a dialog Chromium gives the focus back without the caret, and ignores
+  // what is typed.
   const endAsking = () => {
     $('who').close();
     text.blur();
@@ -82,12 +82,11 @@
     endAsking();
   });
 
-  // ---- The room -----------------------------------------------------------
+  // ---- The room ----
 
-  let room = '';  // its name; that of a site's only room says nothing
+  let room = '';  // its name, or '' for the room "/"
 
-  // The server has undone the escapes of the path: what looks like one now is
-  // part of the name.
+  // The server has decoded the path: a "%" is part of the name.
   const nameOf = (path) =>
     typeof path === 'string' && path !== '/' ? path : '';
 
@@ -98,10 +97,10 @@
     showUnread();
   });
 
-  // ---- What the reader has seen ------------------------------------------
+  // ---- Scrolling and unread messages ----
 
-  let following = true;  // the newest message is in view, and stays there
-  let missed = 0;        // messages below the view
+  let following = true;  // the log scrolls to each new message
+  let missed = 0;        // new messages below the visible part
   let unread = 0;        // messages while the page was hidden
   let lastTop = 0;
 
@@ -133,8 +132,8 @@
     showMissed();
   };
 
-  // Only a reader moves up: what arrives moves the end down, which must not
-  // pass for having scrolled away from it.
+  // Only the user scrolls up. A new message moves the end down, which must not
+  // count as scrolling away from it.
   log.addEventListener('scroll', () => {
     const below = log.scrollHeight - log.clientHeight - log.scrollTop;
     if (below < 24) setFollowing(true);
@@ -142,7 +141,7 @@
     lastTop = log.scrollTop;
   });
 
-  // Once a frame, however many messages arrived, and when the window changes.
+  // Runs at most once per rendered frame, and when the window is resized.
   const resized = new ResizeObserver(() => { if (following) toEnd(); });
   resized.observe(log);
   resized.observe($('talk'));
@@ -165,22 +164,22 @@
     showMissed();
   };
 
-  // ---- Messages -------------------------------------------------------------
+  // ---- Messages ----
 
   const clock = new Intl.DateTimeFormat([], { timeStyle: 'short' });
   const calendar =
     new Intl.DateTimeFormat([], { dateStyle: 'full', timeStyle: 'medium' });
 
-  const shown = new Map();  // id -> what was said, of the messages on the page
-  let last = null;          // what the newest heading stands for
+  const shown = new Map();  // id -> content of the messages on the page
+  let last = null;          // {own, name, at} of the newest heading
 
   const asText = (value) => {
     if (typeof value === 'string') return value;
     return value === undefined || value === null ? '' : JSON.stringify(value);
   };
 
-  // What a message of either family says; null if it is something else. Ids are
-  // heeded if they are of this page's making: others may mean anything by them.
+  // Returns the content of a chat message of either type, or null. Only ids in
+  // the format of this page are used: elsewhere an id may mean anything.
   const understand = (value) => {
     const old = value?.type === 'usermsg';
     if (!old && value?.type !== 'message') return null;
@@ -214,7 +213,7 @@
     return line;
   };
 
-  // Very long texts are folded: they are somebody else's idea of important.
+  // Folds very long texts, so that one message can not fill the page.
   const paragraph = (content) => {
     const element = make('p', 'text', content);
     element.dir = 'auto';
@@ -234,7 +233,7 @@
     return item;
   };
 
-  // Sets the time, and hides the heading if the one before still holds.
+  // Sets the time, and hides the heading if it repeats the previous one.
   const stamp = (item, said, own, now = new Date()) => {
     const time = item.querySelector('time');
     time.dateTime = now.toISOString();
@@ -271,8 +270,8 @@
     if (mine && sameWords(mine.said, said)) {
       settle(mine);
     } else if (!sameWords(shown.get(said.id), said)) {
-      // Otherwise it was sent again by somebody who could not know that it had
-      // arrived.
+      // Otherwise its sender has sent it again, because it could not know that
+      // it had been relayed.
       appendMessage(row(said, false), said, false);
       countUnseen();
     }
@@ -285,7 +284,7 @@
     append(make('li', 'system', content));
   };
 
-  // The newest count takes the place of the one before, at the end.
+  // The newest count replaces the previous one, and is at the end.
   const online = make('li', 'system');
 
   const showOnline = (content) => {
@@ -301,11 +300,11 @@
 
   chat.on('gap', () => appendSystem('Some messages may be missing here.'));
 
-  // ---- Own messages, until they come back ----------------------------------
+  // ---- Own messages, until the server relays them ----
 
   // id -> {message, said, item, state, timer}, in the order of sending. States:
-  // waiting for a connection; sent; unclear, if the connection broke then, and
-  // the next one will tell what became of it; and lost, if nothing will.
+  // waiting (for a connection), sent, unclear (the connection broke; the next
+  // one shows whether it was relayed) and lost (it was probably not relayed).
   const outbox = new Map();
 
   const randomId = () => {
@@ -335,7 +334,7 @@
     showLost();
   };
 
-  // The outbox itself is not read aloud: each message would be, twice.
+  // Screen readers do not read the outbox: they would read messages twice.
   const showLost = () => {
     const lost = [...outbox.values()].some((mine) => mine.state === 'lost');
     setText($('spoken'), lost ? 'A message may not have been sent.' : '');
@@ -358,7 +357,7 @@
     follow();
   };
 
-  // With the same id, so that whoever has it already can tell.
+  // Keeps the id, so that pages that have the message do not show it twice.
   const retry = (mine) => {
     hand(mine);
     text.focus();
@@ -379,8 +378,8 @@
   const inState = (state) =>
     [...outbox.values()].filter((mine) => mine.state === state);
 
-  // It came back. The server relays in order: what was sent before it and did
-  // not come back never will.
+  // Moves a relayed message to the log. The server relays in order: earlier
+  // messages that were not relayed are lost.
   const settle = (mine) => {
     for (const earlier of outbox.values()) {
       if (earlier === mine) break;
@@ -400,7 +399,7 @@
     setState(mine, 'sent');
   });
 
-  // A server that counts sends what was missed again, own messages among them.
+  // A server that numbers messages sends missed ones again, own ones too.
   chat.on('close', ({ retryIn }) => {
     const tells = chat.number !== null && retryIn !== null;
     for (const mine of inState('sent'))
@@ -408,12 +407,13 @@
     if (!tells) giveUp();
   });
 
-  // What the server had kept has come back by now.
+  // Marks unclear messages as lost: all missed messages have arrived, or none
+  // will.
   const giveUp = () => {
     for (const mine of inState('unclear')) setState(mine, 'lost');
   };
 
-  let newest = null;  // the number that the server had come to, if recovered
+  let newest = null;  // number of the last missed message, if recovered
 
   chat.on('gap', giveUp);
   chat.on('hello', ({ recovered, last: number }) => {
@@ -430,22 +430,22 @@
     if (outbox.size) event.preventDefault();
   });
 
-  // ---- The connection and its notices ----------------------------------------
+  // ---- The connection and its notices ----
 
-  let met = false;      // there was a connection once
-  let failed = false;   // the first attempt failed
-  let farewell = '';    // why the server closed for good
+  let met = false;      // a connection was opened
+  let failed = false;   // a connection was closed, or an attempt failed
+  let farewell = '';    // reason of the newest close
 
   const stateText = () => {
     if (chat.state === 'open') return 'Connected';
     if (chat.state === 'closed') return `Closed by the server${farewell}`;
     if (met) return 'Reconnecting…';
-    // A browser is not told which of the two it was.
+    // The browser does not tell scripts which of the two it was.
     if (failed) return 'Refused or unreachable: see the server’s log';
     return 'Connecting…';
   };
 
-  // Saying the same again would be read aloud again.
+  // Screen readers would read an unchanged text again.
   const setText = (element, content) => {
     if (element.textContent !== content) element.textContent = content;
   };
@@ -484,7 +484,7 @@
     text.focus();
   });
 
-  // ---- Writing -----------------------------------------------------------------
+  // ---- Writing ----
 
   $('compose').addEventListener('submit', (event) => {
     event.preventDefault();
@@ -497,7 +497,7 @@
     say(words);
   });
 
-  // While an input method composes, Enter is its own.
+  // During composition, Enter belongs to the input method.
   text.addEventListener('keydown', (event) => {
     if (event.key !== 'Enter' || event.shiftKey || event.isComposing) return;
     event.preventDefault();

@@ -1,4 +1,4 @@
-// wschat.js: a connection to a wschat server that keeps itself alive.
+// wschat.js: a client of a wschat server that reconnects by itself.
 //
 //   <script src="https://chat.example.com/wschat.js"></script>
 //   <script>
@@ -7,57 +7,57 @@
 //     chat.send({ type: 'message', username: 'Ada', message: 'Hi' });
 //   </script>
 //
-// One file, no dependencies. It defines the global WSChat, for plain scripts;
-// in a module, import './wschat.js' for the same. MIT License.
+// One file, no dependencies. It defines the global WSChat; in a module, use
+// import './wschat.js'. MIT License.
 //
 // new WSChat(url, options)
-//     Connects at once. The url may be relative, and http: or https: stand for
-//     ws: and wss:; without one it is the page's own, less its query.
+//     Connects at once. The url may be relative; http: and https: become ws:
+//     and wss:. The default is the URL of the page without its query.
 //
-//     protocol   'wschat.v1'  subprotocol to ask for; null for servers that
-//                             know none: browsers refuse those if asked
-//     queue      1000         messages kept while there is no connection
-//     retry      1000         the first retry comes within so many ms; the
-//     retryMax   30000        longest wait grows by half each time, up to this
-//     silence    30000        ms without a word until the server is pinged,
-//     answer     10000        and ms it has to answer (with a subprotocol only)
+//     protocol   'wschat.v1'  subprotocol to offer; null if the server accepts
+//                             none: browsers then fail a connection with one
+//     queue      1000         messages to keep while there is no connection
+//     retry      1000         longest wait before the first retry, in ms; it
+//     retryMax   30000        grows by half with each retry, up to retryMax
+//     silence    30000        ms without a message before it pings the server
+//     answer     10000        ms the server has to answer a ping (it pings only
+//                             if the server accepted the subprotocol)
 //     handshake  20000        ms that connecting may take
 //
-// send(object)    Sends it as JSON, now or as soon as there is a connection, in
-//                 the order of the calls. False if the queue is full: then it
-//                 is not kept. What was handed to a connection that broke may
-//                 be lost: it is never sent again by itself, and was lost if
-//                 it has not come back by number last of a recovered hello.
-// open()          Connects now, if not connected: after a close for good, or
-//                 rather than waiting for the next retry.
-// close(code, reason)  Ends the connection for good; what is queued stays.
+// send(object)    Sends it as JSON, now or once connected, in the order of the
+//                 calls. Returns false, and does not keep it, if the queue is
+//                 full. Never sends it again: if the connection breaks it may
+//                 be lost. It is lost if it was not received by the message
+//                 with number `last` of a recovered hello.
+// open()          Connects now if not connected: after a final close, or
+//                 without waiting for the next retry.
+// close(code, reason)  Closes without a retry; the queue is kept.
 // state           'connecting', 'open', 'waiting' (for a retry) or 'closed'.
-// room, clients   As in the newest hello: the path, with its escapes undone, and
-//                 how many were there.
-// number          Of the newest message received, as the server counts them;
-//                 null if it does not.
-// on(event, f)    Calls f with the event's detail, and returns the WSChat. It
-//                 is an EventTarget too: addEventListener() has event.detail.
+// room, clients   From the newest hello: the decoded path, and the number of
+//                 clients in the room.
+// number          The server's number of the newest received message; null if
+//                 the server does not number messages.
+// on(event, f)    Calls f with the event's detail; returns the WSChat. With
+//                 addEventListener() the detail is event.detail.
 //
 // Events and their details:
 //     state       the new state
 //     open        (none)
 //     hello       {room, epoch, first, last, clients, recovered}: the server
-//                 numbers its messages, and sends those from first on; up to
-//                 last they are older ones. If recovered, they go on where the
-//                 connection before broke: none is missed, none comes twice
-//     gap         (none): connected again, but not recovered. Messages were
-//                 missed: load anew what was made of them
-//     message     what somebody sent: any JSON value that is not one of the
-//                 next two; check its type
-//     system      {type: 'system', message} from the server, to everyone
-//     error       {type: 'error', message} from the server, to this client
-//                 alone: something that it sent was not relayed
-//     sent        an object given to send() was handed to the connection
-//     close       {code, reason, opened, retryIn}: the connection ended, or
-//                 failed if it was never opened; the next one is tried in
-//                 retryIn ms, null if in none. 1008 and 4500 to 4999 mean that
-//                 the server wants no retry.
+//                 sends its messages from number first on; those up to last
+//                 are older. If recovered, they continue where the previous
+//                 connection broke: none is missing or repeated
+//     gap         (none): reconnected but not recovered. Messages are missing:
+//                 load again what depends on them
+//     message     a relayed message: any JSON value but the next two; check
+//                 its type
+//     system      {type: 'system', message}: a notice to all clients
+//     error       {type: 'error', message}: a notice to this client alone: a
+//                 message that it sent was not relayed
+//     sent        the object: a message from send() was sent
+//     close       {code, reason, opened, retryIn}: the connection was closed
+//                 or, if not opened, failed. The next attempt is in retryIn
+//                 ms; null: there is none. 1008 and 4500 to 4999 forbid it.
 'use strict';
 
 {
@@ -83,15 +83,15 @@
 
   const unwanted = (code) => code === 1008 || (code >= 4500 && code <= 4999);
 
-  // What the server says to one client alone has no number.
+  // Messages to one client alone have no number.
   const numberless = ['hello', 'error', 'pong'];
 
-  // Whether a message is a hello that one can count from.
+  // Returns whether the fields of a hello are valid, so that one can count.
   const counts = ({ epoch, first, last }) =>
     typeof epoch === 'string' && epoch !== '' && Number.isSafeInteger(first) &&
     Number.isSafeInteger(last) && first > 0 && last >= first - 1;
 
-  // Asks for what came after a message. The rest of the query stays as it is.
+  // Returns the URL that asks for the messages after `number`.
   const resumeUrl = (url, epoch, number) => {
     const result = new URL(url);
     const others = result.search.slice(1).split('&')
@@ -115,16 +115,16 @@
     #state = 'closed';
     #socket = null;
     #queue = [];
-    #timer;             // there is one thing at a time to wait for
-    #failures = 0;      // since a connection last held
-    #openedAt = null;   // of this connection; null before
+    #timer;             // for the retry, the handshake or the ping
+    #failures = 0;      // since the last connection that lasted
+    #openedAt = null;   // null before the connection is open
     #heardAt = 0;
-    #asked = false;     // a ping is out, and nothing was heard since
-    #again = false;     // there was a connection before this one
-    #agreed = false;    // this one's server took the subprotocol
-    #greeted = false;   // its first message has come, or no hello will
+    #asked = false;     // a ping was sent, and nothing received since
+    #again = false;     // there was an earlier connection
+    #agreed = false;    // the server accepted the subprotocol
+    #greeted = false;   // hello was received, or none will come
     #hello = {};
-    #epoch = null;      // what #number counts in; both null if it can't
+    #epoch = null;      // of #number; null if it does not count
     #number = null;
 
     constructor(url, options) {
@@ -177,7 +177,7 @@
       if (this.#state !== 'closed') this.#lost(code, reason, true);
     }
 
-    // Both events mean that a retry now has better chances than the last.
+    // After both events a retry is more likely to succeed.
     #listen(how) {
       globalThis[how]?.('online', this.#wake);
       page?.[how]('visibilitychange', this.#wake);
@@ -185,10 +185,10 @@
 
     #wake = ({ type }) => {
       if (type === 'visibilitychange' && page.hidden) return;
-      // An attempt from before the network came back may hang for long.
+      // An attempt that began offline may hang for long.
       const stuck = type === 'online' && this.#state === 'connecting';
       if (stuck || this.#state === 'waiting') this.open();
-      // Timers stand still while a machine sleeps.
+      // Timers stop while a machine is suspended.
       else if (this.#state === 'open' && !this.#asked) this.#watch();
     };
 
@@ -215,7 +215,7 @@
       this.#enter('open');
       this.#flush();
       this.#emit('open');
-      // Anybody may say "hello" there.
+      // Without the subprotocol any client may have sent a "hello".
       if (!this.#agreed) this.#greet();
     }
 
@@ -232,8 +232,8 @@
       this.#emit(notice ? type : 'message', value);
     }
 
-    // Takes the first message, or that no hello will come. With a server that
-    // never said one, nobody can tell what was missed.
+    // Handles the first message, or (without a value) that no hello will come.
+    // Emits no gap for a server that never sent a hello.
     #greet(value) {
       this.#greeted = true;
       const said = value?.type === 'hello';
@@ -250,14 +250,14 @@
       if (missed) this.#emit('gap');
     }
 
-    // Asks the server for a sign of life once the silence is long enough. A
-    // connection can die without a word, and then nothing else would notice.
+    // Pings the server after a silence. Nothing else detects a connection that
+    // broke without being closed.
     #watch() {
       const { silence, answer } = this.#options;
       clearTimeout(this.#timer);
       if (!this.#agreed) return;
       const now = Date.now();
-      // Not in the future, though somebody set the clock back.
+      // The clock may have been set back.
       this.#heardAt = Math.min(this.#heardAt, now);
       const left = this.#heardAt + silence - now;
       if (left > 0) {
@@ -270,7 +270,7 @@
         this.#asked ? this.#abandon('no answer to a ping') : this.#watch());
     }
 
-    // Its own close event may take minutes on a dead connection.
+    // On a broken connection the close event may take minutes.
     #abandon(reason) {
       this.#socket.close();
       this.#lost(1006, reason);
@@ -291,11 +291,11 @@
       this.#emit('close', { code, reason, opened, retryIn });
     }
 
-    // Full jitter: clients that lost their server in the same moment come back
-    // spread over the whole wait. It grows slowly enough to be back within a few
-    // seconds of a server that was restarted. A connection counts as a success only if it
-    // held for as long as the wait would be; else a server that accepts and
-    // hangs up at once would be called again and again without a pause.
+    // Full jitter: clients that lost the server at the same moment reconnect
+    // spread over the whole wait. It grows slowly, so that clients are back a
+    // few seconds after a restart. A connection resets it only if it lasted as
+    // long as the wait; otherwise clients would reconnect without a pause to a
+    // server that accepts and closes at once.
     #backoff() {
       const { retry, retryMax } = this.#options;
       const longest = () => Math.min(retryMax, retry * 1.5 ** this.#failures);
@@ -307,7 +307,7 @@
       return wait;
     }
 
-    // Lets go of the socket: nothing that it still says is heard.
+    // Drops the socket, and ignores its later events.
     #forget() {
       const socket = this.#socket;
       if (socket) socket.onopen = socket.onmessage = socket.onclose = null;
@@ -316,7 +316,7 @@
       return socket;
     }
 
-    // A closing socket would take a message and throw it away.
+    // A closing WebSocket discards what it is given.
     #writable() {
       return this.#state === 'open' && this.#socket.readyState === 1;
     }

@@ -1,14 +1,15 @@
-# The table that tests/bench/run prints. Reads what the machine had done before
-# and after, then a line a run: case|load|server|NAME=NUMBER ...
+# Prints the table of tests/bench/run. Reads the CPU times before and after the
+# runs, then one line per run: case|load|server|NAME=NUMBER ...
 
 BEGIN {
-    word["rooms"] = "@ rooms of"
-    word["clients"] = "@ clients"
-    word["idle"] = "@ others idle in another room"
-    word["slow"] = "@ who never read"
-    word["bytes"] = "@ bytes"
-    word["window"] = "@ in flight"
-    word["rate"] = "each sends @ a second"
+    # "@" stands for the number.
+    phrase_of["rooms"] = "@ rooms of"
+    phrase_of["clients"] = "@ clients"
+    phrase_of["idle"] = "@ idle clients in another room"
+    phrase_of["slow"] = "@ non-reading clients"
+    phrase_of["bytes"] = "@ bytes"
+    phrase_of["window"] = "@ in flight"
+    phrase_of["rate"] = "each client sends @ per second"
     label["no-uring"] = "wschat --no-uring"
     label["tls"] = "wschat, wss://"
     label["deflate"] = "wschat, deflate"
@@ -18,7 +19,8 @@ FILENAME != ARGV[3] {
     sign = FILENAME == ARGV[1] ? -1 : 1
     if (/^cpu/) {
         for (i = 2; i <= 9; i++) all += sign * $i
-        # The loopback's interrupts are ours, though no process has them.
+        # Without the fields of interrupts: the loopback traffic of this benchmark
+        # causes most of them.
         others += sign * ($2 + $3 + $4 + $9)
     } else if (/m.*s/) {
         ours += sign * (seconds($1) + seconds($2))
@@ -45,28 +47,30 @@ FILENAME != ARGV[3] {
 
 END {
     line("", "deliveries/s", "CPU us", "ratio", "p50 us", "p99 us", "MB")
-    for (i = 1; i <= count; i++) show(names[i])
-    print "\nCPU: the server's, for a delivery (idle: a handshake); ratio: to" \
-        " the last\nserver of the case. MB: its memory, at its peak (idle:" \
-        " with all connected)."
+    for (i = 1; i <= count; i++) print_case(names[i])
+    print "\nCPU: CPU time of the server per delivery (idle: per handshake)." \
+        " ratio: CPU\nrelative to the last server of the case. MB: peak memory" \
+        " of the server (idle:\nmemory with all clients connected)."
     others -= ours * ticks
-    printf "Other programs used %.0f %% of the CPUs meanwhile: the less, the" \
-        " truer all this.\n", (others > 0 ? 100 * others / all : 0)
+    printf "Other programs used %.0f %% of the CPUs meanwhile; the less, the" \
+        " more exact\nare these figures.\n", (others > 0 ? 100 * others / all : 0)
 }
 
-function show(name,    n, i, each, base) {
-    print "\n" name ": " in_words(load[name])
+# Prints the rows of a case.
+function print_case(name,    n, i, each, base) {
+    print "\n" name ": " describe(load[name])
     n = split(servers[name], each, " ")
     base = median(name SUBSEP each[n], "cpu_us")
     for (i = 1; i <= n; i++) row(name SUBSEP each[i], each[i], base)
 }
 
-function in_words(load,    n, i, pairs, pair, text, phrase) {
+# Describes a load: "clients=100 bytes=128" gives "100 clients, 128 bytes".
+function describe(load,    n, i, pairs, pair, text, phrase) {
     n = split(load, pairs, " ")
     for (i = 2; i <= n; i++) {
         split(pairs[i], pair, "=")
-        if (!(pair[1] in word)) continue
-        phrase = word[pair[1]]
+        if (!(pair[1] in phrase_of)) continue
+        phrase = phrase_of[pair[1]]
         sub(/@/, commas(pair[2]), phrase)
         if (pair[2] == 1) sub(/clients/, "client", phrase)
         text = text (text == "" ? "" : text ~ /of$/ ? " " : ", ") phrase
@@ -92,6 +96,7 @@ function line(a, b, c, d, e, f, g) {
     printf "%-20s %12s %8s %6s %9s %9s %6s\n", a, b, c, d, e, f, g
 }
 
+# Returns the figures that only some cases have, or "".
 function remark(run) {
     if (run ~ /^slow/)
         return number(run, "slowdown", 1, 2) \
@@ -99,15 +104,15 @@ function remark(run) {
             "+" number(run, "growth_kb", 1024, 1) " MB, " \
             number(run, "dropped", 1, 0) " dropped"
     if (run ~ /^idle/)
-        return number(run, "bytes_per_connection", 1, 0) " bytes each, " \
+        return number(run, "bytes_per_connection", 1, 0) " bytes per client, " \
             number(run, "idle_percent", 1, 2) " % CPU idle, " \
-            number(run, "left_kb", 1024, 1) " MB when all left"
+            number(run, "left_kb", 1024, 1) " MB after all disconnected"
     if (run ~ /^deflate/)
-        return number(run, "wire_bytes", 1, 0) " bytes a message on the wire"
+        return number(run, "wire_bytes", 1, 0) " bytes per message on the wire"
     return ""
 }
 
-# The median in this unit, with commas; "-" if there is none.
+# Returns the median in this unit, with commas; "-" if there is none.
 function number(run, key, unit, digits,    m, text) {
     m = median(run, key)
     if (m == "") return "-"
@@ -131,7 +136,7 @@ function median(run, key,    n, i, j, sorted) {
     return n % 2 ? sorted[(n + 1) / 2] : (sorted[n / 2] + sorted[n / 2 + 1]) / 2
 }
 
-# As times prints it: 1m2.5s.
+# Converts a time as the shell's `times` prints it, 1m2.5s, to seconds.
 function seconds(text,    part) {
     split(text, part, "m")
     return part[1] * 60 + part[2]

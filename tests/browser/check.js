@@ -1,14 +1,15 @@
 // Runs the cases of a suite and adds up the results of all suites.
 'use strict';
 
-const kPatience = 60000;  // ms, far beyond what any case takes
+const kTimeout = 60000;  // ms; no case takes nearly as long
 
-async function inTime(promise) {
+// Rejects if the promise takes longer than kTimeout.
+async function withTimeout(promise) {
   let timer;
-  const late = new Promise((_, reject) => {
-    timer = setTimeout(() => reject(new Error('it takes for ever')), kPatience);
+  const timeout = new Promise((_, reject) => {
+    timer = setTimeout(() => reject(new Error('timeout')), kTimeout);
   });
-  await Promise.race([promise, late]).finally(() => clearTimeout(timer));
+  await Promise.race([promise, timeout]).finally(() => clearTimeout(timer));
 }
 
 const failures = [];  // "SUITE: CASE" of each failed case
@@ -25,7 +26,7 @@ async function check(suite, cases) {
   const count = { passed: 0, failed: 0 };
   for (const [name, run] of Object.entries(cases)) {
     try {
-      await inTime(run());
+      await withTimeout(run());
       count.passed++;
       console.log(`ok ${suite}: ${name}`);
     } catch (error) {

@@ -1,4 +1,5 @@
-// The daemon under test, WSCHAT, as a process that tests start and end.
+// Starts and ends the daemon under test. The environment variable WSCHAT names
+// the program.
 'use strict';
 
 const { spawn } = require('child_process');
@@ -6,7 +7,7 @@ const { spawn } = require('child_process');
 const program = process.env.WSCHAT ?? './wschat';
 
 class Daemon {
-  // Resolves once it listens.
+  // Starts a daemon, and resolves with it once it listens.
   static start(options = [], host = 'localhost', port = 0) {
     const daemon = new Daemon();
     daemon.options = options;
@@ -18,7 +19,7 @@ class Daemon {
     return `http://localhost:${this.port}/`;
   }
 
-  // Starts it again where it was.
+  // Starts it again, with the same options and the same port.
   restart() {
     return this.#start(this.port);
   }
@@ -27,7 +28,7 @@ class Daemon {
     this.process.kill(name);
   }
 
-  // Resolves with its exit status once it has ended.
+  // Sends the signal, and resolves with the exit status once it has ended.
   end(signal = 'SIGTERM') {
     this.signal(signal);
     return this.ended;
@@ -40,7 +41,8 @@ class Daemon {
     this.ended = new Promise((resolve) => this.process.on('close', resolve));
     return new Promise((resolve, reject) => {
       this.process.on('error', reject);
-      this.ended.then(() => reject(new Error(`the daemon said: ${this.log}`)));
+      this.ended.then(
+        () => reject(new Error(`the daemon ended: ${this.log}`)));
       this.process.stderr.on('data', (text) => {
         this.log += text;
         const found = /listening on [^ ]*:(\d+)[, ]/.exec(this.log);

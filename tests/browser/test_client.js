@@ -1,91 +1,92 @@
-// wschat.js by itself, in a world of sockets and clocks that the test moves.
+// Tests wschat.js alone, in node, with fake WebSockets and a fake clock.
 'use strict';
 
 const assert = require('assert');
-const { World } = require('./world');
+const { FakeBrowser } = require('./fake_browser');
 
-const near = (value, wanted) =>
+const assertNear = (value, wanted) =>
   assert.ok(Math.abs(value - wanted) < 0.01, `${value}, wanted ${wanted}`);
-const ofType = (chat, type) =>
+const details = (chat, type) =>
   chat.events.filter(([name]) => name === type).map(([, detail]) => detail);
 const ping = '{"type":"ping"}';
 const message = (n) => ({ type: 'message', n });
 
-// A hello, of an empty room unless it says otherwise.
-const hello = (says) => ({ type: 'hello', room: '/', epoch: 'e', first: 1,
-  last: 0, clients: 1, recovered: false, ...says });
+// Returns a hello message, by default that of an empty room.
+const hello = (fields) => ({ type: 'hello', room: '/', epoch: 'e', first: 1,
+  last: 0, clients: 1, recovered: false, ...fields });
 
-// Connects anew, after a break if there is a connection.
-function reconnect(world, greeting) {
-  if (world.socket.readyState < 3) world.socket.drop();
-  world.clock.pass(world.wait);
-  world.socket.open();
-  if (greeting) world.socket.hear(greeting);
+// Breaks the connection if there is one, waits for the retry, and opens the new
+// connection. The server then sends `first`, if given.
+function reconnect(browser, first) {
+  if (browser.socket.readyState < 3) browser.socket.disconnect();
+  browser.clock.advance(browser.nextTimer);
+  browser.socket.open();
+  if (first) browser.socket.receive(first);
 }
 
-// A chat that has heard hello and messages up to that number.
-function counting(world, number, url) {
-  const chat = world.chat(url);
-  world.socket.open();
-  world.socket.hear(hello());
-  for (let n = 1; n <= number; n++) world.socket.hear(message(n));
+// Returns a WSChat that has received a hello and messages 1 to `number`.
+function connectAndReceive(browser, number, url) {
+  const chat = browser.connect(url);
+  browser.socket.open();
+  browser.socket.receive(hello());
+  for (let n = 1; n <= number; n++) browser.socket.receive(message(n));
   return chat;
 }
 
 const query = ({ url }) => new URL(url).search;
 
-// Fails every attempt, and returns how long each retry waited.
-function waits(world, count) {
+// Lets attempts fail, and returns how long the client waited before each retry.
+function retryWaits(browser, count) {
   const result = [];
   for (let i = 0; i < count; i++) {
-    world.socket.drop();
-    result.push(world.wait);
-    world.clock.pass(world.wait);
+    browser.socket.disconnect();
+    result.push(browser.nextTimer);
+    browser.clock.advance(browser.nextTimer);
   }
   return result;
 }
 
 module.exports = {
-  'without a url it goes to where the page is, less query and fragment'() {
-    const world = new World('https://example.com/some/chat?x=1#y');
-    world.chat();
-    assert.strictEqual(world.socket.url, 'wss://example.com/some/chat');
+  'without a url it connects to the page, without query and fragment'() {
+    const browser = new FakeBrowser('https://example.com/some/chat?x=1#y');
+    browser.connect();
+    assert.strictEqual(browser.socket.url, 'wss://example.com/some/chat');
   },
 
-  'urls may be relative, or of http'() {
-    const world = new World('http://example.com/some/page');
+  'a url may be relative, and http: and https: become ws: and wss:'() {
+    const browser = new FakeBrowser('http://example.com/some/page');
     for (const [url, wanted] of [
       ['chat', 'ws://example.com/some/chat'],
       ['/chat?room=1#top', 'ws://example.com/chat?room=1'],
       ['https://other.example/', 'wss://other.example/'],
       ['wss://other.example:8443/x', 'wss://other.example:8443/x'],
     ]) {
-      world.chat(url);
-      assert.strictEqual(world.socket.url, wanted);
+      browser.connect(url);
+      assert.strictEqual(browser.socket.url, wanted);
     }
   },
 
-  'it asks for its subprotocol, for another, or for none'() {
-    const world = new World();
+  'it offers wschat.v1, another subprotocol, or none'() {
+    const browser = new FakeBrowser();
     const asked = (options) => {
-      world.chat('/', options);
-      return world.socket.protocols;
+      browser.connect('/', options);
+      return browser.socket.protocols;
     };
     assert.deepStrictEqual(asked(), ['wschat.v1']);
     assert.deepStrictEqual(asked({ protocol: 'other' }), ['other']);
     assert.deepStrictEqual(asked({ protocol: null }), []);
   },
 
-  'states and events come in order'() {
-    const world = new World();
-    const chat = world.chat();
+  'states and events are emitted in order'() {
+    const browser = new FakeBrowser();
+    const chat = browser.connect();
     assert.strictEqual(chat.state, 'connecting');
-    world.socket.open();
+    browser.socket.open();
     assert.strictEqual(chat.state, 'open');
-    world.clock.pass(5000);
-    world.socket.drop(1001, 'bye');
+    browser.clock.advance(5000);
+    browser.socket.disconnect(1001, 'bye');
     assert.strictEqual(chat.state, 'waiting');
-    world.clock.pass(1000);
+    browser.clock.advance(1000);
     assert.deepStrictEqual(chat.events, [
       ['state', 'open'],
       ['open', undefined],
@@ -95,18 +96,18 @@ module.exports = {
     ]);
   },
 
-  'an attempt that fails is a close of what was never opened'() {
-    const world = new World();
-    const chat = world.chat();
-    world.socket.drop();
-    assert.deepStrictEqual(ofType(chat, 'close'),
+  'a failed attempt emits close, with opened false'() {
+    const browser = new FakeBrowser();
+    const chat = browser.connect();
+    browser.socket.disconnect();
+    assert.deepStrictEqual(details(chat, 'close'),
       [{ code: 1006, reason: '', opened: false, retryIn: 500 }]);
   },
 
-  'messages come by type, and whatever is JSON is a message'() {
-    const world = new World();
-    const chat = world.chat();
-    world.socket.open();
+  'system and error have events of their type, all other JSON is a message'() {
+    const browser = new FakeBrowser();
+    const chat = browser.connect();
+    browser.socket.open();
     chat.events.length = 0;
     const values = [
       ['message', { type: 'message', username: 'Ada', message: 'Hi' }],
@@ -119,24 +120,24 @@ module.exports = {
       ['message', 5],
       ['message', null],
     ];
-    for (const [, value] of values) world.socket.hear(value);
+    for (const [, value] of values) browser.socket.receive(value);
     assert.deepStrictEqual(chat.events, values);
   },
 
-  'what is not JSON is ignored'() {
-    const world = new World();
-    const chat = world.chat();
-    world.socket.open();
+  'data that is not JSON is ignored'() {
+    const browser = new FakeBrowser();
+    const chat = browser.connect();
+    browser.socket.open();
     chat.events.length = 0;
     for (const data of ['', '{', 'hello', new Blob(['{}'])])
-      world.socket.hearText(data);
+      browser.socket.receiveText(data);
     assert.deepStrictEqual(chat.events, []);
   },
 
-  'a listener that throws harms nobody else'() {
-    const world = new World();
-    const chat = new world.WSChat();
-    const heard = [];
+  'a listener that throws does not stop the other listeners'() {
+    const browser = new FakeBrowser();
+    const chat = new browser.WSChat();
+    const received = [];
     const thrown = [];
     const listeners = process.listeners('uncaughtException');
     process.removeAllListeners('uncaughtException');
@@ -146,633 +147,638 @@ module.exports = {
         process.on('uncaughtException', listener);
     });
     chat.on('message', () => { throw new Error('mine'); })
-      .on('message', (value) => heard.push(value));
-    world.socket.open();
-    world.socket.hear(1);
-    assert.deepStrictEqual(heard, [1]);
+      .on('message', (value) => received.push(value));
+    browser.socket.open();
+    browser.socket.receive(1);
+    assert.deepStrictEqual(received, [1]);
     return new Promise((resolve) => setImmediate(resolve))
       .then(() => assert.deepStrictEqual(thrown, ['mine']));
   },
 
-  'addEventListener has the same details'() {
-    const world = new World();
-    const chat = world.chat();
-    const heard = [];
-    chat.addEventListener('message', ({ detail }) => heard.push(detail));
-    world.socket.open();
-    world.socket.hear('x');
-    assert.deepStrictEqual(heard, ['x']);
+  'addEventListener receives the same details'() {
+    const browser = new FakeBrowser();
+    const chat = browser.connect();
+    const received = [];
+    chat.addEventListener('message', ({ detail }) => received.push(detail));
+    browser.socket.open();
+    browser.socket.receive('x');
+    assert.deepStrictEqual(received, ['x']);
   },
 
-  'what is sent before there is a connection goes out in order'() {
-    const world = new World();
-    const chat = world.chat();
+  'messages that are sent before the connection is open go out in order'() {
+    const browser = new FakeBrowser();
+    const chat = browser.connect();
     assert.strictEqual(chat.send({ n: 1 }), true);
     assert.strictEqual(chat.send({ n: 2 }), true);
-    assert.deepStrictEqual(world.socket.sent, []);
-    world.socket.open();
+    assert.deepStrictEqual(browser.socket.sent, []);
+    browser.socket.open();
     assert.strictEqual(chat.send({ n: 3 }), true);
-    assert.deepStrictEqual(world.socket.sent,
+    assert.deepStrictEqual(browser.socket.sent,
       ['{"n":1}', '{"n":2}', '{"n":3}']);
-    assert.deepStrictEqual(ofType(chat, 'sent'),
+    assert.deepStrictEqual(details(chat, 'sent'),
       [{ n: 1 }, { n: 2 }, { n: 3 }]);
   },
 
-  'what a listener sends does not overtake the queue'() {
-    const world = new World();
-    const chat = world.chat();
+  'messages that a listener sends do not overtake the queue'() {
+    const browser = new FakeBrowser();
+    const chat = browser.connect();
     chat.on('state', (state) => state === 'open' && chat.send('state'));
     chat.on('sent', (value) => value === 1 && chat.send('sent'));
     chat.on('open', () => chat.send('open'));
     chat.send(1);
     chat.send(2);
-    world.socket.open();
-    assert.deepStrictEqual(world.socket.sent.map((text) => JSON.parse(text)),
+    browser.socket.open();
+    assert.deepStrictEqual(browser.socket.sent.map((text) => JSON.parse(text)),
       [1, 2, 'state', 'sent', 'open']);
   },
 
-  'the queue is bounded: what does not fit is refused'() {
-    const world = new World();
-    const chat = world.chat('/', { queue: 2 });
+  'send() returns false when the queue is full'() {
+    const browser = new FakeBrowser();
+    const chat = browser.connect('/', { queue: 2 });
     assert.deepStrictEqual([1, 2, 3].map((n) => chat.send(n)),
       [true, true, false]);
-    world.socket.open();
-    assert.deepStrictEqual(world.socket.sent, ['1', '2']);
+    browser.socket.open();
+    assert.deepStrictEqual(browser.socket.sent, ['1', '2']);
     assert.strictEqual(chat.send(4), true);
   },
 
-  'without a bound of its own, 1,000 messages wait'() {
-    const world = new World();
-    const chat = world.chat();
+  'the queue holds 1,000 messages by default'() {
+    const browser = new FakeBrowser();
+    const chat = browser.connect();
     for (let i = 0; i < 1000; i++) assert.strictEqual(chat.send(i), true);
     assert.strictEqual(chat.send('one more'), false);
   },
 
-  'what was handed to a connection that broke is not sent again'() {
-    const world = new World();
-    const chat = world.chat();
-    world.socket.open();
+  'a message that was sent before the connection broke is not sent again'() {
+    const browser = new FakeBrowser();
+    const chat = browser.connect();
+    browser.socket.open();
     chat.send('once');
-    world.socket.drop();
+    browser.socket.disconnect();
     chat.send('later');
-    world.clock.pass(1000);
-    world.socket.open();
-    assert.deepStrictEqual(world.sockets.map(({ sent }) => sent),
+    browser.clock.advance(1000);
+    browser.socket.open();
+    assert.deepStrictEqual(browser.sockets.map(({ sent }) => sent),
       [['"once"'], ['"later"']]);
   },
 
-  'nothing is handed to a connection that is closing'() {
-    const world = new World();
-    const chat = world.chat();
-    world.socket.open();
-    world.socket.readyState = 2;
+  'no message is sent on a connection that is closing'() {
+    const browser = new FakeBrowser();
+    const chat = browser.connect();
+    browser.socket.open();
+    browser.socket.readyState = 2;
     chat.send('kept');
-    assert.deepStrictEqual(world.socket.sent, []);
-    world.socket.drop();
-    world.clock.pass(1000);
-    world.socket.open();
-    assert.deepStrictEqual(world.socket.sent, ['"kept"']);
+    assert.deepStrictEqual(browser.socket.sent, []);
+    browser.socket.disconnect();
+    browser.clock.advance(1000);
+    browser.socket.open();
+    assert.deepStrictEqual(browser.socket.sent, ['"kept"']);
   },
 
-  'what can not be JSON throws, and is not queued'() {
-    const world = new World();
-    const chat = world.chat();
+  'send() throws if a value can not be JSON, and does not queue it'() {
+    const browser = new FakeBrowser();
+    const chat = browser.connect();
     const loop = {};
     loop.loop = loop;
     assert.throws(() => chat.send(loop), { name: 'TypeError' });
-    world.socket.open();
-    assert.deepStrictEqual(world.socket.sent, []);
+    browser.socket.open();
+    assert.deepStrictEqual(browser.socket.sent, []);
   },
 
-  'the first retry comes within 1 s, wherever chance puts it'() {
+  'the first retry comes after a random wait of up to 1 s'() {
     for (const random of [0, 0.25, 0.999999]) {
-      const world = new World();
-      world.random = random;
-      world.chat();
-      world.socket.open();
-      world.clock.pass(60000 - 30000);
-      world.socket.drop();
-      near(world.wait, random * 1000);
-      world.clock.pass(1000);
-      assert.strictEqual(world.sockets.length, 2);
+      const browser = new FakeBrowser();
+      browser.random = random;
+      browser.connect();
+      browser.socket.open();
+      browser.clock.advance(60000 - 30000);
+      browser.socket.disconnect();
+      assertNear(browser.nextTimer, random * 1000);
+      browser.clock.advance(1000);
+      assert.strictEqual(browser.sockets.length, 2);
     }
   },
 
-  'waits grow exponentially, up to 30 s'() {
-    const world = new World();
-    world.random = 1;
-    world.chat();
-    const got = waits(world, 12);
-    got.forEach((wait, i) => near(wait, Math.min(30000, 1000 * 1.5 ** i)));
-    near(got[11], 30000);
+  'the longest wait grows exponentially, up to 30 s'() {
+    const browser = new FakeBrowser();
+    browser.random = 1;
+    browser.connect();
+    const got = retryWaits(browser, 12);
+    got.forEach((wait, i) =>
+      assertNear(wait, Math.min(30000, 1000 * 1.5 ** i)));
+    assertNear(got[11], 30000);
   },
 
-  'the whole of each wait is left to chance'() {
-    const world = new World();
-    world.chat();
-    waits(world, 20);
+  'each wait is random between 0 and the longest wait'() {
+    const browser = new FakeBrowser();
+    browser.connect();
+    retryWaits(browser, 20);
     for (const random of [0, 0.01, 0.5, 0.99]) {
-      world.random = random;
-      world.socket.drop();
-      near(world.wait, random * 30000);
-      world.clock.pass(world.wait);
+      browser.random = random;
+      browser.socket.disconnect();
+      assertNear(browser.nextTimer, random * 30000);
+      browser.clock.advance(browser.nextTimer);
     }
   },
 
-  'options set the first and the longest wait'() {
-    const world = new World();
-    world.random = 1;
-    world.chat('/', { retry: 100, retryMax: 200 });
-    waits(world, 4).forEach((wait, i) => near(wait, [100, 150, 200, 200][i]));
+  'the options retry and retryMax set the first and the longest wait'() {
+    const browser = new FakeBrowser();
+    browser.random = 1;
+    browser.connect('/', { retry: 100, retryMax: 200 });
+    retryWaits(browser, 4).forEach((wait, i) =>
+      assertNear(wait, [100, 150, 200, 200][i]));
   },
 
-  'a connection that held starts the waits anew'() {
-    const world = new World();
-    world.random = 1;
-    world.chat();
-    waits(world, 6);
-    world.socket.open();
-    world.clock.pass(20000);
-    world.socket.drop();
-    near(world.wait, 1000);
+  'a connection that lasted resets the wait'() {
+    const browser = new FakeBrowser();
+    browser.random = 1;
+    browser.connect();
+    retryWaits(browser, 6);
+    browser.socket.open();
+    browser.clock.advance(20000);
+    browser.socket.disconnect();
+    assertNear(browser.nextTimer, 1000);
   },
 
-  'a server that accepts and hangs up is not called without a pause'() {
-    const world = new World();
-    world.random = 1;
-    world.chat();
+  'the wait grows when the server accepts and closes at once'() {
+    const browser = new FakeBrowser();
+    browser.random = 1;
+    browser.connect();
     for (let i = 0; i < 6; i++) {
-      world.socket.open();
-      world.clock.pass(10);
-      world.socket.drop();
-      near(world.wait, 1000 * 1.5 ** i);
-      world.clock.pass(world.wait);
+      browser.socket.open();
+      browser.clock.advance(10);
+      browser.socket.disconnect();
+      assertNear(browser.nextTimer, 1000 * 1.5 ** i);
+      browser.clock.advance(browser.nextTimer);
     }
   },
 
   'it retries at once when the browser is online again'() {
-    const world = new World();
-    world.random = 1;
-    const chat = world.chat();
-    waits(world, 8);
-    world.socket.drop();
-    world.online();
+    const browser = new FakeBrowser();
+    browser.random = 1;
+    const chat = browser.connect();
+    retryWaits(browser, 8);
+    browser.socket.disconnect();
+    browser.goOnline();
     assert.strictEqual(chat.state, 'connecting');
-    assert.strictEqual(world.sockets.length, 10);
-    world.socket.drop();
-    near(world.wait, 1000);
+    assert.strictEqual(browser.sockets.length, 10);
+    browser.socket.disconnect();
+    assertNear(browser.nextTimer, 1000);
   },
 
-  'it gives up an attempt from before the browser was online'() {
-    const world = new World();
-    world.chat();
-    const before = world.socket;
-    world.online();
-    assert.ok(before.closed);
-    assert.strictEqual(world.sockets.length, 2);
-    before.drop();
-    world.socket.open();
-    assert.strictEqual(world.sockets.length, 2);
+  'it abandons an attempt that began before the browser was online'() {
+    const browser = new FakeBrowser();
+    browser.connect();
+    const before = browser.socket;
+    browser.goOnline();
+    assert.ok(before.closeArgs);
+    assert.strictEqual(browser.sockets.length, 2);
+    before.disconnect();
+    browser.socket.open();
+    assert.strictEqual(browser.sockets.length, 2);
   },
 
   'it retries at once when the page becomes visible'() {
-    const world = new World();
-    world.random = 1;
-    const chat = world.chat();
-    waits(world, 8);
-    world.socket.drop();
-    world.show(false);
+    const browser = new FakeBrowser();
+    browser.random = 1;
+    const chat = browser.connect();
+    retryWaits(browser, 8);
+    browser.socket.disconnect();
+    browser.setVisible(false);
     assert.strictEqual(chat.state, 'waiting');
-    world.show(true);
+    browser.setVisible(true);
     assert.strictEqual(chat.state, 'connecting');
-    // That one is under way; to look again doesn't hurry it.
-    world.show(false);
-    world.show(true);
-    assert.strictEqual(world.sockets.length, 10);
+    // Becoming visible again does not start another attempt.
+    browser.setVisible(false);
+    browser.setVisible(true);
+    assert.strictEqual(browser.sockets.length, 10);
   },
 
-  'being online or visible changes nothing about a connection that is well'() {
-    const world = new World();
-    world.chat();
-    world.socket.open();
-    world.clock.pass(29000);
-    world.online();
-    world.show(true);
-    assert.strictEqual(world.sockets.length, 1);
-    assert.deepStrictEqual(world.socket.sent, []);
+  'online and visibilitychange do not affect an open connection'() {
+    const browser = new FakeBrowser();
+    browser.connect();
+    browser.socket.open();
+    browser.clock.advance(29000);
+    browser.goOnline();
+    browser.setVisible(true);
+    assert.strictEqual(browser.sockets.length, 1);
+    assert.deepStrictEqual(browser.socket.sent, []);
   },
 
-  'it does not retry when the server says so'() {
+  'it does not retry after the close codes 1008 and 4500 to 4999'() {
     for (const code of [1008, 4500, 4501, 4999]) {
-      const world = new World();
-      const chat = world.chat();
-      world.socket.open();
-      world.socket.drop(code, 'go away');
+      const browser = new FakeBrowser();
+      const chat = browser.connect();
+      browser.socket.open();
+      browser.socket.disconnect(code, 'go away');
       assert.strictEqual(chat.state, 'closed');
-      assert.deepStrictEqual(ofType(chat, 'close'),
+      assert.deepStrictEqual(details(chat, 'close'),
         [{ code, reason: 'go away', opened: true, retryIn: null }]);
-      world.online();
-      world.show(true);
-      world.clock.pass(1e6);
-      assert.strictEqual(world.sockets.length, 1);
+      browser.goOnline();
+      browser.setVisible(true);
+      browser.clock.advance(1e6);
+      assert.strictEqual(browser.sockets.length, 1);
       assert.strictEqual(chat.send('kept'), true);
       chat.open();
-      world.socket.open();
-      assert.deepStrictEqual(world.socket.sent, ['"kept"']);
+      browser.socket.open();
+      assert.deepStrictEqual(browser.socket.sent, ['"kept"']);
     }
   },
 
-  'after any other close it retries'() {
+  'it retries after any other close code'() {
     for (const code of
       [1000, 1001, 1002, 1005, 1006, 1007, 1009, 1011, 1012, 1013, 1014,
         3000, 4000, 4499]) {
-      const world = new World();
-      const chat = world.chat();
-      world.socket.open();
-      world.socket.drop(code);
+      const browser = new FakeBrowser();
+      const chat = browser.connect();
+      browser.socket.open();
+      browser.socket.disconnect(code);
       assert.strictEqual(chat.state, 'waiting');
-      world.clock.pass(1000);
-      assert.strictEqual(world.sockets.length, 2);
+      browser.clock.advance(1000);
+      assert.strictEqual(browser.sockets.length, 2);
     }
   },
 
-  'open() does not wait for the retry'() {
-    const world = new World();
-    const chat = world.chat();
-    world.socket.drop();
+  'open() connects without waiting for the retry'() {
+    const browser = new FakeBrowser();
+    const chat = browser.connect();
+    browser.socket.disconnect();
     chat.open();
-    assert.strictEqual(world.sockets.length, 2);
-    world.socket.open();
+    assert.strictEqual(browser.sockets.length, 2);
+    browser.socket.open();
     chat.open();
-    world.clock.pass(10000);
-    assert.strictEqual(world.sockets.length, 2);
+    browser.clock.advance(10000);
+    assert.strictEqual(browser.sockets.length, 2);
   },
 
-  'close() is for good, until open()'() {
-    const world = new World();
-    const chat = world.chat();
-    world.socket.open();
+  'after close() it does not reconnect until open()'() {
+    const browser = new FakeBrowser();
+    const chat = browser.connect();
+    browser.socket.open();
     chat.close(4000, 'bye');
-    assert.deepStrictEqual(world.socket.closed, [4000, 'bye']);
+    assert.deepStrictEqual(browser.socket.closeArgs, [4000, 'bye']);
     assert.strictEqual(chat.state, 'closed');
-    assert.deepStrictEqual(ofType(chat, 'close'),
+    assert.deepStrictEqual(details(chat, 'close'),
       [{ code: 4000, reason: 'bye', opened: true, retryIn: null }]);
-    world.socket.drop(4000, 'bye');
-    world.online();
-    assert.strictEqual(world.wait, null);
-    assert.strictEqual(ofType(chat, 'close').length, 1);
+    browser.socket.disconnect(4000, 'bye');
+    browser.goOnline();
+    assert.strictEqual(browser.nextTimer, null);
+    assert.strictEqual(details(chat, 'close').length, 1);
     chat.open();
     assert.strictEqual(chat.state, 'connecting');
   },
 
-  'close() ends waiting and connecting too'() {
-    const world = new World();
-    const chat = world.chat();
+  'close() also ends waiting and connecting'() {
+    const browser = new FakeBrowser();
+    const chat = browser.connect();
     chat.close();
-    assert.deepStrictEqual(world.socket.closed, [1000, '']);
-    assert.strictEqual(world.wait, null);
+    assert.deepStrictEqual(browser.socket.closeArgs, [1000, '']);
+    assert.strictEqual(browser.nextTimer, null);
     chat.open();
-    world.socket.drop();
+    browser.socket.disconnect();
     chat.close();
-    assert.strictEqual(world.wait, null);
+    assert.strictEqual(browser.nextTimer, null);
     assert.strictEqual(chat.state, 'closed');
-    assert.strictEqual(world.sockets.length, 2);
+    assert.strictEqual(browser.sockets.length, 2);
   },
 
-  'after 30 s of silence it asks, and any word is an answer'() {
-    const world = new World();
-    const chat = world.chat();
-    world.socket.open();
-    world.clock.pass(29999);
-    assert.deepStrictEqual(world.socket.sent, []);
-    world.clock.pass(1);
-    assert.deepStrictEqual(world.socket.sent, [ping]);
+  'it pings after 30 s without a message, and any message is an answer'() {
+    const browser = new FakeBrowser();
+    const chat = browser.connect();
+    browser.socket.open();
+    browser.clock.advance(29999);
+    assert.deepStrictEqual(browser.socket.sent, []);
+    browser.clock.advance(1);
+    assert.deepStrictEqual(browser.socket.sent, [ping]);
     for (const answer of [{ type: 'pong' }, { type: 'message' }]) {
-      world.clock.pass(9999);
-      world.socket.hear(answer);
-      world.clock.pass(29999);
-      assert.strictEqual(world.socket.sent.length, 1);
-      world.clock.pass(1);
-      assert.deepStrictEqual(world.socket.sent.splice(1), [ping]);
+      browser.clock.advance(9999);
+      browser.socket.receive(answer);
+      browser.clock.advance(29999);
+      assert.strictEqual(browser.socket.sent.length, 1);
+      browser.clock.advance(1);
+      assert.deepStrictEqual(browser.socket.sent.splice(1), [ping]);
     }
     assert.strictEqual(chat.state, 'open');
-    assert.deepStrictEqual(ofType(chat, 'message'), [{ type: 'message' }]);
-    assert.deepStrictEqual(ofType(chat, 'sent'), []);
+    assert.deepStrictEqual(details(chat, 'message'), [{ type: 'message' }]);
+    assert.deepStrictEqual(details(chat, 'sent'), []);
   },
 
-  'as long as there are words it does not ask'() {
-    const world = new World();
-    world.chat();
-    world.socket.open();
+  'it does not ping while messages arrive'() {
+    const browser = new FakeBrowser();
+    browser.connect();
+    browser.socket.open();
     for (let i = 0; i < 20; i++) {
-      world.clock.pass(29000);
-      world.socket.hear({ type: 'system', message: '' });
+      browser.clock.advance(29000);
+      browser.socket.receive({ type: 'system', message: '' });
     }
-    assert.deepStrictEqual(world.socket.sent, []);
+    assert.deepStrictEqual(browser.socket.sent, []);
   },
 
-  'without an answer within 10 s it connects anew'() {
-    const world = new World();
-    const chat = world.chat();
-    const dead = world.socket;
-    dead.open();
-    world.clock.pass(30000);
-    world.clock.pass(9999);
+  'it reconnects if a ping is not answered within 10 s'() {
+    const browser = new FakeBrowser();
+    const chat = browser.connect();
+    const abandoned = browser.socket;
+    abandoned.open();
+    browser.clock.advance(30000);
+    browser.clock.advance(9999);
     assert.strictEqual(chat.state, 'open');
-    world.clock.pass(1);
-    assert.ok(dead.closed);
-    assert.deepStrictEqual(ofType(chat, 'close'), [{
+    browser.clock.advance(1);
+    assert.ok(abandoned.closeArgs);
+    assert.deepStrictEqual(details(chat, 'close'), [{
       code: 1006, reason: 'no answer to a ping', opened: true, retryIn: 500,
     }]);
-    world.clock.pass(500);
-    world.socket.open();
+    browser.clock.advance(500);
+    browser.socket.open();
     assert.strictEqual(chat.state, 'open');
-    // What the dead one still says is no longer heard.
+    // It ignores later events of the abandoned connection.
     const events = chat.events.length;
-    dead.hear('late');
-    dead.drop();
+    abandoned.receive('late');
+    abandoned.disconnect();
     assert.strictEqual(chat.events.length, events);
     assert.strictEqual(chat.state, 'open');
   },
 
-  'a server that took no subprotocol is never pinged'() {
+  'it does not ping a server that accepted no subprotocol'() {
     for (const options of [{}, { protocol: null }]) {
-      const world = new World();
-      world.chat('/', options);
-      world.socket.open('');
-      world.clock.pass(1e6);
-      world.show(true);
-      assert.deepStrictEqual(world.socket.sent, []);
-      assert.strictEqual(world.sockets.length, 1);
+      const browser = new FakeBrowser();
+      browser.connect('/', options);
+      browser.socket.open('');
+      browser.clock.advance(1e6);
+      browser.setVisible(true);
+      assert.deepStrictEqual(browser.socket.sent, []);
+      assert.strictEqual(browser.sockets.length, 1);
     }
   },
 
-  'after the machine has slept it asks as soon as somebody looks'() {
-    const world = new World();
-    world.chat();
-    world.socket.open();
-    world.clock.pass(1000);
-    world.clock.sleep(3600000);
-    assert.deepStrictEqual(world.socket.sent, []);
-    world.show(true);
-    assert.deepStrictEqual(world.socket.sent, [ping]);
-    world.show(true);
-    world.online();
-    assert.deepStrictEqual(world.socket.sent, [ping]);
-    world.clock.pass(10000);
-    assert.ok(world.socket.closed);
+  'after the machine was suspended it pings when the page becomes visible'() {
+    const browser = new FakeBrowser();
+    browser.connect();
+    browser.socket.open();
+    browser.clock.advance(1000);
+    browser.clock.suspend(3600000);
+    assert.deepStrictEqual(browser.socket.sent, []);
+    browser.setVisible(true);
+    assert.deepStrictEqual(browser.socket.sent, [ping]);
+    browser.setVisible(true);
+    browser.goOnline();
+    assert.deepStrictEqual(browser.socket.sent, [ping]);
+    browser.clock.advance(10000);
+    assert.ok(browser.socket.closeArgs);
   },
 
-  'a clock that is set back does not keep it from asking'() {
-    const world = new World();
-    world.chat();
-    world.socket.open();
-    world.clock.pass(1000);
-    world.clock.now -= 3600000;
-    for (const timer of world.clock.timers.values()) timer.at -= 3600000;
-    world.clock.pass(60000);
-    assert.deepStrictEqual(world.socket.sent.slice(0, 1), [ping]);
+  'it also pings after the clock was set back'() {
+    const browser = new FakeBrowser();
+    browser.connect();
+    browser.socket.open();
+    browser.clock.advance(1000);
+    browser.clock.now -= 3600000;
+    for (const timer of browser.clock.timers.values()) timer.at -= 3600000;
+    browser.clock.advance(60000);
+    assert.deepStrictEqual(browser.socket.sent.slice(0, 1), [ping]);
   },
 
-  'a handshake that gets no answer within 20 s is given up'() {
-    const world = new World();
-    const chat = world.chat();
-    world.clock.pass(19999);
+  'it abandons a handshake that is not answered within 20 s'() {
+    const browser = new FakeBrowser();
+    const chat = browser.connect();
+    browser.clock.advance(19999);
     assert.strictEqual(chat.state, 'connecting');
-    world.clock.pass(1);
-    assert.ok(world.socket.closed);
+    browser.clock.advance(1);
+    assert.ok(browser.socket.closeArgs);
     assert.strictEqual(chat.state, 'waiting');
-    assert.strictEqual(ofType(chat, 'close')[0].opened, false);
+    assert.strictEqual(details(chat, 'close')[0].opened, false);
   },
 
-  'silence, answer and handshake are options'() {
-    const world = new World();
-    const chat = world.chat('/', { silence: 100, answer: 10, handshake: 50 });
-    world.clock.pass(50);
+  'the options silence, answer and handshake set the timeouts'() {
+    const browser = new FakeBrowser();
+    const chat =
+      browser.connect('/', { silence: 100, answer: 10, handshake: 50 });
+    browser.clock.advance(50);
     assert.strictEqual(chat.state, 'waiting');
-    world.clock.pass(500);
-    world.socket.open();
-    world.clock.pass(100);
-    assert.deepStrictEqual(world.socket.sent, [ping]);
-    world.clock.pass(10);
+    browser.clock.advance(500);
+    browser.socket.open();
+    browser.clock.advance(100);
+    assert.deepStrictEqual(browser.socket.sent, [ping]);
+    browser.clock.advance(10);
     assert.strictEqual(chat.state, 'waiting');
   },
 
-  'hello says where one is'() {
-    const world = new World();
-    const chat = world.chat();
+  'hello sets room, clients and number'() {
+    const browser = new FakeBrowser();
+    const chat = browser.connect();
     assert.deepStrictEqual([chat.room, chat.clients, chat.number],
       [undefined, undefined, null]);
-    world.socket.open();
-    const said = hello({ room: '/x', first: 42, last: 41, clients: 3 });
-    world.socket.hear(said);
+    browser.socket.open();
+    const first = hello({ room: '/x', first: 42, last: 41, clients: 3 });
+    browser.socket.receive(first);
     assert.deepStrictEqual([chat.room, chat.clients, chat.number],
       ['/x', 3, 41]);
     assert.deepStrictEqual(chat.events,
-      [['state', 'open'], ['open', undefined], ['hello', said]]);
+      [['state', 'open'], ['open', undefined], ['hello', first]]);
   },
 
-  'every message is counted but notices for this client alone'() {
-    const world = new World();
-    const chat = counting(world, 0);
+  'it counts all messages but those that are for this client alone'() {
+    const browser = new FakeBrowser();
+    const chat = connectAndReceive(browser, 0);
     const counts = [message(1), { type: 'system', message: '' }, 'text', 5,
       null, false, [], ['error'], {}, { type: ['pong'] }, { type: 'Error' }];
     counts.forEach((value, i) => {
       for (const type of ['error', 'pong', 'hello'])
-        world.socket.hear({ type });
+        browser.socket.receive({ type });
       assert.strictEqual(chat.number, i);
-      world.socket.hear(value);
+      browser.socket.receive(value);
       assert.strictEqual(chat.number, i + 1);
     });
-    world.socket.hearText('no JSON');
+    browser.socket.receiveText('no JSON');
     assert.strictEqual(chat.number, counts.length + 1);
-    assert.strictEqual(ofType(chat, 'hello').length, 1);
+    assert.strictEqual(details(chat, 'hello').length, 1);
   },
 
-  'the number is that of the message, when a listener hears it'() {
-    const world = new World();
-    const chat = counting(world, 0);
-    const heard = [];
-    chat.on('message', ({ n }) => heard.push([n, chat.number]));
-    for (const n of [1, 2]) world.socket.hear(message(n));
-    assert.deepStrictEqual(heard, [[1, 1], [2, 2]]);
+  'in a message listener, number is the number of that message'() {
+    const browser = new FakeBrowser();
+    const chat = connectAndReceive(browser, 0);
+    const received = [];
+    chat.on('message', ({ n }) => received.push([n, chat.number]));
+    for (const n of [1, 2]) browser.socket.receive(message(n));
+    assert.deepStrictEqual(received, [[1, 1], [2, 2]]);
   },
 
-  'it resumes after the last message, and hears each once, in order'() {
-    const world = new World();
-    const chat = counting(world, 3);
-    assert.strictEqual(query(world.sockets[0]), '');
-    reconnect(world, hello({ first: 4, last: 5, recovered: true }));
-    assert.strictEqual(query(world.socket), '?epoch=e&since=3');
-    // It breaks again while the missed ones arrive.
-    world.socket.hear(message(4));
-    reconnect(world, hello({ first: 5, last: 5, recovered: true }));
-    assert.strictEqual(query(world.socket), '?epoch=e&since=4');
-    world.socket.hear(message(5));
-    world.socket.hear(message(6));
-    assert.deepStrictEqual(ofType(chat, 'message').map(({ n }) => n),
+  'it resumes after the last message, and receives each once, in order'() {
+    const browser = new FakeBrowser();
+    const chat = connectAndReceive(browser, 3);
+    assert.strictEqual(query(browser.sockets[0]), '');
+    reconnect(browser, hello({ first: 4, last: 5, recovered: true }));
+    assert.strictEqual(query(browser.socket), '?epoch=e&since=3');
+    // The connection breaks again while the missed messages arrive.
+    browser.socket.receive(message(4));
+    reconnect(browser, hello({ first: 5, last: 5, recovered: true }));
+    assert.strictEqual(query(browser.socket), '?epoch=e&since=4');
+    browser.socket.receive(message(5));
+    browser.socket.receive(message(6));
+    assert.deepStrictEqual(details(chat, 'message').map(({ n }) => n),
       [1, 2, 3, 4, 5, 6]);
-    assert.deepStrictEqual(ofType(chat, 'gap'), []);
+    assert.deepStrictEqual(details(chat, 'gap'), []);
     assert.deepStrictEqual(
-      ofType(chat, 'hello').map(({ recovered }) => recovered),
+      details(chat, 'hello').map(({ recovered }) => recovered),
       [false, true, true]);
   },
 
-  'an attempt that fails, or breaks before hello, does not change the place'() {
-    const world = new World();
-    const chat = counting(world, 2);
-    world.socket.drop();
-    world.clock.pass(world.wait);
-    world.socket.drop();
-    reconnect(world);
-    assert.strictEqual(query(world.socket), '?epoch=e&since=2');
-    reconnect(world);
-    assert.strictEqual(query(world.socket), '?epoch=e&since=2');
+  'a connection that fails before hello does not change epoch and number'() {
+    const browser = new FakeBrowser();
+    const chat = connectAndReceive(browser, 2);
+    browser.socket.disconnect();
+    browser.clock.advance(browser.nextTimer);
+    browser.socket.disconnect();
+    reconnect(browser);
+    assert.strictEqual(query(browser.socket), '?epoch=e&since=2');
+    reconnect(browser);
+    assert.strictEqual(query(browser.socket), '?epoch=e&since=2');
     chat.close();
     chat.open();
-    assert.strictEqual(query(world.socket), '?epoch=e&since=2');
+    assert.strictEqual(query(browser.socket), '?epoch=e&since=2');
   },
 
-  'when resuming it leaves the rest of the query as it is'() {
+  'resuming does not change the rest of the query'() {
     for (const [url, wanted] of [
       ['/?token=a%20b+c&x', '?token=a%20b+c&x&epoch=e&since=1'],
       ['/?', '?epoch=e&since=1'],
       ['/?since=7&a=1&epoch=old&sincere=1&a=2',
         '?a=1&sincere=1&a=2&epoch=e&since=1'],
     ]) {
-      const world = new World();
-      counting(world, 1, url);
-      assert.strictEqual(world.socket.url, `ws://chat.example${url}`);
-      reconnect(world);
-      assert.strictEqual(query(world.socket), wanted);
+      const browser = new FakeBrowser();
+      connectAndReceive(browser, 1, url);
+      assert.strictEqual(browser.socket.url, `ws://chat.example${url}`);
+      reconnect(browser);
+      assert.strictEqual(query(browser.socket), wanted);
     }
   },
 
-  'an epoch may hold any character'() {
-    const world = new World();
-    world.chat();
-    world.socket.open();
-    world.socket.hear(hello({ epoch: 'a&b=c#d é' }));
-    reconnect(world);
-    const { searchParams, hash } = new URL(world.socket.url);
+  'an epoch may contain any character'() {
+    const browser = new FakeBrowser();
+    browser.connect();
+    browser.socket.open();
+    browser.socket.receive(hello({ epoch: 'a&b=c#d é' }));
+    reconnect(browser);
+    const { searchParams, hash } = new URL(browser.socket.url);
     assert.deepStrictEqual([...searchParams, hash],
       [['epoch', 'a&b=c#d é'], ['since', '0'], '']);
   },
 
-  'who comes back and has missed something is told'() {
-    const world = new World();
-    const chat = counting(world, 3);
-    reconnect(world, hello({ first: 90, last: 91 }));
+  'it emits gap after it reconnected and missed messages'() {
+    const browser = new FakeBrowser();
+    const chat = connectAndReceive(browser, 3);
+    reconnect(browser, hello({ first: 90, last: 91 }));
     assert.deepStrictEqual(chat.events.slice(-2).map(([type]) => type),
       ['hello', 'gap']);
-    // From there on it counts anew.
-    for (const n of [90, 91, 92]) world.socket.hear(message(n));
-    reconnect(world, hello({ first: 93, last: 92, recovered: true }));
-    assert.strictEqual(query(world.socket), '?epoch=e&since=92');
-    assert.strictEqual(ofType(chat, 'gap').length, 1);
+    // It counts from the number in the new hello.
+    for (const n of [90, 91, 92]) browser.socket.receive(message(n));
+    reconnect(browser, hello({ first: 93, last: 92, recovered: true }));
+    assert.strictEqual(query(browser.socket), '?epoch=e&since=92');
+    assert.strictEqual(details(chat, 'gap').length, 1);
   },
 
-  'it is recovered if the server says so, and the place is the same'() {
-    for (const says of [{ epoch: 'f' }, { first: 5 }, { first: 3 },
+  'it is recovered only if epoch, number and the server agree'() {
+    for (const fields of [{ epoch: 'f' }, { first: 5 }, { first: 3 },
       { recovered: false }, { recovered: 'yes' }, { recovered: undefined }]) {
-      const world = new World();
-      const chat = counting(world, 3);
-      reconnect(world,
-        hello({ first: 4, last: 9, recovered: true, ...says }));
-      assert.strictEqual(ofType(chat, 'gap').length, 1);
-      assert.strictEqual(ofType(chat, 'hello')[1].recovered, false);
-      reconnect(world);
-      const { epoch, first } = { epoch: 'e', first: 4, ...says };
-      assert.strictEqual(query(world.socket),
+      const browser = new FakeBrowser();
+      const chat = connectAndReceive(browser, 3);
+      reconnect(browser,
+        hello({ first: 4, last: 9, recovered: true, ...fields }));
+      assert.strictEqual(details(chat, 'gap').length, 1);
+      assert.strictEqual(details(chat, 'hello')[1].recovered, false);
+      reconnect(browser);
+      const { epoch, first } = { epoch: 'e', first: 4, ...fields };
+      assert.strictEqual(query(browser.socket),
         `?epoch=${epoch}&since=${first - 1}`);
     }
   },
 
-  'the first connection misses nothing'() {
-    const world = new World();
-    const chat = world.chat();
-    world.socket.drop();
-    reconnect(world, hello({ first: 42, last: 41 }));
-    assert.deepStrictEqual(ofType(chat, 'gap'), []);
+  'the first connection emits no gap'() {
+    const browser = new FakeBrowser();
+    const chat = browser.connect();
+    browser.socket.disconnect();
+    reconnect(browser, hello({ first: 42, last: 41 }));
+    assert.deepStrictEqual(details(chat, 'gap'), []);
   },
 
-  'from a hello that makes no sense it can not count'() {
-    for (const says of [{ epoch: undefined }, { epoch: '' }, { epoch: 7 },
+  'it does not count after an invalid hello'() {
+    for (const fields of [{ epoch: undefined }, { epoch: '' }, { epoch: 7 },
       { first: undefined }, { first: 0 }, { first: '4' }, { first: 1.5 },
       { first: 1e300, last: 1e300 }, { last: undefined }, { last: 2 },
       { last: null }, { last: '9' }, { last: 9.5 }]) {
-      const world = new World();
-      const chat = counting(world, 3);
-      reconnect(world, hello({ first: 4, last: 3, recovered: true, ...says }));
-      assert.strictEqual(ofType(chat, 'gap').length, 1);
-      world.socket.hear(message(4));
+      const browser = new FakeBrowser();
+      const chat = connectAndReceive(browser, 3);
+      reconnect(browser,
+        hello({ first: 4, last: 3, recovered: true, ...fields }));
+      assert.strictEqual(details(chat, 'gap').length, 1);
+      browser.socket.receive(message(4));
       assert.strictEqual(chat.number, null);
-      reconnect(world, hello({ first: 5, last: 4, recovered: true }));
-      assert.strictEqual(query(world.socket), '');
-      assert.strictEqual(ofType(chat, 'gap').length, 2);
+      reconnect(browser, hello({ first: 5, last: 4, recovered: true }));
+      assert.strictEqual(query(browser.socket), '');
+      assert.strictEqual(details(chat, 'gap').length, 2);
     }
   },
 
-  'without a hello nothing is counted, and no place is asked for'() {
+  'without a hello it neither counts nor resumes'() {
     for (const options of [{}, { protocol: null }]) {
       for (const agreed of ['wschat.v1', '']) {
-        const world = new World();
-        const chat = world.chat('/?x', options);
-        world.socket.open(options.protocol === null ? '' : agreed);
-        world.socket.hear(message(1));
-        world.socket.hear(message(2));
-        reconnect(world);
-        world.socket.hear(message(3));
-        assert.strictEqual(world.socket.url, 'ws://chat.example/?x');
+        const browser = new FakeBrowser();
+        const chat = browser.connect('/?x', options);
+        browser.socket.open(options.protocol === null ? '' : agreed);
+        browser.socket.receive(message(1));
+        browser.socket.receive(message(2));
+        reconnect(browser);
+        browser.socket.receive(message(3));
+        assert.strictEqual(browser.socket.url, 'ws://chat.example/?x');
         assert.strictEqual(chat.number, null);
-        assert.strictEqual(ofType(chat, 'message').length, 3);
-        assert.deepStrictEqual(ofType(chat, 'gap'), []);
+        assert.strictEqual(details(chat, 'message').length, 3);
+        assert.deepStrictEqual(details(chat, 'gap'), []);
       }
     }
   },
 
-  'only the first message is a hello, and only with the subprotocol'() {
-    const world = new World();
-    const late = world.chat();
-    world.socket.open();
-    world.socket.hear(message(1));
-    world.socket.hear(hello());
+  'only the first message can be a hello, and only with the subprotocol'() {
+    const browser = new FakeBrowser();
+    const late = browser.connect();
+    browser.socket.open();
+    browser.socket.receive(message(1));
+    browser.socket.receive(hello());
     assert.strictEqual(late.number, null);
-    assert.deepStrictEqual(ofType(late, 'hello'), []);
-    const other = world.chat();
-    world.socket.open('');
-    world.socket.hear(hello());
+    assert.deepStrictEqual(details(late, 'hello'), []);
+    const other = browser.connect();
+    browser.socket.open('');
+    browser.socket.receive(hello());
     assert.strictEqual(other.number, null);
-    assert.deepStrictEqual(ofType(other, 'hello'), []);
-    assert.deepStrictEqual(ofType(other, 'message'), [hello()]);
+    assert.deepStrictEqual(details(other, 'hello'), []);
+    assert.deepStrictEqual(details(other, 'message'), [hello()]);
   },
 
-  'a server that can no longer count has lost the place'() {
+  'it emits gap if the server no longer sends a hello'() {
     for (const protocol of ['wschat.v1', '']) {
-      const world = new World();
-      const chat = counting(world, 3);
-      world.socket.drop();
-      world.clock.pass(world.wait);
-      world.socket.open(protocol);
-      world.socket.hear(message(1));
-      assert.strictEqual(ofType(chat, 'gap').length, 1);
+      const browser = new FakeBrowser();
+      const chat = connectAndReceive(browser, 3);
+      browser.socket.disconnect();
+      browser.clock.advance(browser.nextTimer);
+      browser.socket.open(protocol);
+      browser.socket.receive(message(1));
+      assert.strictEqual(details(chat, 'gap').length, 1);
       assert.strictEqual(chat.number, null);
-      reconnect(world);
-      assert.strictEqual(query(world.socket), '');
+      reconnect(browser);
+      assert.strictEqual(query(browser.socket), '');
     }
   },
 
-  'a listener may close it on hello'() {
-    const world = new World();
-    const chat = world.chat();
+  'a listener may call close() on hello'() {
+    const browser = new FakeBrowser();
+    const chat = browser.connect();
     chat.on('hello', () => chat.close());
-    world.socket.open();
-    world.socket.hear(hello());
+    browser.socket.open();
+    browser.socket.receive(hello());
     assert.strictEqual(chat.state, 'closed');
   },
 
-  'a url that is none throws'() {
-    const world = new World();
-    assert.throws(() => world.chat('http://'), { code: 'ERR_INVALID_URL' });
+  'the constructor throws for an invalid url'() {
+    const browser = new FakeBrowser();
+    assert.throws(() => browser.connect('http://'),
+      { code: 'ERR_INVALID_URL' });
   },
 };

@@ -1,74 +1,78 @@
-// The pages of contrib/, with their addresses put in.
+// Tests the HTML pages of contrib/, with the URL of the fake server in place of
+// example.com.
 'use strict';
 
 const assert = require('assert');
 const fs = require('fs');
 const path = require('path');
-const { inFake } = require('./people');
+const { withFakeServer } = require('./users');
 
 const folder = path.join(__dirname, '..', '..', 'contrib');
 
-// Somebody with such a page of the site open, and connected.
-async function visit(room, fake, name) {
-  fake.files.set(`/${name}`, fs.readFileSync(path.join(folder, name), 'utf8')
-    .replaceAll('https://example.com:9600/', fake.url)
-    .replaceAll('wss://example.com:9600/', fake.url));
-  const person = await room.person({}, fake.url + name);
-  await fake.greeted(1);
-  return person;
+// Serves a page of contrib/, opens it as a new user, and waits until it is
+// connected.
+async function open(chat, server, name) {
+  server.files.set(`/${name}`, fs.readFileSync(path.join(folder, name), 'utf8')
+    .replaceAll('https://example.com:9600/', server.url)
+    .replaceAll('wss://example.com:9600/', server.url));
+  const user = await chat.newUser({}, server.url + name);
+  await server.waitForWebSockets(1);
+  return user;
 }
 
 const alert = (message) => ({ message });
-const shown = (person, selector) => person.$(selector).allTextContents();
-const lists = (person, text) =>
-  person.$('li', { hasText: text }).first().waitFor();
+const texts = (user, selector) => user.$(selector).allTextContents();
+const waitForItem = (user, text) =>
+  user.$('li', { hasText: text }).first().waitFor();
 
 module.exports = {
-  'notify.html shows what there is, and what comes': inFake(
-    async (room, fake) => {
-      fake.files.set('/alerts.json', JSON.stringify(['one', 'two'].map(alert)));
-      const ada = await visit(room, fake, 'notify.html');
-      await lists(ada, 'two');
-      fake.say('/', alert('of another room'));
-      fake.say('/alerts', alert('<img src=x onerror="hacked = true">'), 5, null,
-        { level: 3 }, alert('end'));
-      await lists(ada, 'end');
-      assert.deepStrictEqual(await shown(ada, 'li'), ['one', 'two',
+  'notify.html shows the stored alerts, and new ones': withFakeServer(
+    async (chat, server) => {
+      server.files.set('/alerts.json',
+        JSON.stringify(['one', 'two'].map(alert)));
+      const ada = await open(chat, server, 'notify.html');
+      await waitForItem(ada, 'two');
+      server.publish('/', alert('of another room'));
+      server.publish('/alerts', alert('<img src=x onerror="hacked = true">'),
+        5, null, { level: 3 }, alert('end'));
+      await waitForItem(ada, 'end');
+      assert.deepStrictEqual(await texts(ada, 'li'), ['one', 'two',
         '<img src=x onerror="hacked = true">', '5', 'null', '{"level":3}',
         'end']);
       assert.strictEqual(await ada.$('img').count(), 0);
     }),
 
-  'notify.html misses nothing in a break, or loads it anew': inFake(
-    async (room, fake) => {
-      fake.files.set('/alerts.json', JSON.stringify([alert('old')]));
-      const ada = await visit(room, fake, 'notify.html');
-      await lists(ada, 'old');
-      fake.say('/alerts', alert('live'));
-      await lists(ada, 'live');
-      fake.drop();
-      fake.say('/alerts', alert('meanwhile'));
-      await lists(ada, 'meanwhile');
-      assert.deepStrictEqual(await shown(ada, 'li'),
+  'notify.html receives missed alerts, or loads them again after a gap':
+    withFakeServer(async (chat, server) => {
+      server.files.set('/alerts.json', JSON.stringify([alert('old')]));
+      const ada = await open(chat, server, 'notify.html');
+      await waitForItem(ada, 'old');
+      server.publish('/alerts', alert('live'));
+      await waitForItem(ada, 'live');
+      server.dropConnections();
+      server.publish('/alerts', alert('meanwhile'));
+      await waitForItem(ada, 'meanwhile');
+      assert.deepStrictEqual(await texts(ada, 'li'),
         ['old', 'live', 'meanwhile']);
-      fake.files.set('/alerts.json',
+      server.files.set('/alerts.json',
         JSON.stringify(['live', 'meanwhile', 'missed'].map(alert)));
-      fake.forget();
-      fake.drop();
-      await lists(ada, 'missed');
-      fake.say('/alerts', alert('new'));
-      await lists(ada, 'new');
-      assert.deepStrictEqual(await shown(ada, 'li'),
+      server.startNewEpochs();
+      server.dropConnections();
+      await waitForItem(ada, 'missed');
+      server.publish('/alerts', alert('new'));
+      await waitForItem(ada, 'new');
+      assert.deepStrictEqual(await texts(ada, 'li'),
         ['live', 'meanwhile', 'missed', 'new']);
     }),
 
-  'embed.html chats': inFake(async (room, fake) => {
-    const ada = await visit(room, fake, 'embed.html');
-    await lists(ada, 'open');
-    await ada.$('#text').fill('Hi <b>all</b>');
-    await ada.$('button').click();
-    await lists(ada, 'Guest: Hi <b>all</b>');
-    assert.deepStrictEqual(await shown(ada, 'li'),
-      ['open', 'Guest: Hi <b>all</b>']);
-  }),
+  'embed.html sends and shows messages': withFakeServer(
+    async (chat, server) => {
+      const ada = await open(chat, server, 'embed.html');
+      await waitForItem(ada, 'open');
+      await ada.$('#text').fill('Hi <b>all</b>');
+      await ada.$('button').click();
+      await waitForItem(ada, 'Guest: Hi <b>all</b>');
+      assert.deepStrictEqual(await texts(ada, 'li'),
+        ['open', 'Guest: Hi <b>all</b>']);
+    }),
 };

@@ -1,4 +1,4 @@
-// What PHP and curl publish over HTTP, on the page.
+// Tests that the page shows what PHP and curl publish over HTTP.
 'use strict';
 
 const assert = require('assert');
@@ -7,24 +7,25 @@ const fs = require('fs');
 const os = require('os');
 const path = require('path');
 const { promisify } = require('util');
-const { inRoom } = require('./people');
+const { withDaemon } = require('./users');
 
 const key = 'a-key-of-sixteen-characters-or-more';
 const run = promisify(execFile);
 
-// A daemon with that key in a file.
-const withKey = (happens) => async () => {
+// Returns a case with a daemon that accepts the publish key.
+const withKey = (test) => async () => {
   const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'wschat-'));
   const file = path.join(folder, 'key');
   fs.writeFileSync(file, `${key}\n`);
   const options = ['--rooms', '--announce=none', `--publish-key=${file}`];
   try {
-    await inRoom(happens, options)();
+    await withDaemon(test, options)();
   } finally {
     fs.rmSync(folder, { recursive: true });
   }
 };
 
+// Publishes by contrib/publish.php, and returns the receipt.
 async function php({ port }, room, message) {
   const { stdout } = await run('php', ['-r', `
     require 'contrib/publish.php';
@@ -34,6 +35,7 @@ async function php({ port }, room, message) {
   return JSON.parse(stdout);
 }
 
+// Publishes by curl, and returns the receipt. A text is sent as it is.
 async function curl({ url }, room, message, ...options) {
   const body = typeof message === 'string' ? message : JSON.stringify(message);
   const { stdout } = await run('curl', ['--silent', '--show-error', '--fail',
@@ -43,42 +45,44 @@ async function curl({ url }, room, message, ...options) {
 }
 
 const note = (message) => ({ type: 'message', username: 'Site', message });
-const news = { type: 'system', message: 'Back at noon' };
+const announcement = { type: 'system', message: 'Back at noon' };
 
-const publishes = (publish) => withKey(async (room) => {
-  const people = [];
+// Returns a case that publishes to two rooms and looks at both.
+const showsMessagesOf = (publish) => withKey(async (chat) => {
+  const users = [];
   for (const name of ['/', '/café/garden party']) {
-    const person = await room.member('Ada', {}, encodeURI(name.slice(1)));
-    people.push(person);
-    for (const [i, message] of [note(`for ${name}`), news].entries())
-      assert.deepStrictEqual(await publish(room.daemon, name, message),
+    const user = await chat.join('Ada', {}, encodeURI(name.slice(1)));
+    users.push(user);
+    for (const [i, message] of [note(`for ${name}`), announcement].entries())
+      assert.deepStrictEqual(await publish(chat.server, name, message),
         { room: name, clients: 1, number: i + 1 });
-    await person.sees(`for ${name}`);
-    await person.$('#messages > .system', { hasText: news.message }).waitFor();
+    await user.waitForMessage(`for ${name}`);
+    await user.$('#messages > .system', { hasText: announcement.message })
+      .waitFor();
   }
-  for (const [person, name] of [[people[0], '/'],
-    [people[1], '/café/garden party']])
-    assert.deepStrictEqual(await person.texts(), [`for ${name}`]);
+  for (const [user, name] of [[users[0], '/'],
+    [users[1], '/café/garden party']])
+    assert.deepStrictEqual(await user.texts(), [`for ${name}`]);
 });
 
 module.exports = {
-  'what PHP publishes is shown in its room': publishes(php),
+  'the page shows what PHP publishes in its room': showsMessagesOf(php),
 
-  'what curl publishes is shown in its room': publishes(curl),
+  'the page shows what curl publishes in its room': showsMessagesOf(curl),
 
-  'curl publishes many at once, a line each, or none': withKey(
-    async (room) => {
-      const ada = await room.member('Ada');
-      const words = Array.from({ length: 500 }, (_, i) => `line ${i}`);
-      const lines = words.map(note).map((value) => JSON.stringify(value));
+  'curl publishes all lines of a body, or none of them': withKey(
+    async (chat) => {
+      const ada = await chat.join('Ada');
+      const texts = Array.from({ length: 500 }, (_, i) => `line ${i}`);
+      const lines = texts.map(note).map((value) => JSON.stringify(value));
       const type = ['--header', 'Content-Type: application/x-ndjson'];
       await assert.rejects(
-        curl(room.daemon, '/', [...lines, '{'].join('\n'), ...type),
+        curl(chat.server, '/', [...lines, '{'].join('\n'), ...type),
         /error: 400/);
       assert.deepStrictEqual(
-        await curl(room.daemon, '/', lines.join('\n'), ...type),
+        await curl(chat.server, '/', lines.join('\n'), ...type),
         { room: '/', clients: 1, number: 500 });
-      await ada.sees('line 499');
-      assert.deepStrictEqual(await ada.texts(), words);
+      await ada.waitForMessage('line 499');
+      assert.deepStrictEqual(await ada.texts(), texts);
     }),
 };

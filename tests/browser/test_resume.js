@@ -1,5 +1,5 @@
-// The page and the daemon, when what is between them breaks: the daemon knows
-// what the page missed, as long as it keeps it.
+// Tests the page and the daemon when the network between them breaks. The
+// daemon sends the page the messages that it missed, as long as it keeps them.
 'use strict';
 
 const assert = require('assert');
@@ -7,39 +7,42 @@ const { once } = require('events');
 const fs = require('fs');
 const http = require('http');
 const path = require('path');
-const { inRoom, unreachable } = require('./people');
-const { Voice } = require('./voice');
+const { withDaemon, connectFailed } = require('./users');
+const { WsClient } = require('./ws_client');
 
-const gap = 'Some messages may be missing here.';
+const gapText = 'Some messages may be missing here.';
 const quiet = ['--announce=none'];
 
-// Ada behind a relay, and a voice that needs none.
-const behindRelay = (happens, options = quiet) => inRoom(async (room) => {
-  const relay = await room.relay();
-  const ada = await room.memberAt(relay.url, 'Ada');
-  ada.expected = unreachable;
-  const voice = await Voice.join(room.daemon.url);
-  room.servers.push(voice);
-  await happens({ room, relay, ada, voice });
+// Returns a case with Ada's page behind a TCP proxy, and with another client
+// that is connected to the daemon directly.
+const behindProxy = (test, options = quiet) => withDaemon(async (chat) => {
+  const proxy = await chat.startProxy();
+  const ada = await chat.joinAt(proxy.url, 'Ada');
+  ada.expectedErrors = connectFailed;
+  const client = await WsClient.connect(chat.server.url);
+  chat.resources.push(client);
+  await test({ chat, proxy, ada, client });
 }, options);
 
-const notices = (person) => person.$('#messages > .system').allTextContents();
+const systemMessages = (user) =>
+  user.$('#messages > .system').allTextContents();
 
-// Where a WebSocket wanted to go on, as [epoch, number].
-function place({ asked }) {
+// Returns epoch and since of a WebSocket's request.
+function resumeParameters({ request }) {
   const { searchParams } =
-    new URL(asked.head.split(' ')[1], 'http://localhost/');
+    new URL(request.head.split(' ')[1], 'http://localhost/');
   return [searchParams.get('epoch'), Number(searchParams.get('since'))];
 }
 
-// A site that has notify.html, for the daemon, and the alerts in its state.
-async function startSite(daemon, state) {
+// Starts a site with notify.html, which connects to the daemon, and with these
+// alerts in alerts.json.
+async function startSite(daemon, alerts) {
   const file = path.join(__dirname, '..', '..', 'contrib', 'notify.html');
   const page = fs.readFileSync(file, 'utf8')
     .replaceAll(/(https|wss):\/\/example.com:9600\//g, daemon.url);
   const server = http.createServer(({ url }, response) => {
     response.setHeader('Content-Type', 'text/html; charset=utf-8');
-    response.end(url === '/alerts.json' ? JSON.stringify(state) : page);
+    response.end(url === '/alerts.json' ? JSON.stringify(alerts) : page);
   });
   server.listen(0, 'localhost');
   await once(server, 'listening');
@@ -47,24 +50,25 @@ async function startSite(daemon, state) {
 }
 
 module.exports = {
-  'what flows while the connection breaks arrives once, and in order':
-    behindRelay(async ({ relay, ada, voice }) => {
+  'messages sent while the connection breaks arrive once, and in order':
+    behindProxy(async ({ proxy, ada, client }) => {
       for (let breaks = 1; breaks <= 3; breaks++) {
-        await voice.count(20);
-        const lost = relay.hold();
-        // The daemon has sent these, and never hears that nobody got them.
-        await voice.count(10);
-        await lost(10);
-        relay.cut();
-        await voice.count(10);
-        relay.mend();
-        await relay.joined(1 + breaks);
+        await client.sendNumbers(20);
+        const waitForDiscarded = proxy.discardResponses();
+        // The daemon has sent these, and does not learn that the page has not
+        // received them.
+        await client.sendNumbers(10);
+        await waitForDiscarded(10);
+        proxy.breakConnections();
+        await client.sendNumbers(10);
+        proxy.repair();
+        await proxy.waitForWebSockets(1 + breaks);
       }
-      await voice.count(10);
-      await ada.sees(voice.last);
-      assert.deepStrictEqual(await ada.texts(), voice.said);
-      assert.deepStrictEqual(await notices(ada), []);
-      const [first, ...others] = relay.sockets.map(place);
+      await client.sendNumbers(10);
+      await ada.waitForMessage(client.lastText);
+      assert.deepStrictEqual(await ada.texts(), client.texts);
+      assert.deepStrictEqual(await systemMessages(ada), []);
+      const [first, ...others] = proxy.webSockets.map(resumeParameters);
       assert.strictEqual(first[0], null);
       for (const [i, [epoch, since]] of others.entries()) {
         assert.ok(epoch);
@@ -72,98 +76,98 @@ module.exports = {
       }
     }),
 
-  'what one says while the connection breaks is said once':
-    behindRelay(async ({ relay, ada, room }) => {
-      const bob = await room.member('Bob');
-      await ada.say('before');
-      await ada.sees('before');
-      relay.hold();
-      await ada.say('into the break');
-      await bob.sees('into the break');
-      relay.cut();
+  'an own message sent while the connection breaks is relayed once':
+    behindProxy(async ({ proxy, ada, chat }) => {
+      const bob = await chat.join('Bob');
+      await ada.send('before');
+      await ada.waitForMessage('before');
+      proxy.discardResponses();
+      await ada.send('into the break');
+      await bob.waitForMessage('into the break');
+      proxy.breakConnections();
       await ada.$('#outbox .fate', { hasText: 'Perhaps sent' }).waitFor();
-      await ada.say('meanwhile');
-      relay.mend();
-      for (const person of [ada, bob]) {
-        await person.sees('meanwhile');
-        assert.deepStrictEqual(await person.texts(),
+      await ada.send('meanwhile');
+      proxy.repair();
+      for (const user of [ada, bob]) {
+        await user.waitForMessage('meanwhile');
+        assert.deepStrictEqual(await user.texts(),
           ['before', 'into the break', 'meanwhile']);
       }
       assert.strictEqual(await ada.$('#messages > .own').count(), 3);
       assert.strictEqual(await ada.$('#outbox > *').count(), 0);
     }),
 
-  'a connection that dies without a word is given up, and nothing is missed':
-    inRoom(async (room) => {
-      const relay = await room.relay();
-      const ada = await room.person();
+  'the page abandons a frozen connection, and misses no message': withDaemon(
+    async (chat) => {
+      const proxy = await chat.startProxy();
+      const ada = await chat.newUser();
       await ada.page.clock.install();
-      await ada.page.goto(relay.url);
+      await ada.page.goto(proxy.url);
       await ada.join('Ada');
-      const voice = await Voice.join(room.daemon.url);
-      room.servers.push(voice);
-      await voice.count(5);
-      await ada.sees(voice.last);
-      const thaw = relay.freeze();
-      await voice.count(5);
-      // Silence, no answer to the ping, and the longest wait for a retry.
+      const client = await WsClient.connect(chat.server.url);
+      chat.resources.push(client);
+      await client.sendNumbers(5);
+      await ada.waitForMessage(client.lastText);
+      const resume = proxy.freeze();
+      await client.sendNumbers(5);
+      // The silence, the timeout of the ping, and the longest wait for a retry.
       for (const ms of [30000, 10000, 1000])
         await ada.page.clock.fastForward(ms + 1);
-      await ada.sees(voice.last);
-      // What the dead one still brings is not heard.
-      thaw();
-      await voice.count(1);
-      await ada.sees(voice.last);
-      assert.deepStrictEqual(await ada.texts(), voice.said);
-      assert.deepStrictEqual(await notices(ada), []);
-      assert.strictEqual(place(relay.sockets[1])[1], 5);
+      await ada.waitForMessage(client.lastText);
+      // The page ignores what the old connection still delivers.
+      resume();
+      await client.sendNumbers(1);
+      await ada.waitForMessage(client.lastText);
+      assert.deepStrictEqual(await ada.texts(), client.texts);
+      assert.deepStrictEqual(await systemMessages(ada), []);
+      assert.strictEqual(resumeParameters(proxy.webSockets[1])[1], 5);
     }, quiet),
 
-  'where more was missed than is kept, the page says so':
-    behindRelay(async ({ relay, ada, voice }) => {
-      await voice.count(3);
-      await ada.sees(voice.last);
-      relay.cut();
-      await voice.count(20);
-      relay.mend();
-      await ada.$('#messages > .system', { hasText: gap }).waitFor();
-      await voice.count(2);
-      await ada.sees(voice.last);
-      // Newcomers get four.
+  'the page shows a gap if it missed more than the daemon keeps': behindProxy(
+    async ({ proxy, ada, client }) => {
+      await client.sendNumbers(3);
+      await ada.waitForMessage(client.lastText);
+      proxy.breakConnections();
+      await client.sendNumbers(20);
+      proxy.repair();
+      await ada.$('#messages > .system', { hasText: gapText }).waitFor();
+      await client.sendNumbers(2);
+      await ada.waitForMessage(client.lastText);
+      // A client that does not resume receives the newest four.
       assert.deepStrictEqual(await ada.texts(),
-        [...voice.said.slice(0, 3), ...voice.said.slice(-6)]);
-      assert.deepStrictEqual(await notices(ada), [gap]);
+        [...client.texts.slice(0, 3), ...client.texts.slice(-6)]);
+      assert.deepStrictEqual(await systemMessages(ada), [gapText]);
     }, [...quiet, '--keep=5', '--history=4']),
 
-  'a daemon that was restarted has forgotten, and the page says so': inRoom(
-    async (room) => {
-      const ada = await room.member('Ada');
-      ada.expected = unreachable;
-      await ada.say('before');
-      await ada.sees('before');
-      await room.daemon.end();
-      await room.daemon.restart();
-      await ada.$('#messages > .system', { hasText: gap }).waitFor();
-      await ada.say('after');
-      await ada.sees('after');
+  'the page shows a gap after the daemon was restarted': withDaemon(
+    async (chat) => {
+      const ada = await chat.join('Ada');
+      ada.expectedErrors = connectFailed;
+      await ada.send('before');
+      await ada.waitForMessage('before');
+      await chat.server.end();
+      await chat.server.restart();
+      await ada.$('#messages > .system', { hasText: gapText }).waitFor();
+      await ada.send('after');
+      await ada.waitForMessage('after');
       assert.deepStrictEqual(await ada.texts(), ['before', 'after']);
-      assert.deepStrictEqual(await notices(ada), [gap]);
+      assert.deepStrictEqual(await systemMessages(ada), [gapText]);
     }, quiet),
 
-  'notify.html loads anew what a daemon that was restarted has forgotten':
-    inRoom(async (room) => {
-      const state = [{ message: 'old' }];
-      const site = await startSite(room.daemon, state);
-      room.servers.push(site);
+  'notify.html loads its alerts again after the daemon was restarted':
+    withDaemon(async (chat) => {
+      const alerts = [{ message: 'old' }];
+      const site = await startSite(chat.server, alerts);
+      chat.resources.push(site);
       const ada =
-        await room.person({}, `http://localhost:${site.address().port}/`);
-      ada.expected = unreachable;
-      const lists = (text) => ada.$('li', { hasText: text }).waitFor();
-      await lists('old');
-      await room.daemon.end();
-      state.push({ message: 'meanwhile' });
-      await room.daemon.restart();
-      await lists('meanwhile');
+        await chat.newUser({}, `http://localhost:${site.address().port}/`);
+      ada.expectedErrors = connectFailed;
+      const waitForItem = (text) => ada.$('li', { hasText: text }).waitFor();
+      await waitForItem('old');
+      await chat.server.end();
+      alerts.push({ message: 'meanwhile' });
+      await chat.server.restart();
+      await waitForItem('meanwhile');
       assert.deepStrictEqual(await ada.$('li').allTextContents(),
         ['old', 'meanwhile']);
     }, [...quiet, '--rooms', '--origin=*']),

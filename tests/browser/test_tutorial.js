@@ -1,5 +1,5 @@
-// A page as the tutorial has it: no subprotocol, no ids, and it comes from
-// anywhere but the daemon.
+// Tests a page like that of the PHP tutorial: it uses no subprotocol and no
+// ids, and is not served by the daemon.
 'use strict';
 
 const assert = require('assert');
@@ -7,51 +7,53 @@ const fs = require('fs');
 const http = require('http');
 const path = require('path');
 const { pathToFileURL } = require('url');
-const { inRoom, unreachable } = require('./people');
+const { withDaemon, connectFailed } = require('./users');
 
 const page = path.join(__dirname, 'tutorial.html');
 const socketUrl = ({ port }) => `ws://localhost:${port}/`;
-const connected = () => socket.readyState === WebSocket.OPEN;
-const closed = () => socket.readyState === WebSocket.CLOSED;
+const isConnected = () => socket.readyState === WebSocket.OPEN;
+const isClosed = () => socket.readyState === WebSocket.CLOSED;
 
-// Two of them chat, and the daemon's own page with them.
-async function chat(room, url) {
-  const [old, other] =
-    [await room.person({}, url), await room.person({}, url)];
-  const ada = await room.member('Ada');
-  for (const person of [old, other]) await person.until(connected);
-  await old.$('#message').fill('Hi <b>all</b>');
-  await old.$('button').click();
-  await ada.sees('Hi <b>all</b>');
-  await ada.say('Hello yourself');
-  for (const person of [old, other]) {
-    await person.$('li', { hasText: 'Ada: Hello yourself' }).waitFor();
-    assert.deepStrictEqual(await person.$('li').allTextContents(),
+// Checks that two such pages and the page of the daemon exchange messages.
+async function exchangeMessages(chat, url) {
+  const [tutorial, other] =
+    [await chat.newUser({}, url), await chat.newUser({}, url)];
+  const ada = await chat.join('Ada');
+  for (const user of [tutorial, other]) await user.waitUntil(isConnected);
+  await tutorial.$('#message').fill('Hi <b>all</b>');
+  await tutorial.$('button').click();
+  await ada.waitForMessage('Hi <b>all</b>');
+  await ada.send('Hello yourself');
+  for (const user of [tutorial, other]) {
+    await user.$('li', { hasText: 'Ada: Hello yourself' }).waitFor();
+    assert.deepStrictEqual(await user.$('li').allTextContents(),
       ['Tutorial: Hi <b>all</b>', 'Ada: Hello yourself']);
   }
 }
 
 module.exports = {
-  'opened from a file, with --origin=null': inRoom(
-    (room) => chat(room, `${pathToFileURL(page)}#${socketUrl(room.daemon)}`),
+  'a page opened from a file connects with --origin=null': withDaemon(
+    (chat) => exchangeMessages(chat,
+      `${pathToFileURL(page)}#${socketUrl(chat.server)}`),
     ['--origin=null']),
 
-  'opened from a file, without it': inRoom(async (room) => {
-    const old = await room.person({},
-      `${pathToFileURL(page)}#${socketUrl(room.daemon)}`);
-    old.expected = unreachable;
-    await old.until(closed);
-  }),
+  'a page opened from a file is refused without --origin=null': withDaemon(
+    async (chat) => {
+      const tutorial = await chat.newUser({},
+        `${pathToFileURL(page)}#${socketUrl(chat.server)}`);
+      tutorial.expectedErrors = connectFailed;
+      await tutorial.waitUntil(isClosed);
+    }),
 
-  'from another port of localhost': inRoom(async (room) => {
+  'a page of another port of localhost connects': withDaemon(async (chat) => {
     const server = http.createServer((request, response) => {
       response.setHeader('Content-Type', 'text/html; charset=utf-8');
       response.statusCode = request.url === '/' ? 200 : 204;
       response.end(request.url === '/' ? fs.readFileSync(page) : '');
     });
-    room.servers.push(server);
+    chat.resources.push(server);
     await new Promise((resolve) => server.listen(0, 'localhost', resolve));
-    await chat(room, `http://localhost:${server.address().port}/` +
-      `#${socketUrl(room.daemon)}`);
+    await exchangeMessages(chat, `http://localhost:${server.address().port}/` +
+      `#${socketUrl(chat.server)}`);
   }),
 };

@@ -1,13 +1,12 @@
-// Many clients with wschat.js, each of which loses its connection again and
-// again while messages flow: node jitter.js PORT. All must hear every message
-// once and in order. Prints "ok" or "not ok", and the figures. The environment
-// says how much of it, [by default]:
+// Connects many clients by wschat.js and breaks their connections again and
+// again, while another client sends messages: node jitter.js PORT. All clients
+// must receive every message once and in order. Prints "ok" or "not ok", and
+// the figures. The environment sets the load, [by default]:
 //
-//   JITTER_CLIENTS  how many there are [50]
-//   JITTER_SECONDS  how long messages flow [5]
-//   JITTER_RATE     messages a second [20]
-//   JITTER_EVERY    seconds from one break of a client's line to its next, on
-//                   average [1.5]
+//   JITTER_CLIENTS  number of clients [50]
+//   JITTER_SECONDS  how long messages are sent [5]
+//   JITTER_RATE     messages per second [20]
+//   JITTER_EVERY    seconds between two breaks of a client, on average [1.5]
 //   JITTER_BREAK    seconds that a break lasts [0.2]
 'use strict';
 
@@ -16,38 +15,38 @@ const path = require('path');
 const { setTimeout: sleep } = require('timers/promises');
 const WebSocket = require('ws');
 
-const kPatience = 120000;  // ms for the last message to reach everyone
+const kTimeout = 120000;  // ms until all clients have the last message
 
 const port = Number(process.argv[2]);
-const given = (name, otherwise) =>
-  Number(process.env[`JITTER_${name}`] ?? otherwise);
-const clients = given('CLIENTS', 50);
-const seconds = given('SECONDS', 5);
-const rate = given('RATE', 20);
-const every = given('EVERY', 1.5);
-const lasts = given('BREAK', 0.2);
+const setting = (name, byDefault) =>
+  Number(process.env[`JITTER_${name}`] ?? byDefault);
+const clientCount = setting('CLIENTS', 50);
+const seconds = setting('SECONDS', 5);
+const rate = setting('RATE', 20);
+const breakInterval = setting('EVERY', 1.5);
+const breakSeconds = setting('BREAK', 0.2);
 
-// What a client's connections run over. A break is sudden: what is on its way
-// is lost, and neither side is told in words.
-class Line {
+// The network of one client. A break resets its connection and all new ones:
+// bytes in flight are lost, and no close frame is sent.
+class Network {
   breaks = 0;
   #socket = null;
   #broken = false;
 
   connect = () => {
     const socket = net.connect(port, '127.0.0.1');
-    // Whoever asked for it listens to it only after this.
+    // The caller adds its listeners after this returns.
     if (this.#broken) setImmediate(() => socket.resetAndDestroy());
     return this.#socket = socket;
   };
 
-  // From now on, until mend().
+  // Breaks the network after a random time, and again until repair().
   startBreaking() {
-    const wait = -Math.log(1 - Math.random()) * every * 1000;
+    const wait = -Math.log(1 - Math.random()) * breakInterval * 1000;
     this.timer = setTimeout(() => this.#break(), wait);
   }
 
-  mend() {
+  repair() {
     clearTimeout(this.timer);
     this.#broken = false;
   }
@@ -59,120 +58,122 @@ class Line {
     this.timer = setTimeout(() => {
       this.#broken = false;
       this.startBreaking();
-    }, lasts * 1000);
+    }, breakSeconds * 1000);
   }
 }
 
-const lines = Array.from({ length: clients }, () => new Line());
+const networks = Array.from({ length: clientCount }, () => new Network());
 
-// What wschat.js takes for a browser's: the url says whose line it goes over.
-// Every tenth takes what is compressed.
+// The WebSocket class that wschat.js uses instead of a browser's. The url has
+// the number of the client. Every tenth client offers compression.
 globalThis.WebSocket = class extends WebSocket {
   constructor(url, protocols) {
-    const line = Number(new URL(url).searchParams.get('line'));
-    super(url, protocols, { createConnection: lines[line].connect,
-      perMessageDeflate: line % 10 === 0 });
-    this.on('error', () => {});  // a browser's is followed by a close as well
+    const number = Number(new URL(url).searchParams.get('client'));
+    super(url, protocols, { createConnection: networks[number].connect,
+      perMessageDeflate: number % 10 === 0 });
+    this.on('error', () => {});  // a close event follows
   }
 };
 
 require(path.resolve('src/page/wschat.js'));
 
-// A client, and what it has heard.
-class Listener {
-  heard = 0;       // the newest message
-  delivered = 0;   // of these, for the first time
-  twice = 0;
-  disordered = 0;
-  resumed = 0;
-  forgotten = 0;   // it came back, and not all that it missed was kept
+// A client, and counts of what it has received.
+class Client {
+  newest = 0;        // the highest number of a message
+  delivered = 0;     // messages that were received for the first time
+  duplicates = 0;
+  outOfOrder = 0;
+  recovered = 0;     // reconnects with all missed messages
+  notRecovered = 0;  // reconnects after which some were missing
   #hellos = 0;
 
   constructor(number) {
-    this.chat = new WSChat(`ws://127.0.0.1:${port}/?line=${number}`)
-      .on('message', ({ n }) => this.#hear(n))
-      .on('hello', ({ recovered }) => this.#greet(recovered));
+    this.chat = new WSChat(`ws://127.0.0.1:${port}/?client=${number}`)
+      .on('message', ({ n }) => this.#receive(n))
+      .on('hello', ({ recovered }) => this.#countHello(recovered));
   }
 
   get ready() {
     return this.#hellos > 0;
   }
 
-  #hear(n) {
-    if (n > this.heard) this.delivered++;
-    else this.twice++;
-    if (n !== this.heard + 1) this.disordered++;
-    this.heard = Math.max(n, this.heard);
+  #receive(n) {
+    if (n > this.newest) this.delivered++;
+    else this.duplicates++;
+    if (n !== this.newest + 1) this.outOfOrder++;
+    this.newest = Math.max(n, this.newest);
     changed();
   }
 
-  #greet(recovered) {
+  #countHello(recovered) {
     if (this.#hellos++ > 0) {
-      this.resumed += recovered;
-      this.forgotten += !recovered;
+      this.recovered += recovered;
+      this.notRecovered += !recovered;
     }
     changed();
   }
 }
 
-let changed = () => {};  // called whenever a listener has heard something
+let changed = () => {};  // called whenever a client has received something
 
-// Resolves when all listeners are as they should be, or never will.
-async function settled(listeners, good) {
-  let late;
+// Resolves once the predicate holds for all clients, or after kTimeout.
+async function waitForAll(clients, predicate) {
+  let timer;
   await new Promise((resolve) => {
-    late = setTimeout(resolve, kPatience);
-    changed = () => listeners.every(good) && resolve();
+    timer = setTimeout(resolve, kTimeout);
+    changed = () => clients.every(predicate) && resolve();
     changed();
   });
-  clearTimeout(late);
+  clearTimeout(timer);
   changed = () => {};
 }
 
-// Long enough to be compressed for those who take it so.
+// The text is long enough for the daemon to compress it.
 const message = (n) =>
-  JSON.stringify({ type: 'message', n, words: 'all of these '.repeat(12) });
+  JSON.stringify({ type: 'message', n, text: 'all of these '.repeat(12) });
 
 const messages = Math.round(seconds * rate);
 
-// Says the numbers from 1 on, each in its time, over a connection that never
-// breaks.
-async function speak() {
+// Sends all messages, numbered from 1, at the given rate. Its own connection
+// does not break.
+async function sendMessages() {
   const socket = new WebSocket(`ws://127.0.0.1:${port}/`);
   await new Promise((resolve) => { socket.on('open', resolve); });
   const start = Date.now();
   for (let n = 1; n <= messages; n++) {
-    const early = start + n * 1000 / rate - Date.now();
-    if (early > 0) await sleep(early);
+    const wait = start + n * 1000 / rate - Date.now();
+    if (wait > 0) await sleep(wait);
     socket.send(message(n));
   }
 }
 
-const sum = (listeners, what) =>
-  listeners.reduce((total, listener) => total + listener[what], 0);
+const sum = (objects, field) =>
+  objects.reduce((total, object) => total + object[field], 0);
 
-function report(listeners) {
-  const wanted = messages * clients;
-  const [delivered, twice, disordered, resumed, forgotten] =
-    ['delivered', 'twice', 'disordered', 'resumed', 'forgotten']
-      .map((what) => sum(listeners, what));
-  const good = delivered === wanted && !twice && !disordered && !forgotten;
-  const percent = Math.floor(delivered / wanted * 1e4) / 100;
-  console.log(`${good ? 'ok' : 'not ok'} jitter: each of ${clients} clients ` +
-    'hears every message once, in order');
-  console.log(`   ${messages} messages, ${delivered} of ${wanted} deliveries ` +
-    `(${percent} %), ${twice} twice, ${disordered} out of order`);
-  console.log(`   ${sum(lines, 'breaks')} breaks, ${resumed} resumed, ` +
-    `${forgotten} not recovered`);
+function report(clients) {
+  const expected = messages * clientCount;
+  const [delivered, duplicates, outOfOrder, recovered, notRecovered] =
+    ['delivered', 'duplicates', 'outOfOrder', 'recovered', 'notRecovered']
+      .map((field) => sum(clients, field));
+  const good = delivered === expected && !duplicates && !outOfOrder &&
+    !notRecovered;
+  const percent = Math.floor(delivered / expected * 1e4) / 100;
+  console.log(`${good ? 'ok' : 'not ok'} jitter: each of ${clientCount} ` +
+    'clients receives every message once, in order');
+  console.log(`   ${messages} messages, ${delivered} of ${expected} ` +
+    `deliveries (${percent} %), ${duplicates} duplicates, ` +
+    `${outOfOrder} out of order`);
+  console.log(`   ${sum(networks, 'breaks')} breaks, ${recovered} recovered, ` +
+    `${notRecovered} not recovered`);
 }
 
 (async () => {
-  const listeners = lines.map((_, number) => new Listener(number));
-  await settled(listeners, ({ ready }) => ready);
-  for (const line of lines) line.startBreaking();
-  await speak();
-  for (const line of lines) line.mend();
-  await settled(listeners, ({ heard }) => heard === messages);
-  report(listeners);
+  const clients = networks.map((_, number) => new Client(number));
+  await waitForAll(clients, ({ ready }) => ready);
+  for (const network of networks) network.startBreaking();
+  await sendMessages();
+  for (const network of networks) network.repair();
+  await waitForAll(clients, ({ newest }) => newest === messages);
+  report(clients);
   process.exit();
 })();

@@ -1,51 +1,53 @@
 <?php
-// contrib/publish.php as sites use it: php publish.php PORT SOCKET KEY, of a
-// daemon with rooms whose messages have 64 KiB at the most.
+// Tests contrib/publish.php: php publish.php PORT SOCKET KEY. The daemon must
+// have rooms and a message limit of 64 KiB.
 
-require __DIR__ . '/client.php';
+require __DIR__ . '/websocket_client.php';
 require 'contrib/publish.php';
 
 $key = $argv[3];
 $tcp = "tcp://127.0.0.1:$port";
-$patient = ['address' => $tcp, 'key' => $key, 'timeout' => 30.0];
+$options = ['address' => $tcp, 'key' => $key, 'timeout' => 30.0];
 
-/** What is wrong with publishing this, in the words of the exception. */
-function failure(array $arguments, string $type = 'RuntimeException'): string
-{
+/** Publishes what must fail, and returns the message of the exception. */
+function publish_error(
+    array $arguments,
+    string $type = 'RuntimeException'
+): string {
     try {
         wschat_publish(...$arguments);
     } catch (Exception $error) {
-        same($type, get_class($error));
+        assert_same($type, get_class($error));
         return $error->getMessage();
     }
     throw new Exception('nothing was thrown');
 }
 
-function matches(string $pattern, string $text): void
+function assert_matches(string $pattern, string $text): void
 {
     if (!preg_match($pattern, $text)) {
         throw new Exception("$text does not match $pattern");
     }
 }
 
-/** A listener, and its address. Nobody ever accepts what it gets. */
-function listener(): array
+/** Returns a listening socket that accepts no connection, and its address. */
+function listen(): array
 {
     $server = stream_socket_server('tcp://127.0.0.1:0');
     return [$server, 'tcp://' . stream_socket_get_name($server, false)];
 }
 
 run('publish.php', [
-    'over TCP and a unix socket it comes to the room that is named'
-    => function () use ($argv, $patient, $tcp) {
+    'a message arrives in the named room, over TCP and over a unix socket'
+    => function () use ($argv, $options, $tcp) {
         $client = join_room('/k%C3%B6ln/50%25');
         foreach ([$tcp, "unix://$argv[2]"] as $i => $address) {
             $receipt = wschat_publish(['n' => $i], '/köln/50%',
-                ['address' => $address] + $patient);
-            same("{\"n\":$i}", hear($client));
-            // Number 1 was that somebody connected.
-            same(['room' => '/köln/50%', 'clients' => 1, 'number' => $i + 2],
-                $receipt);
+                ['address' => $address] + $options);
+            assert_same("{\"n\":$i}", receive($client));
+            // Number 1 was the system message that the client connected.
+            assert_same(['room' => '/köln/50%', 'clients' => 1,
+                'number' => $i + 2], $receipt);
         }
     },
     'address and key may be in the environment'
@@ -53,68 +55,69 @@ run('publish.php', [
         putenv("WSCHAT_ADDRESS=$tcp");
         putenv("WSCHAT_KEY=$key");
         try {
-            same('/', wschat_publish('a text')['room']);
+            assert_same('/', wschat_publish('a text')['room']);
         } finally {
             putenv('WSCHAT_ADDRESS');
             putenv('WSCHAT_KEY');
         }
     },
-    'whoever has the key may speak as the system'
-    => function () use ($patient) {
+    'a publisher with the key may send system messages'
+    => function () use ($options) {
         $client = join_room('/system');
         $message = ['type' => 'system', 'message' => 'Back at noon'];
-        wschat_publish($message, '/system', $patient);
-        same(json_encode($message), hear($client));
+        wschat_publish($message, '/system', $options);
+        assert_same(json_encode($message), receive($client));
     },
-    'a wrong key, or none, is refused' => function () use ($key, $patient) {
+    'a wrong key, or none, is refused' => function () use ($key, $options) {
         foreach (["{$key}x", ''] as $wrong) {
-            $told = failure([[1], '/', ['key' => $wrong] + $patient]);
-            matches('~: 401 invalid publish key~', $told);
-            same(false, $wrong !== '' && strpos($told, $wrong));
+            $error = publish_error([[1], '/', ['key' => $wrong] + $options]);
+            assert_matches('~: 401 invalid publish key~', $error);
+            assert_same(false, $wrong !== '' && strpos($error, $wrong));
         }
-        $told = failure([[1], '/', ['key' => "$key\r\nX: y"] + $patient]);
-        matches('~the key has bytes that no key has~', $told);
+        $error = publish_error([[1], '/',
+            ['key' => "$key\r\nX: y"] + $options]);
+        assert_matches('~the key has bytes that no key has~', $error);
     },
-    'what is not relayed is refused with the reason'
-    => function () use ($patient) {
+    'an invalid message is refused with the reason'
+    => function () use ($options) {
         $client = join_room('/refused');
         foreach ([
             '~: 400 not relayed: the type "error" is reserved~'
-            => [['type' => 'error'], '/refused', $patient],
-            '~: 400 not relayed: ~' => [false, '/refused', $patient],
-            '~: 400 ~' => [[1], '/a//b', $patient],
-            '~: 413 ~' => [str_repeat('x', 65535), '/refused', $patient],
-            // More than goes into any socket at once.
-            '~: 413 .~' => [str_repeat('x', 1 << 24), '/refused', $patient],
+            => [['type' => 'error'], '/refused', $options],
+            '~: 400 not relayed: ~' => [false, '/refused', $options],
+            '~: 400 ~' => [[1], '/a//b', $options],
+            '~: 413 ~' => [str_repeat('x', 65535), '/refused', $options],
+            // More than the buffer of any socket holds.
+            '~: 413 .~' => [str_repeat('x', 1 << 24), '/refused', $options],
         ] as $pattern => $arguments) {
-            matches($pattern, failure($arguments));
+            assert_matches($pattern, publish_error($arguments));
         }
-        wschat_publish([65534], '/refused', $patient);
-        same('[65534]', hear($client));
+        wschat_publish([65534], '/refused', $options);
+        assert_same('[65534]', receive($client));
     },
-    'as much as may be said arrives' => function () use ($patient) {
+    'a message of the largest size arrives' => function () use ($options) {
         $client = join_room('/large');
         $text = str_repeat('x', 65534);
-        wschat_publish($text, '/large', $patient);
-        same(json_encode($text), hear($client));
+        wschat_publish($text, '/large', $options);
+        assert_same(json_encode($text), receive($client));
     },
-    'what is no JSON throws before anything is sent'
-    => function () use ($patient) {
-        matches('~UTF-8~', failure(["\xff", '/', $patient],
+    'a value that can not be JSON throws before anything is sent'
+    => function () use ($options) {
+        assert_matches('~UTF-8~', publish_error(["\xff", '/', $options],
             'JsonException'));
     },
-    'where nobody listens it says so' => function () use ($key) {
-        [$server, $address] = listener();
+    'a refused connection is reported' => function () use ($key) {
+        [$server, $address] = listen();
         fclose($server);
-        matches("~^wschat at $address: .*refused~i",
-            failure([[1], '/', ['address' => $address, 'key' => $key]]));
+        assert_matches("~^wschat at $address: .*refused~i",
+            publish_error([[1], '/', ['address' => $address, 'key' => $key]]));
     },
-    'a server that never answers is not waited for'
+    'a server that does not answer causes a timeout'
     => function () use ($key) {
-        [$server, $address] = listener();
+        [$server, $address] = listen();
         foreach ([1, str_repeat('x', 1 << 24)] as $message) {
-            matches("~^wschat at $address: no answer in time~",
-                failure([$message, '/', ['address' => $address,
+            assert_matches("~^wschat at $address: no answer in time~",
+                publish_error([$message, '/', ['address' => $address,
                     'key' => $key, 'timeout' => 0.1]]));
         }
     },

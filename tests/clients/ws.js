@@ -1,35 +1,35 @@
-// The client that most node programs use: node ws.js PORT PID, of a server
-// that is stopped at the end. Prints "ok" or "not ok" for each case.
+// Tests the node package ws as a client: node ws.js PORT PID. The last case
+// stops the daemon, PID. Prints "ok" or "not ok" for each case.
 'use strict';
 
 const assert = require('assert');
 const WebSocket = require('ws');
 
 const [port, pid] = process.argv.slice(2).map(Number);
-const timeout = 30000;  // far beyond what any case takes
+const timeout = 30000;  // ms; no case takes nearly as long
 
-// Resolves with a client that keeps what happens to it, in order: next() waits
-// for the next event that passes, and forgets those before it. Of
-// permessage-deflate it offers what ws does, unless told otherwise.
+// Resolves with a connected client that records its events. next() returns the
+// next event that matches, and discards those before it. perMessageDeflate is
+// the option of ws: true for its default offer.
 function join(perMessageDeflate = true) {
   const socket = new WebSocket(`ws://127.0.0.1:${port}/chat?x=1`,
     { perMessageDeflate });
   const events = [];
   let wake = () => {};
-  const keep = (event) => { events.push(event); wake(); };
-  socket.on('upgrade', (answer) => {
-    socket.agreed = answer.headers['sec-websocket-extensions'];
+  const record = (event) => { events.push(event); wake(); };
+  socket.on('upgrade', (response) => {
+    socket.responseExtensions = response.headers['sec-websocket-extensions'];
   });
   socket.on('message', (data, binary) =>
-    keep({ text: data.toString(), binary }));
-  socket.on('pong', (data) => keep({ pong: data.toString() }));
+    record({ text: data.toString(), binary }));
+  socket.on('pong', (data) => record({ pong: data.toString() }));
   socket.on('close', (code, reason) =>
-    keep({ code, reason: reason.toString() }));
-  socket.next = async (passes) => {
+    record({ code, reason: reason.toString() }));
+  socket.next = async (matches) => {
     for (;;) {
       while (events.length) {
         const event = events.shift();
-        if (passes(event)) return event;
+        if (matches(event)) return event;
       }
       await new Promise((resolve) => { wake = resolve; });
     }
@@ -42,21 +42,22 @@ function join(perMessageDeflate = true) {
 
 const ofType = (type) => (event) =>
   event.text !== undefined && JSON.parse(event.text).type === type;
-const closed = (event) => event.code !== undefined;
+const isClose = (event) => event.code !== undefined;
 const chat = (message) =>
   JSON.stringify({ type: 'message', username: 'ws', message });
 
-// Long enough for both sides to deflate it.
-const long = (message) => chat(message + ' and so on'.repeat(1000));
+// Returns a chat message that is long enough for both sides to deflate it.
+const longChat = (message) => chat(message + ' and so on'.repeat(1000));
 
-// A client with this offer and one without any hear what each of them says.
-async function talk(offer, agreed) {
+// Checks that a client with this offer and one without compression receive each
+// other's messages, and that the daemon accepts matching extensions.
+async function exchangeMessages(offer, extensions) {
   const [a, b] = [await join({ threshold: 0, ...offer }), await join(false)];
-  assert.match(a.agreed, agreed);
-  assert.strictEqual(b.agreed, undefined);
+  assert.match(a.responseExtensions, extensions);
+  assert.strictEqual(b.responseExtensions, undefined);
   for (let i = 0; i < 3; i++) {
     for (const sender of [a, b]) {
-      for (const text of [long(i), chat(i)]) {
+      for (const text of [longChat(i), chat(i)]) {
         sender.send(text);
         for (const client of [a, b]) {
           const event = await client.next(ofType('message'));
@@ -70,7 +71,7 @@ async function talk(offer, agreed) {
 }
 
 const cases = {
-  async 'a client hears that it joined'() {
+  async 'a client receives the system message that it connected'() {
     const a = await join();
     const event = await a.next(ofType('system'));
     assert.deepStrictEqual(event, {
@@ -80,7 +81,7 @@ const cases = {
     a.terminate();
   },
 
-  async 'everyone hears a message, its sender too'() {
+  async 'all clients receive a message, its sender too'() {
     const [a, b] = [await join(), await join()];
     a.send(chat('hello, wörld 🙂'));
     for (const client of [a, b]) {
@@ -90,7 +91,7 @@ const cases = {
     }
   },
 
-  async 'a binary message comes back as text'() {
+  async 'a binary message is relayed as text'() {
     const a = await join();
     a.send(Buffer.from(chat('bytes')));
     assert.deepStrictEqual(await a.next(ofType('message')),
@@ -118,13 +119,13 @@ const cases = {
     a.terminate();
   },
 
-  async 'a message over 1 MiB is closed with 1009'() {
+  async 'a message over 1 MiB closes the connection with 1009'() {
     const a = await join();
     a.send(chat('x'.repeat(1 << 20)));
-    assert.strictEqual((await a.next(closed)).code, 1009);
+    assert.strictEqual((await a.next(isClose)).code, 1009);
   },
 
-  async 'what is not JSON is answered with an error, to its sender alone'() {
+  async 'a text that is not JSON gets an error, to its sender alone'() {
     const [a, b] = [await join(), await join()];
     a.send('hello');
     const notice = JSON.parse((await a.next(ofType('error'))).text);
@@ -145,7 +146,7 @@ const cases = {
     a.terminate();
   },
 
-  async 'a ping is answered with what it held'() {
+  async 'a pong has the payload of the ping'() {
     const a = await join();
     a.ping('are you there?');
     assert.deepStrictEqual(await a.next((e) => e.pong !== undefined),
@@ -153,40 +154,43 @@ const cases = {
     a.terminate();
   },
 
-  async 'a close code and its reason come back, and the others hear of it'() {
+  async 'a close frame is echoed, and the others receive a system message'() {
     const [a, b] = [await join(), await join()];
     await b.next((e) => ofType('system')(e));
     a.close(4000, 'bye');
-    assert.deepStrictEqual(await a.next(closed),
+    assert.deepStrictEqual(await a.next(isClose),
       { code: 4000, reason: 'bye' });
     await b.next((e) =>
       e.text === '{"type":"system","message":"127.0.0.1 disconnected"}');
     b.terminate();
   },
 
-  async 'a client that deflates talks to one that does not'() {
-    await talk({}, /^permessage-deflate; /);
+  async 'a client with compression and one without exchange messages'() {
+    await exchangeMessages({}, /^permessage-deflate; /);
   },
 
-  async 'a client may deflate with any window'() {
+  async 'a client may compress with any window size'() {
     for (let bits = 8; bits <= 15; bits++)
-      await talk({ clientMaxWindowBits: bits }, /^permessage-deflate; /);
+      await exchangeMessages({ clientMaxWindowBits: bits },
+        /^permessage-deflate; /);
   },
 
-  async 'a client gets no larger window than it wants'() {
+  async 'the server uses no larger window than the client asks for'() {
     for (let bits = 8; bits <= 15; bits++)
-      await talk({ serverMaxWindowBits: bits, clientMaxWindowBits: bits },
+      await exchangeMessages(
+        { serverMaxWindowBits: bits, clientMaxWindowBits: bits },
         new RegExp(`; server_max_window_bits=${bits}$`));
   },
 
-  async 'a client may ask for no context on either side'() {
-    await talk({ serverNoContextTakeover: true, clientNoContextTakeover: true },
+  async 'a client may ask for no context takeover on either side'() {
+    await exchangeMessages(
+      { serverNoContextTakeover: true, clientNoContextTakeover: true },
       /^permessage-deflate; /);
   },
 
-  async 'fragments that are deflated arrive as one message'() {
+  async 'compressed fragments arrive as one message'() {
     const [a, b] = [await join({ threshold: 0 }), await join(false)];
-    const text = long('pieces');
+    const text = longChat('pieces');
     for (let i = 0; i < text.length; i += 1000)
       a.send(text.slice(i, i + 1000), { fin: i + 1000 >= text.length });
     for (const client of [a, b]) {
@@ -195,21 +199,21 @@ const cases = {
     }
   },
 
-  async 'a server that is stopped says 1001 to everyone'() {
+  async 'a server that is stopped closes all clients with 1001'() {
     const clients = [await join(), await join(), await join()];
     process.kill(pid, 'SIGTERM');
     for (const client of clients)
-      assert.strictEqual((await client.next(closed)).code, 1001);
+      assert.strictEqual((await client.next(isClose)).code, 1001);
   },
 };
 
 async function run(name) {
   let timer;
-  const late = new Promise((_, reject) => {
-    timer = setTimeout(() => reject(new Error('nothing came')), timeout);
+  const timedOut = new Promise((_, reject) => {
+    timer = setTimeout(() => reject(new Error('timeout')), timeout);
   });
   try {
-    await Promise.race([cases[name](), late]);
+    await Promise.race([cases[name](), timedOut]);
     console.log(`ok ws: ${name}`);
   } catch (error) {
     console.log(`not ok ws: ${name}\n${error.stack}`);

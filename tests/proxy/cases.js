@@ -1,4 +1,4 @@
-// What must work through a proxy.
+// The cases that run through each proxy.
 'use strict';
 
 const assert = require('assert');
@@ -7,16 +7,18 @@ const WebSocket = require('ws');
 
 const kOrigin = 'https://example.com';
 
-// A visitor who hears messages one by one.
-class Visitor {
-  constructor(site, { origin = kOrigin, headers = {}, from = '127.0.0.9' } = {}) {
-    this.heard = [];
+// A WebSocket client, from the loopback address `from`. next() returns its
+// messages one by one.
+class Client {
+  constructor(site,
+    { origin = kOrigin, headers = {}, from = '127.0.0.9' } = {}) {
+    this.received = [];
     this.waiting = [];
     this.pings = 0;
     this.socket = new WebSocket(`wss://127.0.0.1:${site.port}/chat`, {
       origin, headers: { Host: 'example.com', ...headers }, ca: site.ca,
       servername: 'example.com', localAddress: from });
-    this.socket.on('message', (text) => this.#hear(JSON.parse(text)));
+    this.socket.on('message', (text) => this.#receive(JSON.parse(text)));
     this.opened = new Promise((resolve, reject) => {
       this.socket.on('open', () => resolve(this));
       this.socket.on('error', reject);
@@ -26,37 +28,37 @@ class Visitor {
 
   next() {
     return new Promise((resolve) => {
-      if (this.heard.length) resolve(this.heard.shift());
+      if (this.received.length) resolve(this.received.shift());
       else this.waiting.push(resolve);
     });
   }
 
-  // The next message that is none of the system's.
-  async nextSaid() {
+  // Returns the next message that is not a system message.
+  async nextMessage() {
     for (;;) {
       const value = await this.next();
       if (value.type !== 'system') return value;
     }
   }
 
-  say(value) {
+  send(value) {
     this.socket.send(JSON.stringify(value));
   }
 
-  pinged(times) {
+  waitForPings(times) {
     return new Promise((resolve) => this.socket.on('ping', () => {
       if (++this.pings === times) resolve();
     }));
   }
 
-  leave() {
+  close() {
     this.socket.close();
     return this.closed;
   }
 
-  #hear(value) {
+  #receive(value) {
     if (this.waiting.length) this.waiting.shift()(value);
-    else this.heard.push(value);
+    else this.received.push(value);
   }
 }
 
@@ -73,58 +75,58 @@ function get(site, target) {
 }
 
 module.exports = (site) => ({
-  'two visitors chat over wss': async () => {
-    const ann = await new Visitor(site).opened;
-    const bob = await new Visitor(site).opened;
-    ann.say({ type: 'message', username: 'Ann', message: 'Hi ☺' });
-    for (const visitor of [ann, bob])
-      assert.equal((await visitor.nextSaid()).message, 'Hi ☺');
-    bob.say({ text: 'x'.repeat(200000) });
-    assert.equal((await ann.nextSaid()).text.length, 200000);
-    await ann.leave();
-    await bob.leave();
+  'two clients exchange messages over wss': async () => {
+    const ann = await new Client(site).opened;
+    const bob = await new Client(site).opened;
+    ann.send({ type: 'message', username: 'Ann', message: 'Hi ☺' });
+    for (const client of [ann, bob])
+      assert.equal((await client.nextMessage()).message, 'Hi ☺');
+    bob.send({ text: 'x'.repeat(200000) });
+    assert.equal((await ann.nextMessage()).text.length, 200000);
+    await ann.close();
+    await bob.close();
   },
 
-  'a visitor has its own address': async () => {
-    const ann = await new Visitor(site).opened;
+  'a client is announced with its own address': async () => {
+    const ann = await new Client(site).opened;
     assert.equal((await ann.next()).message, '127.0.0.9 connected');
-    await ann.leave();
+    await ann.close();
   },
 
-  'a forged X-Forwarded-For is not believed': async () => {
+  'a forged X-Forwarded-For has no effect': async () => {
     const headers = { 'X-Forwarded-For': '6.6.6.6, 127.0.0.1' };
-    const ann = await new Visitor(site, { headers }).opened;
+    const ann = await new Client(site, { headers }).opened;
     assert.equal((await ann.next()).message, '127.0.0.9 connected');
-    await ann.leave();
+    await ann.close();
   },
 
-  'a connection that says nothing outlives the timeout': async () => {
-    const ann = await new Visitor(site).opened;
-    await ann.pinged(7);
-    ann.say({ still: 'here' });
-    assert.deepEqual(await ann.nextSaid(), { still: 'here' });
-    await ann.leave();
+  'pings keep a silent connection open beyond the timeout': async () => {
+    const ann = await new Client(site).opened;
+    await ann.waitForPings(7);
+    ann.send({ still: 'here' });
+    assert.deepEqual(await ann.nextMessage(), { still: 'here' });
+    await ann.close();
   },
 
-  'the page and its parts are there': async () => {
+  'the proxy serves the page and its files': async () => {
     const page = await get(site, '/chat');
     assert.equal(page.status, 200);
     assert.match(page.body, /<title>wschat<\/title>/);
     for (const name of ['style.css', 'chat.js', 'wschat.js']) {
       assert.ok(page.body.includes(`"?asset=${name}"`));
-      const part = await get(site, `/chat?asset=${name}`);
-      assert.equal(part.status, 200);
-      assert.ok(part.body.length > 1000);
+      const file = await get(site, `/chat?asset=${name}`);
+      assert.equal(file.status, 200);
+      assert.ok(file.body.length > 1000);
     }
   },
 
   'a page of another site is refused': async () => {
-    const stranger = new Visitor(site, { origin: 'https://evil.example' });
-    await assert.rejects(stranger.opened, /403/);
+    const client = new Client(site, { origin: 'https://evil.example' });
+    await assert.rejects(client.opened, /403/);
   },
 
-  'a close code comes through': async () => {
-    const ann = await new Visitor(site).opened;
+  'the close code of a client is echoed': async () => {
+    const ann = await new Client(site).opened;
     const code = new Promise((resolve) => ann.socket.on('close', resolve));
     ann.socket.close(4321, 'bye');
     assert.equal(await code, 4321);

@@ -1,4 +1,4 @@
-// The scripts of contrib/, and wschat's own TLS, with which no proxy is needed.
+// Tests the scripts of contrib/, and wschat's own TLS without a proxy.
 'use strict';
 
 const assert = require('assert');
@@ -7,8 +7,9 @@ const fs = require('fs');
 const path = require('path');
 const WebSocket = require('ws');
 
-const { startDaemon, has, scratchDirectory } = require('./process');
+const { startDaemon, isInstalled, makeScratchDirectory } = require('./program');
 
+// Runs a command; resolves with its status and its output.
 function run(command, args, env = {}) {
   return new Promise((resolve) => {
     const child = spawn(command, args, { env: { ...process.env, ...env } });
@@ -24,23 +25,26 @@ const publish = (...args) => run('php', ['-r',
 
 const key = 'a-key-of-sixteen-characters-or-more';
 
-const keyFile = () => {
-  const file = path.join(scratchDirectory(), 'key');
+const makeKeyFile = () => {
+  const file = path.join(makeScratchDirectory(), 'key');
   fs.writeFileSync(file, `${key}\n`);
   return file;
 };
 
-const to = (address, shown = key) =>
-  `['address' => '${address}', 'key' => '${shown}']`;
+// Returns the options of wschat_publish() as PHP.
+const publishOptions = (address, publishKey = key) =>
+  `['address' => '${address}', 'key' => '${publishKey}']`;
 
-async function hears(url, act) {
+// Connects to the url, runs a command that must succeed without output, and
+// returns the next message.
+async function receiveDuring(url, command) {
   const socket = new WebSocket(url);
   await new Promise((resolve, reject) => {
     socket.on('open', resolve);
     socket.on('error', reject);
   });
   const message = new Promise((resolve) => socket.on('message', resolve));
-  const outcome = await act();
+  const outcome = await command();
   assert.equal(outcome.status, 0, outcome.output);
   assert.equal(outcome.output, '');
   const text = String(await message);
@@ -48,9 +52,9 @@ async function hears(url, act) {
   return JSON.parse(text);
 }
 
-// wschat with a certificate of its own; tls.ca is what to trust.
+// Starts wschat with a new certificate; file is the certificate.
 async function startTls() {
-  const directory = scratchDirectory();
+  const directory = makeScratchDirectory();
   const at = (name) => path.join(directory, name);
   const made = await run('openssl', ['req', '-x509', '-newkey', 'rsa:2048',
     '-nodes', '-keyout', at('key.pem'), '-out', at('cert.pem'), '-days', '2',
@@ -63,7 +67,7 @@ async function startTls() {
 }
 
 const cases = {
-  'ws talks wss to wschat itself': async () => {
+  'the node package ws connects to wschat over wss': async () => {
     const { daemon, file } = await startTls();
     const url = `wss://localhost:${daemon.port}/`;
     const socket = new WebSocket(url, { ca: fs.readFileSync(file),
@@ -81,7 +85,7 @@ const cases = {
     await daemon.end();
   },
 
-  'openssl s_client verifies it and gets the page': async () => {
+  'openssl s_client verifies the certificate and gets the page': async () => {
     const { daemon, file } = await startTls();
     const { output } = await run('sh', ['-c',
       "printf 'GET / HTTP/1.1\\r\\nHost: localhost\\r\\n\\r\\n' | openssl s_client " +
@@ -94,39 +98,41 @@ const cases = {
     await daemon.end();
   },
 
-  'publish.php sends over TCP and over a unix socket': async () => {
-    const file = path.join(scratchDirectory(), 'chat.sock');
+  'publish.php publishes over TCP and over a unix socket': async () => {
+    const file = path.join(makeScratchDirectory(), 'chat.sock');
     const daemon = await startDaemon(['--announce=none', '--bind=127.0.0.1',
-      `--bind=unix:${file}`, '--rooms', `--publish-key=${keyFile()}`,
+      `--bind=unix:${file}`, '--rooms', `--publish-key=${makeKeyFile()}`,
       'localhost', '0']);
     const port = /127\.0\.0\.1:(\d+)/.exec(daemon.log)[1];
     for (const address of [`tcp://127.0.0.1:${port}`, `unix://${file}`])
       assert.deepEqual(
-        await hears(`ws://127.0.0.1:${port}/k%C3%B6ln`,
+        await receiveDuring(`ws://127.0.0.1:${port}/k%C3%B6ln`,
           () => publish("['type' => 'news', 'id' => 17]", "'/köln'",
-            to(address))),
+            publishOptions(address))),
         { type: 'news', id: 17 });
     await daemon.end();
   },
 
-  'publish.php says what is wrong': async () => {
+  'publish.php reports errors': async () => {
     const daemon =
-      await startDaemon([`--publish-key=${keyFile()}`, '127.0.0.1', '0']);
+      await startDaemon([`--publish-key=${makeKeyFile()}`, '127.0.0.1', '0']);
     const address = `tcp://127.0.0.1:${daemon.port}`;
-    const reserved = await publish("['type' => 'error']", "'/'", to(address));
+    const reserved = await publish("['type' => 'error']", "'/'",
+      publishOptions(address));
     assert.match(reserved.output,
       /400 not relayed: the type "error" is reserved/);
-    const wrong = await publish('[1]', "'/'", to(address, `${key}x`));
+    const wrong = await publish('[1]', "'/'",
+      publishOptions(address, `${key}x`));
     assert.match(wrong.output, /401 invalid publish key/);
     await daemon.end();
-    const gone = await publish("['a' => 1]", "'/'", to(address));
+    const gone = await publish("['a' => 1]", "'/'", publishOptions(address));
     assert.match(gone.output, /Connection refused/);
     for (const outcome of [reserved, wrong, gone])
       assert.notEqual(outcome.status, 0);
   },
 
-  'certbot-hook installs copies, and reloads from the second time on': async () => {
-    const directory = scratchDirectory();
+  'certbot-hook installs copies; its second run reloads wschat': async () => {
+    const directory = makeScratchDirectory();
     const at = (name) => path.join(directory, name);
     const env = { RENEWED_LINEAGE: at('live'), WSCHAT_TLS: at('tls'),
       WSCHAT_GROUP: 'nogroup', WSCHAT_UNITS: at('units'),
@@ -155,6 +161,6 @@ const cases = {
   },
 };
 
-const missing = () => (has('php') ? '' : 'there is no php');
+const missing = () => (isInstalled('php') ? '' : 'there is no php');
 
 module.exports = { cases, missing };

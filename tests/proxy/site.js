@@ -1,18 +1,18 @@
-// A site: a proxy with the file of contrib/, in which nothing but ports, paths
-// and times are other ones, and wschat behind it.
+// A site: a proxy with its configuration file of contrib/, and wschat behind
+// it. Only ports, paths and timeouts of the file are replaced.
 'use strict';
 
 const { spawnSync } = require('child_process');
 const fs = require('fs');
 const path = require('path');
 
-const { Program, startDaemon, freePorts, accepting, has, scratchDirectory } =
-  require('./process');
+const { Program, startDaemon, freePorts, waitForPort, isInstalled,
+  makeScratchDirectory } = require('./program');
 
 const read = (name) => fs.readFileSync(`contrib/${name}`, 'utf8');
 
-// Replaces what must be there.
-function replaced(text, pairs) {
+// Replaces each `from` by its `to`; throws if the text does not contain it.
+function replaceAll(text, pairs) {
   for (const [from, to] of pairs) {
     if (!text.includes(from)) throw new Error(`there is no ${from}`);
     text = text.replaceAll(from, to);
@@ -20,19 +20,19 @@ function replaced(text, pairs) {
   return text;
 }
 
-// In place of the line for TCP, the commented one for a unix socket counts.
-function overUnix(text, tcp, unix) {
-  return replaced(text, [[`${tcp}\n`, '\n'], [`#${unix}`, unix]]);
+// Removes the line for TCP, and uncomments the one for a unix socket.
+function useUnixSocket(text, tcp, unix) {
+  return replaceAll(text, [[`${tcp}\n`, '\n'], [`#${unix}`, unix]]);
 }
 
 const nginx = {
-  missing: () => (has('nginx') ? '' : 'there is no nginx'),
+  missing: () => (isInstalled('nginx') ? '' : 'there is no nginx'),
   write(site) {
     let text = read('nginx.conf');
     if (site.socket)
-      text = overUnix(text, 'server 127.0.0.1:9600;',
+      text = useUnixSocket(text, 'server 127.0.0.1:9600;',
         'server unix:/run/wschat/chat.sock;');
-    fs.writeFileSync(site.file('site.conf'), replaced(text, [
+    fs.writeFileSync(site.file('site.conf'), replaceAll(text, [
       ['listen 443 ssl;', `listen 127.0.0.1:${site.port} ssl;`],
       ['listen [::]:443 ssl;', ''],
       ['/etc/letsencrypt/live/example.com', site.directory],
@@ -50,18 +50,18 @@ const nginx = {
 };
 
 const haproxy = {
-  missing: () => (has('haproxy') ? '' : 'there is no haproxy'),
+  missing: () => (isInstalled('haproxy') ? '' : 'there is no haproxy'),
   write(site) {
     let text = read('haproxy.cfg');
     if (site.socket)
-      text = overUnix(text, 'server chat 127.0.0.1:9600',
+      text = useUnixSocket(text, 'server chat 127.0.0.1:9600',
         'server chat unix@/run/wschat/chat.sock');
-    fs.writeFileSync(site.file('haproxy.cfg'), replaced(text, [
+    fs.writeFileSync(site.file('haproxy.cfg'), replaceAll(text, [
       ['bind :443', `bind 127.0.0.1:${site.port}`],
       ['bind [::]:443 v6only ssl crt /etc/haproxy/example.com.pem', ''],
       ['/etc/haproxy/example.com.pem', site.file('both.pem')],
       ...site.backend(),
-      ['maxconn 20000', 'maxconn 200'],  // fewer descriptors
+      ['maxconn 20000', 'maxconn 200'],  // needs fewer descriptors
       ['timeout tunnel 60s', 'timeout tunnel 2s'],
     ]));
   },
@@ -70,14 +70,14 @@ const haproxy = {
 };
 
 const apache = {
-  missing: () => (has('apache2') ? '' : 'there is no apache2'),
+  missing: () => (isInstalled('apache2') ? '' : 'there is no apache2'),
   write(site) {
     let text = read('apache.conf');
     if (site.socket)
-      text = overUnix(text,
+      text = useUnixSocket(text,
         'ProxyPass "/chat" "http://127.0.0.1:9600/" upgrade=websocket timeout=60',
         'ProxyPass "/chat" "unix:/run/wschat/chat.sock|');
-    fs.writeFileSync(site.file('site.conf'), replaced(text, [
+    fs.writeFileSync(site.file('site.conf'), replaceAll(text, [
       ['*:443', `127.0.0.1:${site.port}`],
       ['/etc/letsencrypt/live/example.com', site.directory],
       ['/var/www/html', site.directory],
@@ -104,9 +104,9 @@ const kinds = { apache, nginx, haproxy };
 class Site {
   static async start(kind, unix) {
     const site = new Site();
-    site.directory = scratchDirectory();
+    site.directory = makeScratchDirectory();
     site.socket = unix ? site.file('chat.sock') : '';
-    // The visitors of the tests come from other loopback addresses.
+    // The clients of the tests connect from other loopback addresses.
     site.daemon = await startDaemon([
       '--announce=address', '--ping-interval=0.5',
       ...(unix ? [`--bind=unix:${site.socket},mode=0666`, '--trust-proxy=unix']
@@ -116,7 +116,7 @@ class Site {
     site.#makeCertificate();
     kinds[kind].write(site);
     site.proxy = kinds[kind].start(site);
-    await accepting(site.port, site.proxy);
+    await waitForPort(site.port, site.proxy);
     return site;
   }
 
@@ -124,7 +124,7 @@ class Site {
     return path.join(this.directory, name);
   }
 
-  // Where wschat is, in place of where contrib/ has it.
+  // Returns replacements for the address of wschat in the files of contrib/.
   backend() {
     return this.socket ? [['/run/wschat/chat.sock', this.socket]]
       : [['127.0.0.1:9600', `127.0.0.1:${this.daemon.port}`]];

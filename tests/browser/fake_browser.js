@@ -1,5 +1,5 @@
-// The world that wschat.js sees, as a test wants it: sockets that a test opens,
-// feeds and breaks, and a clock that stands still until it is told.
+// The globals of a browser that wschat.js uses, replaced by fakes: WebSockets
+// that a test opens, feeds and closes, and a clock that a test advances.
 'use strict';
 
 const fs = require('fs');
@@ -8,7 +8,7 @@ const path = require('path');
 const library =
   path.join(__dirname, '..', '..', 'src', 'page', 'wschat.js');
 
-class Clock {
+class FakeClock {
   now = 1e12;
   timers = new Map();
   #next = 1;
@@ -20,8 +20,8 @@ class Clock {
 
   clear = (id) => this.timers.delete(id);
 
-  // Lets time pass, and whatever is due on the way happen in order.
-  pass(ms) {
+  // Advances the clock and calls the timers that are due, in order.
+  advance(ms) {
     const end = this.now + ms;
     for (;;) {
       const due = [...this.timers].filter(([, timer]) => timer.at <= end)
@@ -35,14 +35,14 @@ class Clock {
     this.now = end;
   }
 
-  // As a machine that sleeps: time passes and the timers don't notice.
-  sleep(ms) {
+  // Advances the clock but not the timers, as when a machine is suspended.
+  suspend(ms) {
     this.now += ms;
     for (const timer of this.timers.values()) timer.at += ms;
   }
 }
 
-class Socket {
+class FakeWebSocket {
   readyState = 0;
   protocol = '';
   sent = [];
@@ -52,21 +52,24 @@ class Socket {
     this.protocols = protocols;
   }
 
+  // Accepts the connection, with the first offered subprotocol by default.
   open(protocol = this.protocols[0] ?? '') {
     this.readyState = 1;
     this.protocol = protocol;
     this.onopen?.({});
   }
 
-  hear(value) {
+  // Delivers a message from the server.
+  receive(value) {
     this.onmessage?.({ data: JSON.stringify(value) });
   }
 
-  hearText(data) {
+  receiveText(data) {
     this.onmessage?.({ data });
   }
 
-  drop(code = 1006, reason = '') {
+  // Ends the connection, or the attempt if it is not open yet.
+  disconnect(code = 1006, reason = '') {
     this.readyState = 3;
     this.onclose?.({ code, reason });
   }
@@ -75,21 +78,21 @@ class Socket {
     this.sent.push(text);
   }
 
-  close(...why) {
-    this.closed = why;
+  close(...args) {
+    this.closeArgs = args;
     this.readyState = 2;
   }
 }
 
-class World {
-  sockets = [];
-  clock = new Clock();
+class FakeBrowser {
+  sockets = [];  // all WebSockets, oldest first
+  clock = new FakeClock();
   window = new EventTarget();
   document = new EventTarget();
-  random = 0.5;
+  random = 0.5;  // what Math.random() returns
 
   constructor(location = 'http://chat.example/') {
-    const world = this;
+    const browser = this;
     const { window, document, clock } = this;
     const globals = {
       document,
@@ -100,10 +103,10 @@ class World {
       clearTimeout: clock.clear,
       Date: { now: () => clock.now },
       Math: { min: Math.min, random: () => this.random },
-      WebSocket: class extends Socket {
+      WebSocket: class extends FakeWebSocket {
         constructor(...args) {
           super(...args);
-          world.sockets.push(this);
+          browser.sockets.push(this);
         }
       },
     };
@@ -113,8 +116,9 @@ class World {
     this.WSChat = globals.WSChat;
   }
 
-  // A WSChat whose events are kept in chat.events, as [type, detail].
-  chat(url, options) {
+  // Returns a new WSChat. It records its events in chat.events, as
+  // [type, detail].
+  connect(url, options) {
     const chat = new this.WSChat(url, options);
     chat.events = [];
     for (const type of
@@ -124,25 +128,25 @@ class World {
     return chat;
   }
 
-  // The newest socket.
+  // The newest WebSocket.
   get socket() {
     return this.sockets[this.sockets.length - 1];
   }
 
-  // How long until something is due, in ms; null if nothing ever is.
-  get wait() {
+  // Milliseconds until the next timer is due, or null if there is no timer.
+  get nextTimer() {
     const times = [...this.clock.timers.values()].map(({ at }) => at);
     return times.length ? Math.min(...times) - this.clock.now : null;
   }
 
-  online() {
+  goOnline() {
     this.window.dispatchEvent(new Event('online'));
   }
 
-  show(visible) {
+  setVisible(visible) {
     this.document.hidden = !visible;
     this.document.dispatchEvent(new Event('visibilitychange'));
   }
 }
 
-module.exports = { World };
+module.exports = { FakeBrowser };

@@ -1,6 +1,6 @@
-// A server that numbers its messages, as the protocol wschat.v1 has it, and
-// that forgets, falls silent or hangs up when a test wants it to. Every path is
-// a room, and has the page.
+// A server that speaks wschat.v1 and numbers its messages. A test can make it
+// start a new epoch, hold or discard messages, and drop connections. Each path
+// is a room and serves the chat page.
 'use strict';
 
 const { EventEmitter, once } = require('events');
@@ -14,75 +14,79 @@ const folder = path.join(__dirname, '..', '..', 'src', 'page');
 const types = { '.html': 'text/html', '.css': 'text/css',
   '.js': 'text/javascript' };
 
-class Fake {
+class FakeServer {
   rooms = new Map();   // path -> {epoch, messages, clients}
-  requests = [];       // what WebSockets asked for
-  files = new Map();   // path -> content, of a site that is not the page's
-  deaf = false;        // what it receives it does not relay
-  holding = false;     // what it relays does not go out
-  #texts = [];
+  requests = [];       // request targets of the WebSockets
+  files = new Map();   // path -> content to serve instead of the chat page
+  discarding = false;  // received messages are not relayed
+  holding = false;     // messages are numbered, but not sent to clients yet
+  #texts = [];         // all received messages
   #epochs = 0;
   #events = new EventEmitter();
 
   static async start() {
-    const fake = new Fake();
-    await fake.#listen();
-    return fake;
+    const server = new FakeServer();
+    await server.#listen();
+    return server;
   }
 
   get url() {
     return `http://localhost:${this.server.address().port}/`;
   }
 
-  // Resolves once it has received something with these words.
-  async received(words) {
-    while (!this.#texts.some((text) => text.includes(words)))
+  // Resolves once it has received a message that contains this text.
+  async waitForText(part) {
+    while (!this.#texts.some((text) => text.includes(part)))
       await once(this.#events, 'text');
   }
 
-  // Resolves once that many WebSockets have been greeted.
-  async greeted(count) {
-    while (this.requests.length < count) await once(this.#events, 'hello');
+  // Resolves once it has accepted this many WebSockets.
+  async waitForWebSockets(count) {
+    while (this.requests.length < count) await once(this.#events, 'accept');
   }
 
-  say(room, ...values) {
+  // Sends values to all clients of a room.
+  publish(room, ...values) {
     for (const value of values)
       this.#room(room).messages.push(JSON.stringify(value));
     this.#flush();
   }
 
+  // Sends the held messages, and holds no more.
   release() {
     this.holding = false;
     this.#flush();
   }
 
-  // As after a restart: the numbers begin anew.
-  forget() {
+  // Forgets all messages and starts a new epoch in each room, as a restart
+  // does.
+  startNewEpochs() {
     for (const room of this.rooms.values())
       Object.assign(room, { epoch: this.#newEpoch(), messages: [] });
   }
 
-  drop() {
+  dropConnections() {
     for (const socket of this.sockets.clients) socket.terminate();
   }
 
   async end() {
-    this.drop();
+    this.dropConnections();
     this.server.closeAllConnections();
     await new Promise((resolve) => this.server.close(resolve));
   }
 
   #listen() {
-    this.server = http.createServer((...ends) => this.#answer(...ends));
+    this.server = http.createServer((...args) => this.#respond(...args));
     this.sockets = new WebSocketServer({ server: this.server,
-      handleProtocols: (asked) => asked.has(kProtocol) && kProtocol });
-    this.sockets.on('connection', (...ends) => this.#welcome(...ends));
+      handleProtocols: (offered) => offered.has(kProtocol) && kProtocol });
+    this.sockets.on('connection', (...args) => this.#accept(...args));
     return new Promise((resolve) => {
       this.server.listen(0, 'localhost', resolve);
     });
   }
 
-  #answer({ url }, response) {
+  // Serves a file of a test, or the chat page and its assets.
+  #respond({ url }, response) {
     const { pathname, searchParams } = new URL(url, this.url);
     const name = pathname === '/wschat.js' ? 'wschat.js' :
       searchParams.get('asset') ?? 'index.html';
@@ -92,7 +96,8 @@ class Fake {
       fs.readFileSync(path.join(folder, path.basename(name))));
   }
 
-  #welcome(socket, { url }) {
+  // Adds a client to its room, and sends the hello and the missed messages.
+  #accept(socket, { url }) {
     const { pathname, searchParams } = new URL(url, this.url);
     const room = this.#room(pathname);
     const last = room.messages.length;
@@ -102,24 +107,25 @@ class Fake {
     const client = { socket, position: recovered ? since : last };
     room.clients.add(client);
     socket.on('close', () => room.clients.delete(client));
-    socket.on('message', (data) => this.#hear(pathname, `${data}`));
+    socket.on('message', (data) => this.#receive(pathname, `${data}`));
     if (socket.protocol === kProtocol)
       socket.send(JSON.stringify({ type: 'hello',
         room: decodeURIComponent(pathname), epoch: room.epoch,
         first: client.position + 1, last, clients: room.clients.size,
         recovered }));
     this.requests.push(url);
-    this.#events.emit('hello');
+    this.#events.emit('accept');
     this.#flush();
   }
 
-  #hear(room, text) {
+  #receive(room, text) {
     this.#texts.push(text);
-    if (!this.deaf) this.#room(room).messages.push(text);
+    if (!this.discarding) this.#room(room).messages.push(text);
     this.#events.emit('text');
     this.#flush();
   }
 
+  // Sends each client the messages after its position, unless they are held.
   #flush() {
     if (this.holding) return;
     for (const { messages, clients } of this.rooms.values()) {
@@ -133,6 +139,7 @@ class Fake {
     return `epoch ${++this.#epochs}`;
   }
 
+  // Returns the room of a path, and creates it if there is none.
   #room(pathname) {
     if (!this.rooms.has(pathname))
       this.rooms.set(pathname,
@@ -141,4 +148,4 @@ class Fake {
   }
 }
 
-module.exports = { Fake };
+module.exports = { FakeServer };

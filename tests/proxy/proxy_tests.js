@@ -1,5 +1,5 @@
-// Every case, for each proxy, over TCP and over a unix socket; then the scripts
-// of contrib/. Prints "ok", "not ok" or "skip" for each.
+// Runs every case for each proxy, over TCP and over a unix socket, then those
+// of the scripts in contrib/. Prints "ok", "not ok" or "skip" for each.
 'use strict';
 
 const { check, fail, summarize } = require('../browser/check');
@@ -13,12 +13,13 @@ const add = (count) => {
   for (const [result, number] of Object.entries(count)) sum[result] += number;
 };
 
-const skip = (name, why) => {
-  console.log(`skip ${name}: ${why}`);
+const skip = (name, reason) => {
+  console.log(`skip ${name}: ${reason}`);
   sum.skipped++;
 };
 
-async function behind(kind, overUnix) {
+// Runs all cases through one kind of proxy.
+async function testProxy(kind, overUnix) {
   const name = `${kind} ${overUnix ? 'unix' : 'tcp'}`;
   const missing = kinds[kind].missing();
   if (missing) return skip(name, missing);
@@ -26,7 +27,7 @@ async function behind(kind, overUnix) {
   try {
     site = await Site.start(kind, overUnix);
   } catch (error) {
-    fail(name, 'it starts', error);
+    fail(name, 'the proxy starts', error);
     sum.failed++;
     return undefined;
   }
@@ -40,7 +41,7 @@ async function behind(kind, overUnix) {
 
 (async () => {
   for (const kind of Object.keys(kinds))
-    for (const overUnix of [false, true]) await behind(kind, overUnix);
+    for (const overUnix of [false, true]) await testProxy(kind, overUnix);
   const missing = scripts.missing();
   if (missing) skip('scripts', missing);
   else add(await check('scripts', scripts.cases));

@@ -1,4 +1,4 @@
-// Programs that are started, listened to and ended by process id.
+// Starts programs, reads their output, and ends them.
 'use strict';
 
 const { spawn, spawnSync } = require('child_process');
@@ -25,15 +25,17 @@ class Program {
     }));
     this.waiting = [];
     for (const stream of [this.child.stdout, this.child.stderr])
-      stream.on('data', (text) => this.#hear(text));
+      stream.on('data', (text) => this.#addOutput(text));
   }
 
-  // Resolves with the match once its output has one; rejects if it ends before.
-  says(pattern) {
+  // Resolves with the match once the output matches. Rejects if the program
+  // ends before that.
+  waitForOutput(pattern) {
     return new Promise((resolve, reject) => {
       this.waiting.push({ pattern, resolve });
-      this.ended.then(() => reject(new Error(`it said: ${this.log}`)));
-      this.#hear('');
+      this.ended.then(
+        () => reject(new Error(`the program ended: ${this.log}`)));
+      this.#addOutput('');
     });
   }
 
@@ -42,7 +44,7 @@ class Program {
     return this.ended;
   }
 
-  #hear(text) {
+  #addOutput(text) {
     this.log += text;
     this.waiting = this.waiting.filter(({ pattern, resolve }) => {
       const found = pattern.exec(this.log);
@@ -52,15 +54,17 @@ class Program {
   }
 }
 
-// Where wschat listens is in its first line.
+// Starts wschat and waits until it listens. daemon.port is the port of the
+// first address in its log.
 async function startDaemon(options) {
   const daemon = new Program(process.env.WSCHAT ?? './wschat', options);
-  const [, port] = await daemon.says(/listening on (?:unix:)?[^\n]*?(?::(\d+))?[,\n]/);
+  const [, port] = await daemon.waitForOutput(
+    /listening on (?:unix:)?[^\n]*?(?::(\d+))?[,\n]/);
   daemon.port = Number(port);
   return daemon;
 }
 
-// Ports that are free now. Programs that can't choose one get these.
+// Returns ports that are free now, for programs that can not choose one.
 async function freePorts(count) {
   const servers = [];
   for (let i = 0; i < count; i++) {
@@ -74,8 +78,9 @@ async function freePorts(count) {
   return ports;
 }
 
-// Resolves once somebody accepts connections there, or the program has ended.
-async function accepting(port, program) {
+// Resolves once a program accepts connections on this port. Rejects if the
+// given program ends before that.
+async function waitForPort(port, program) {
   let ended = false;
   program.ended.then(() => { ended = true; });
   for (;;) {
@@ -85,20 +90,22 @@ async function accepting(port, program) {
       socket.on('error', () => setTimeout(() => resolve(false), 20));
     });
     if (open) return;
-    if (ended) throw new Error(`it said: ${program.log}`);
+    if (ended) throw new Error(`the program ended: ${program.log}`);
   }
 }
 
-const has = (command) =>
+const isInstalled = (command) =>
   spawnSync('sh', ['-c', `command -v ${command}`]).status === 0;
 
-function scratchDirectory() {
+// Makes a directory that is removed at the end.
+function makeScratchDirectory() {
   const directory = fs.mkdtempSync(path.join(os.tmpdir(), 'wschat-proxy-'));
-  // Proxies have users of their own, who look into it.
+  // Proxies read it as another user.
   fs.chmodSync(directory, 0o755);
-  process.on('exit', () => fs.rmSync(directory, { recursive: true, force: true }));
+  process.on('exit',
+    () => fs.rmSync(directory, { recursive: true, force: true }));
   return directory;
 }
 
-module.exports =
-  { Program, startDaemon, freePorts, accepting, has, scratchDirectory };
+module.exports = { Program, startDaemon, freePorts, waitForPort, isInstalled,
+  makeScratchDirectory };

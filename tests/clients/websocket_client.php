@@ -1,17 +1,18 @@
 <?php
-// A WebSocket client of PHP's own streams, for the scripts beside it: their
-// first argument is the PORT. run() takes cases by name.
+// A WebSocket client by PHP's own streams, for the scripts in this folder.
+// Their first argument is the port of the daemon.
 
 $port = (int) $argv[1];
 
-function dial(): mixed
+/** Opens a TCP connection to the daemon. */
+function connect(): mixed
 {
     global $port;
-    $stream = stream_socket_client("tcp://127.0.0.1:$port", $code, $why, 30);
+    $stream = stream_socket_client("tcp://127.0.0.1:$port", $code, $reason, 30);
     if (!$stream) {
-        throw new Exception("no connection: $why");
+        throw new Exception("no connection: $reason");
     }
-    stream_set_timeout($stream, 30); // far beyond what any case takes
+    stream_set_timeout($stream, 30); // seconds; no case takes nearly as long
     return $stream;
 }
 
@@ -19,7 +20,7 @@ function read_line($stream): string
 {
     $line = fgets($stream);
     if ($line === false) {
-        throw new Exception('no line came');
+        throw new Exception('no line was received');
     }
     return rtrim($line);
 }
@@ -30,17 +31,17 @@ function read_bytes($stream, int $size): string
     while (strlen($bytes) < $size) {
         $piece = fread($stream, $size - strlen($bytes));
         if ($piece === false || $piece === '') {
-            throw new Exception('no frame came');
+            throw new Exception('no frame was received');
         }
         $bytes .= $piece;
     }
     return $bytes;
 }
 
-/** Shakes hands; returns the stream and the answer's lines. */
-function shake(string $key, string $path = '/'): array
+/** Does the handshake; returns the stream and the lines of the response. */
+function handshake(string $key, string $path = '/'): array
 {
-    $stream = dial();
+    $stream = connect();
     fwrite($stream, "GET $path HTTP/1.1\r\nHost: 127.0.0.1\r\n"
         . "Upgrade: websocket\r\nConnection: Upgrade\r\n"
         . "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: $key\r\n\r\n");
@@ -51,28 +52,33 @@ function shake(string $key, string $path = '/'): array
     return [$stream, $lines];
 }
 
-/** A client that has heard of its own arrival. */
+/** Returns a client that has received the system message that it connected. */
 function join_room(string $path = '/'): mixed
 {
-    [$stream] = shake(base64_encode(random_bytes(16)), $path);
-    same('{"type":"system","message":"127.0.0.1 connected"}', hear($stream));
+    [$stream] = handshake(base64_encode(random_bytes(16)), $path);
+    assert_same('{"type":"system","message":"127.0.0.1 connected"}',
+        receive($stream));
     return $stream;
 }
 
-/** The payload of the next frame, which has this opcode. */
-function hear($stream, int $opcode = 1): string
+/**
+ * Returns the payload of the next frame, which must have this opcode. Skips
+ * system messages that a client disconnected.
+ */
+function receive($stream, int $opcode = 1): string
 {
     do {
         $payload = read_frame($stream, $opcode);
-        // The client of an earlier case may be leaving only now.
+        // The client of an earlier case may disconnect only now.
     } while (strpos($payload, '127.0.0.1 disconnected'));
     return $payload;
 }
 
+/** Returns the payload of the next frame, which must have this opcode. */
 function read_frame($stream, int $opcode): string
 {
     $head = read_bytes($stream, 2);
-    same(0x80 | $opcode, ord($head[0]));
+    assert_same(0x80 | $opcode, ord($head[0]));
     $length = ord($head[1]);
     if ($length === 126) {
         $length = unpack('n', read_bytes($stream, 2))[1];
@@ -82,7 +88,8 @@ function read_frame($stream, int $opcode): string
     return $length ? read_bytes($stream, $length) : '';
 }
 
-function say($stream, string $payload, int $opcode = 1): void
+/** Sends a masked frame. */
+function send($stream, string $payload, int $opcode = 1): void
 {
     $length = strlen($payload);
     $mask = random_bytes(4);
@@ -93,15 +100,15 @@ function say($stream, string $payload, int $opcode = 1): void
     fwrite($stream, $head . $mask . ($payload ^ $pad));
 }
 
-function same($wanted, $got): void
+function assert_same($expected, $actual): void
 {
-    if ($wanted !== $got) {
-        throw new Exception('wanted ' . var_export($wanted, true)
-            . ', got ' . var_export($got, true));
+    if ($expected !== $actual) {
+        throw new Exception('expected ' . var_export($expected, true)
+            . ', got ' . var_export($actual, true));
     }
 }
 
-/** Prints "ok" or "not ok" for each case. */
+/** Runs cases, given by name, and prints "ok" or "not ok" for each. */
 function run(string $suite, array $cases): void
 {
     foreach ($cases as $name => $case) {
