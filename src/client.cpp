@@ -27,10 +27,10 @@ Client::Client(Accepted accepted, const ReaderConfig& config,
 
 ClientInput Client::next(Bytes& input) {
     // Before the check below: a body may have no bytes.
-    if (state_ == State::Receiving) return read_body(input);
+    if (state_ == State::ReadingBody) return read_body(input);
     if (input.size == 0) return input::NeedMore();
     switch (state_) {
-        case State::Handshaking: return read_head(input);
+        case State::ReadingHead: return read_head(input);
         case State::Raw:
         case State::Open: return read_message(input);
         default: break;
@@ -102,7 +102,7 @@ void Client::upgrade(const Upgrade& upgrade, std::string_view first_message) {
 void Client::expect_body(ExpectBody expected) {
     outbox_.add(expected.interim_response);
     request_->part = std::move(expected.request);
-    state_ = State::Receiving;
+    state_ = State::ReadingBody;
 }
 
 void Client::tell(std::string_view json) {
@@ -148,8 +148,11 @@ void Client::find_next(Flush& flush) {
             flush.result = {IoResult::State::Failed, 0, "TLS: cannot write"};
         return;
     }
-    blocked_ = state_ == State::Closing && !finish();
-    if (blocked_) flush.result.state = IoResult::State::Blocked;
+    // Nothing waits any more.
+    blocked_ = false;
+    if (state_ != State::Closing || finish()) return;
+    blocked_ = true;
+    flush.result.state = IoResult::State::Blocked;
 }
 
 void Client::continue_flush(Flush& flush, const IoResult& sent) {

@@ -48,7 +48,8 @@ struct RequestBody {
 /// The peer sends raw JSON without a handshake.
 struct RawJsonBegun {};
 
-/// A message to be relayed: valid UTF-8 if it is a text, else any bytes.
+/// A message to be relayed. Valid UTF-8 if it came in a text frame; else, also
+/// if it is raw JSON, any bytes.
 struct Message {
     std::string_view text;
     bool is_binary = false;
@@ -82,26 +83,27 @@ using ClientInput =
 /// Stream between them and the socket speaks TLS where that is required.
 class Client {
 public:
+    // In the order of a connection's life: up to Open, input means something.
     enum class State : uint8_t {
-        Handshaking,  // its request head is not complete
-        Receiving,    // its request has a body, which is not complete
+        ReadingHead,  // its request head is not complete
+        ReadingBody,  // its request has a body, which is not complete
         Raw,          // it sends raw JSON without a handshake; in no room
         Open,         // a WebSocket, member of a room
         Closing,      // it is sent what waits, then its last words
-        Draining,     // all is sent; what still arrives is thrown away
+        Draining,     // all is sent; what still arrives is discarded
         Gone          // to be destroyed
     };
 
-    /// If `tls` is not null, the peer must speak TLS. REQUIRES: config and tls
-    /// outlive the client.
+    /// If `tls` is not null, the peer must speak TLS, unless it sends raw JSON
+    /// from this machine. REQUIRES: config and tls outlive the client.
     Client(Accepted accepted, const ReaderConfig& config,
            const TlsContext* tls);
 
     State state() const { return state_; }
     int fd() const { return stream_.fd(); }
 
-    /// The client as its room sees it. Its address is the peer's until the
-    /// request has told the client's.
+    /// The client as its room sees it. Its address is that of the peer until a
+    /// request head says which client is behind the peer.
     Member& member() { return member_; }
     const Member& member() const { return member_; }
 
@@ -122,13 +124,13 @@ public:
     ClientInput next(Bytes& input);
 
     /// True while input still means something.
-    bool is_listening() const { return state_ <= State::Open; }
+    bool accepts_input() const { return state_ <= State::Open; }
 
     /// True if a raw JSON object has begun and not ended.
     bool is_inside_object() const { return reader_.inside_raw(); }
 
     /// True if bytes can be sent: under TLS, the TLS handshake is complete.
-    bool is_ready() const { return stream_.is_ready(); }
+    bool can_send() const { return stream_.is_ready(); }
 
     // Replies
 
@@ -144,11 +146,13 @@ public:
     /// JSON without a handshake.
     void tell(std::string_view json);
 
-    /// Starts closing: sends all that waits by now, then these last words.
+    /// Starts closing: sends the messages published until now and its own
+    /// bytes, also those that are added later, then these last words.
     void close(std::string last_words);
 
     /// Notes that the peer sends no more: starts closing what is open, drops
-    /// what is incomplete. When noted a second time, drops the client.
+    /// what is incomplete. Drops the client if it is noted a second time, which
+    /// happens when the socket reports an error after the end of input.
     void end_of_input();
 
     /// Ends the connection at once, without a goodbye.
@@ -168,10 +172,13 @@ public:
     /// RoomCursor::backlog()); 0 unless Open.
     uint64_t backlog() const;
 
-    /// The events that poll() must wait for, and whether those that it has
-    /// reported permit to read, or to begin a flush.
+    /// Returns the events that poll() must wait for.
     short awaited_events() const;
+
+    /// Returns whether events that poll() has reported permit to read.
     bool can_read(short events) const;
+
+    /// Returns whether they, or none at all, permit to begin a flush.
     bool can_flush(short events) const;
 
 private:
@@ -196,15 +203,16 @@ private:
     bool sends_frames_ = true;  // false: raw JSON without a handshake
     bool blocked_ = false;      // the last flush was not completed
     bool input_ended_ = false;
-    State state_ = State::Handshaking;
+    State state_ = State::ReadingHead;
 };
 
 /// A flush in progress.
 struct Client::Flush {
     IoVec next{};  // to be sent; empty: the flush is over
 
-    /// Done: nothing waits any more. Blocked: the peer takes no more now, or
-    /// it is the others' turn. `size` is what the socket took in either case.
+    /// Done: nothing waits any more. Blocked: the socket takes no more now, or
+    /// so much was sent that other clients come first. `size` is what the
+    /// socket took in either case.
     IoResult result{IoResult::State::Done};
 
     Client* client;

@@ -17,12 +17,13 @@ using Kind = Deadlines::Kind;
 /// Bytes that a client may send in a turn; the rest waits in its socket, so
 /// that one fast sender leaves time for the others.
 constexpr size_t kMaxRead = 64 << 10;
+static_assert(kMaxRead >= Stream::kMinRead);
 
 /// Bytes for a client alone, above which it is dropped: one that sends pings
 /// and reads no pongs must not fill the memory.
 constexpr size_t kMaxOwn = 64 << 10;
 
-std::string text_of(Seconds seconds) {
+std::string seconds_text(Seconds seconds) {
     std::string text = std::to_string(seconds.count());
     text.erase(text.find_last_not_of('0') + 1);
     if (text.back() == '.') text.pop_back();
@@ -42,16 +43,47 @@ struct Connections::InputHandler {
     Client& client;
 
     void operator()(const input::RequestHead& request) {
-        const Route route = wschat::route(*request.head, request.peer,
-                                          self.router_);
-        client.member().address = route.client.address;
-        warn_of_untrusted_proxy(route.client);
-        if (const auto* upgrade = std::get_if<Upgrade>(&route.action))
-            return join(*upgrade);
-        if (const auto* expected = std::get_if<ExpectBody>(&route.action))
-            return client.expect_body(*expected);
-        self.respond(client, std::get<Respond>(route.action).response);
+        const Route to = route(*request.head, request.peer, self.router_);
+        client.member().address = to.client.address;
+        warn_of_untrusted_proxy(to.client);
+        std::visit(*this, to.action);
     }
+
+    // What the router decides on a request.
+
+    void operator()(const Respond& respond) {
+        self.respond(client, respond.response);
+    }
+
+    void operator()(const ExpectBody& expected) {
+        client.expect_body(expected);
+    }
+
+    void operator()(const Upgrade& upgrade) {
+        Member& member = client.member();
+        member.v1 = upgrade.agreement.v1;
+        member.grants.may_send_system = self.settings_.relay_system;
+        const bool is_first = self.hub_.members() == 0;
+        const bool deflated =
+            upgrade.agreement.compression.server_may_deflate;
+        const auto hello =
+            self.hub_.join(member, client.outbox().cursor(),
+                           {upgrade.room, upgrade.resume, deflated});
+        if (!hello)
+            return self.respond(client,
+                                error_response(503, Hub::kTooManyRooms));
+        client.upgrade(upgrade, *hello);
+        self.deadlines_.clear(member.client_id, Kind::Step);
+        if (is_first && self.settings_.ping_interval.count() > 0)
+            self.pings_.start(self.now_,
+                              to_duration(self.settings_.ping_interval));
+        // Most clients that have joined listen for a while.
+        self.poller_.mark_idle(self.clients_[member.client_id].handle);
+        self.log_.info(address_of(client) + " joined" +
+                       self.describe_room(client));
+    }
+
+    // Other input.
 
     void operator()(const input::TlsRequired&) {
         self.respond(client,
@@ -64,7 +96,7 @@ struct Connections::InputHandler {
 
     void operator()(const input::RawJsonBegun&) {
         client.member().grants.may_send_system = true;
-        self.deadlines_.clear(client.member().client, Kind::Step);
+        self.deadlines_.clear(client.member().client_id, Kind::Step);
         self.log_.debug(address_of(client) + " sends raw JSON");
     }
 
@@ -75,7 +107,7 @@ struct Connections::InputHandler {
     }
 
     void operator()(const input::PeerClosed& close) {
-        self.start_closing(client);
+        self.start_close_timer(client);
         self.leave_room(client, close.code == kCloseNoStatus
                                     ? "left: closed without a code"
                                     : "left: closed with " +
@@ -83,8 +115,8 @@ struct Connections::InputHandler {
     }
 
     void operator()(const input::ProtocolError& error) {
-        self.start_closing(client);
-        if (client.member().room)
+        self.start_close_timer(client);
+        if (client.member().entry)
             return self.leave_room(client, "closed: protocol error " +
                                                std::to_string(error.code) +
                                                ": " + error.reason);
@@ -97,37 +129,14 @@ struct Connections::InputHandler {
 
     void end_of_input() {
         const bool was_open = client.state() == State::Open;
-        if (client.is_listening() && client.is_inside_object())
+        if (client.accepts_input() && client.is_inside_object())
             client.tell(error_notice("connection closed inside a JSON object"));
         client.end_of_input();
-        if (client.state() == State::Closing) self.start_closing(client);
+        if (client.state() == State::Closing) self.start_close_timer(client);
         if (was_open) self.leave_room(client, "left: connection ended");
     }
 
 private:
-    void join(const Upgrade& upgrade) {
-        Member& member = client.member();
-        member.v1 = upgrade.agreement.v1;
-        member.grants.may_send_system = self.settings_.relay_system;
-        const bool is_first = self.hub_.members() == 0;
-        const bool deflated =
-            upgrade.agreement.compression.server_may_deflate;
-        const auto hello =
-            self.hub_.join(member, client.outbox().cursor(),
-                           {upgrade.room, upgrade.resume, deflated});
-        if (!hello)
-            return self.respond(client, error_response(503, "too many rooms"));
-        client.upgrade(upgrade, *hello);
-        self.deadlines_.clear(member.client, Kind::Step);
-        if (is_first && self.settings_.ping_interval.count() > 0)
-            self.pings_.start(self.now_,
-                              to_duration(self.settings_.ping_interval));
-        // Most clients that have joined listen for a while.
-        self.poller_.mark_idle(self.clients_[member.client].handle);
-        self.log_.info(address_of(client) + " joined" +
-                       self.describe_room(client));
-    }
-
     /// X-Forwarded-For from a local peer that is not trusted usually means that
     /// --trust-proxy was forgotten.
     void warn_of_untrusted_proxy(const ClientAddress& from) {
@@ -159,8 +168,8 @@ void Connections::add(Accepted accepted, const TlsContext* tls) {
     const uint32_t id =
         clients_.add(std::move(accepted), settings_.reader_config, tls);
     Connection& connection = clients_[id];
-    connection.client.member().client = id;
-    connection.handle = poller_.add(fd, POLLIN, {kTokenOwner, id});
+    connection.client.member().client_id = id;
+    connection.handle = poller_.add(fd, POLLIN, {kClients, id});
     connection.last_activity = now_;
     deadlines_.set(id, Kind::Step,
                    now_ + to_duration(settings_.handshake_timeout));
@@ -176,19 +185,20 @@ void Connections::serve(uint32_t id, short events) {
 void Connections::read(Connection& connection) {
     Client& client = connection.client;
     if (client.state() == State::Gone) return;
-    const IoResult result = client.read(buffer_.data(), buffer_.size());
-    switch (result.state) {
-        case IoResult::State::Blocked: return;
-        case IoResult::State::Done:
-            connection.last_activity = now_;
-            process(client, {buffer_.data(), result.size});
-            if (client.has_more()) read(connection);
-            return;
-        case IoResult::State::Failed:
-            return drop(client, "left: " + result.error);
-        case IoResult::State::Eof:
-            return InputHandler{*this, client}.end_of_input();
-    }
+    do {
+        const IoResult result = client.read(buffer_.data(), buffer_.size());
+        switch (result.state) {
+            case IoResult::State::Blocked: return;
+            case IoResult::State::Done:
+                connection.last_activity = now_;
+                process(client, {buffer_.data(), result.size});
+                break;
+            case IoResult::State::Failed:
+                return drop(client, "left: " + result.error);
+            case IoResult::State::Eof:
+                return InputHandler{*this, client}.end_of_input();
+        }
+    } while (client.has_more() && client.state() != State::Gone);
 }
 
 /// Handles all that a client has sent. What is incomplete, the client keeps.
@@ -203,7 +213,7 @@ void Connections::process(Client& client, Bytes bytes) {
     if (client.state() != State::Raw) return;
     // A raw JSON object has the time of a handshake from its first byte to its
     // last, not renewed by the bytes in between.
-    const uint32_t id = client.member().client;
+    const uint32_t id = client.member().client_id;
     if (!client.is_inside_object())
         deadlines_.clear(id, Kind::Step);
     else if (!deadlines_.is_set(id, Kind::Step))
@@ -214,7 +224,7 @@ void Connections::process(Client& client, Bytes bytes) {
 /// Answers a request, after which the connection closes.
 void Connections::respond(Client& client, const Response& response) {
     client.close(response.bytes);
-    start_closing(client);
+    start_close_timer(client);
     const std::string status = std::to_string(response.status);
     if (response.status < 400)
         log_.debug(address_of(client) + " response: " + status);
@@ -227,8 +237,8 @@ void Connections::respond(Client& client, const Response& response) {
 /// client that sends many pings at once may well read the pongs.
 void Connections::limit_own_bytes(Client& client) {
     if (client.outbox().own_size() <= kMaxOwn) return;
-    flush(&client.member().client, 1);
-    if (client.outbox().own_size() > kMaxOwn)
+    flush(&client.member().client_id, 1);
+    if (client.state() != State::Gone && client.outbox().own_size() > kMaxOwn)
         drop(client, "dropped: reply buffer full");
 }
 
@@ -237,17 +247,18 @@ void Connections::limit_own_bytes(Client& client) {
 /// Marks a client to be flushed, and destroyed if it is gone, in this turn.
 void Connections::touch(Connection& connection) {
     if (!std::exchange(connection.is_touched, true))
-        touched_.push_back(connection.client.member().client);
+        touched_.push_back(connection.client.member().client_id);
 }
 
 void Connections::flush_touched() {
-    // Taken before flushing and ended after it: what a flush itself publishes
-    // (a client that is dropped is announced) belongs to the next turn, and
-    // nothing that was appended in this turn counts as backlog in it.
+    // The list is taken before flushing: what a flush itself publishes (a client
+    // that is dropped is announced) makes its room change again, for the next
+    // turn. Room::end_turn() comes after it, so that nothing that was appended
+    // in this turn counts as backlog while it is flushed.
     const std::vector<Room*> changed = hub_.take_changed();
     for (const Room* room : changed)
         for (const Member* member : room->members())
-            touch(clients_[member->client]);
+            touch(clients_[member->client_id]);
     // In batches: as many sends as one system call takes.
     for (size_t i = 0; i < touched_.size(); i += SendBatch::kBatch)
         flush(&touched_[i], std::min(SendBatch::kBatch, touched_.size() - i));
@@ -279,12 +290,12 @@ void Connections::flush(const uint32_t* ids, size_t count) {
 
 void Connections::after_flush(const Client::Flush& flush) {
     Client& client = *flush.client;
-    const uint32_t id = client.member().client;
+    const uint32_t id = client.member().client_id;
     const IoResult& result = flush.result;
     if (result.state == IoResult::State::Failed)
         return drop(client, "left: " + result.error);
-    // That a socket takes bytes is a sign of life only if it was full before:
-    // else they may just lie in its buffer.
+    // That a socket takes bytes is a sign of life only if it could not take all
+    // before: else they may just lie in its buffer.
     if (flush.was_blocked && result.size > 0)
         clients_[id].last_activity = now_;
     if (result.state == IoResult::State::Done)
@@ -292,7 +303,7 @@ void Connections::after_flush(const Client::Flush& flush) {
     else if (!flush.was_blocked || result.size > 0)
         deadlines_.set(id, Kind::Send,
                        now_ + to_duration(settings_.stall_timeout));
-    if (client.state() != flush.state_before) start_closing(client);
+    if (client.state() != flush.state_before) start_close_timer(client);
 }
 
 // Time
@@ -336,18 +347,18 @@ void Connections::expire(const Deadlines::Expired& expired) {
     touch(clients_[expired.client]);
     if (expired.kind == Kind::Send) {
         drop(client, "dropped: send stalled for " +
-                         text_of(settings_.stall_timeout));
-    } else if (client.state() == State::Handshaking && !client.is_ready()) {
-        // Nothing can be sent yet.
+                         seconds_text(settings_.stall_timeout));
+    } else if (client.state() == State::ReadingHead && !client.can_send()) {
+        // Before the TLS handshake is complete, no response can be sent.
         client.drop();
         log_.info(address_of(client) +
                   " refused: TLS handshake not complete in time");
-    } else if (client.state() <= State::Receiving) {
+    } else if (client.state() <= State::ReadingBody) {
         respond(client, error_response(408, "request not complete in time"));
     } else if (client.state() == State::Raw) {
         client.tell(error_notice("JSON object not complete in time"));
         client.close("");
-        start_closing(client);
+        start_close_timer(client);
     } else {
         client.drop();
     }
@@ -355,10 +366,9 @@ void Connections::expire(const Deadlines::Expired& expired) {
 
 // Closing
 
-/// The client is Closing or Draining from now on, and has --close-timeout for
-/// it.
-void Connections::start_closing(Client& client) {
-    const uint32_t id = client.member().client;
+/// Gives a client that has begun to close --close-timeout for this step.
+void Connections::start_close_timer(Client& client) {
+    const uint32_t id = client.member().client_id;
     deadlines_.clear(id, Kind::Send);
     deadlines_.set(id, Kind::Step, now_ + to_duration(settings_.close_timeout));
 }
@@ -373,7 +383,7 @@ void Connections::leave_room(Client& client, const std::string& reason) {
 void Connections::drop(Client& client, const std::string& reason) {
     const bool was_open = client.state() == State::Open;
     client.drop();
-    deadlines_.clear(client.member().client);
+    deadlines_.clear(client.member().client_id);
     if (was_open)
         leave_room(client, reason);
     else
@@ -383,13 +393,14 @@ void Connections::drop(Client& client, const std::string& reason) {
 void Connections::close_all() {
     hub_.stop_announcing();
     pings_.stop();
+    // No deadlines are set: the server itself ends after --close-timeout.
     for (uint32_t id = 0; id < clients_.end(); ++id) {
         if (!clients_.has(id)) continue;
         Client& client = clients_[id].client;
         if (client.state() == State::Open) {
             hub_.leave(client.member());
             client.close(encode_close(kCloseGoingAway, "server is stopping"));
-        } else if (client.is_listening()) {
+        } else if (client.accepts_input()) {
             client.drop();
         }
         touch(clients_[id]);
@@ -400,7 +411,7 @@ void Connections::close_all() {
 /// is or was in, for the log.
 std::string Connections::describe_room(const Client& client) const {
     std::string text = " (" + describe_members(hub_.members()) + ")";
-    if (settings_.rooms) text += " in " + client.member().room->room.name();
+    if (settings_.rooms) text += " in " + client.member().entry->room.name();
     return text;
 }
 

@@ -1,5 +1,5 @@
-// All clients: accepts, reads, writes, times out and destroys them. Knows
-// neither JSON nor what a room does with a message.
+// All clients, from their accept to their destruction: reads, flushes, times
+// out, closes. Does not look inside a message, nor decide who receives it.
 #pragma once
 
 #include <cstddef>
@@ -24,8 +24,8 @@ namespace wschat {
 /// returned, then add() and serve() for what has happened, then end_turn().
 class Connections {
 public:
-    /// The owner in the tokens of the descriptors that it adds to the poller.
-    static constexpr uint32_t kTokenOwner = 1;
+    /// The owner in the tokens of clients.
+    static constexpr uint32_t kClients = 1;
 
     /// REQUIRES: all of these outlive it.
     Connections(const Settings& settings, const RouterConfig& router, Hub& hub,
@@ -37,14 +37,16 @@ public:
     /// TLS.
     void add(Accepted accepted, const TlsContext* tls);
 
-    /// Reads from a client; poll() reported these events of it.
+    /// Handles the events that poll() reported of a client: reads what it has
+    /// sent, and marks it to be flushed.
     void serve(uint32_t id, short events);
 
-    /// Starts closing all clients with 1001.
+    /// Starts closing all members with 1001. Drops other clients, but for those
+    /// that are closing anyway.
     void close_all();
 
     /// Runs what is due, sends what waits, destroys clients that are gone.
-    /// Returns true if there was any.
+    /// Returns true if it destroyed a client.
     bool end_turn();
 
     /// When end_turn() must run even if poll() reports nothing.
@@ -84,7 +86,7 @@ private:
     void ping();
     void expire(const Deadlines::Expired& expired);
 
-    void start_closing(Client& client);
+    void start_close_timer(Client& client);
     void leave_room(Client& client, const std::string& reason);
     void drop(Client& client, const std::string& reason);
     std::string describe_room(const Client& client) const;

@@ -18,7 +18,7 @@ void Deadlines::clear(uint32_t client, Kind kind) {
 }
 
 // The client's entry stays in the queue, and serves the next client of this id:
-// so a flood of connections adds no more entries than there are ids.
+// so a flood of short connections does not fill the queue.
 void Deadlines::clear(uint32_t client) {
     clear(client, Kind::Step);
     clear(client, Kind::Send);
@@ -30,7 +30,7 @@ bool Deadlines::is_set(uint32_t client, Kind kind) const {
 }
 
 std::optional<Deadlines::Expired> Deadlines::take_expired(Time now) {
-    if (next() > now || queue_.empty()) return std::nullopt;
+    if (next() > now || queue_.empty()) return std::nullopt;  // now may be max
     const uint32_t client = queue_.top().client;
     const Times& times = times_[client];
     const Kind kind = times.at[0] <= times.at[1] ? Kind::Step : Kind::Send;

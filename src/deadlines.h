@@ -2,10 +2,10 @@
 // clients, no clock.
 #pragma once
 
-#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <optional>
 #include <queue>
 #include <vector>
@@ -69,9 +69,10 @@ private:
 
     std::deque<Times> times_;  // by client; a deque grows without copying
 
-    // Each client has at most one valid entry, not after its first deadline.
-    // Moving a deadline back, which happens with every send to a slow client,
-    // leaves the entry alone: it is corrected when it comes to the front.
+    // Each client has at most one valid entry, whose time is at or before its
+    // first deadline. Postponing a deadline, which happens with every send to a
+    // slow client, leaves the entry alone: it is corrected when it comes to the
+    // front.
     std::priority_queue<Entry, std::vector<Entry>, std::greater<Entry>> queue_;
 };
 
@@ -84,9 +85,8 @@ public:
 
     Time next() const { return next_; }
 
-    /// Notes that a ping is sent now. Returns the time since when a client must
-    /// have shown a sign of life, which is the time of the ping before the
-    /// last. Two pings may go unanswered, because a client whose machine or
+    /// Notes that a ping is sent now. Returns the time of the ping two before
+    /// this one: a client without a sign of life since then is dropped. Two pings may go unanswered, because a client whose machine or
     /// network has just come back must have the time to answer one.
     Time advance(Time now);
 

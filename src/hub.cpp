@@ -14,7 +14,9 @@ namespace {
 /// that come and go must not become a flood of messages to everybody.
 constexpr std::chrono::seconds kCountInterval(1);
 
-constexpr char kTooManyRooms[] = "too many rooms";
+/// How long expired messages and the memory of the deflater may stay. Shorter
+/// intervals would only wake up an idle daemon more often.
+constexpr std::chrono::seconds kCleanUpInterval(25);
 
 }  // namespace
 
@@ -24,7 +26,7 @@ std::optional<std::string> Hub::join(Member& member, RoomCursor& cursor,
     if (!entry) return std::nullopt;
     rooms_.hold(*entry);
     Room& room = entry->room;
-    member.room = entry;
+    member.entry = entry;
     room.add(member);
     ++members_;
     const Room::Start start =
@@ -42,13 +44,13 @@ std::optional<std::string> Hub::join(Member& member, RoomCursor& cursor,
 
 void Hub::leave(Member& member) {
     if (member.position == Member::kNotIn) return;
-    member.room->room.remove(member);
+    member.entry->room.remove(member);
     --members_;
     announce(member, "disconnected");
 }
 
 void Hub::release(Member& member) {
-    RoomEntry* entry = std::exchange(member.room, nullptr);
+    RoomEntry* entry = std::exchange(member.entry, nullptr);
     if (!entry) return;
     const bool is_last = entry->holders == 1;
     // The room may be deleted, and must not be found among the changed ones.
@@ -68,7 +70,7 @@ std::string Hub::submit(const Member& sender, std::string_view text) {
         case Action::Refuse: return error_notice(decision.reason);
         case Action::Pong: return kPong;
     }
-    RoomEntry* entry = sender.room ? sender.room : rooms_.open("/", now_);
+    RoomEntry* entry = sender.entry ? sender.entry : rooms_.open("/", now_);
     if (!entry) return error_notice(kTooManyRooms);
     deliver(*entry, text);
     return "";
@@ -78,17 +80,12 @@ Response Hub::publish(const PublishRequest& request) {
     const ParsedMessages messages = parse_messages(request);
     if (!messages.error.empty())
         return error_response(400, "not relayed: " + messages.error);
+    // Before a room is made, which may cost another room its place.
+    if (would_lose_any(request.room, messages.texts))
+        return error_response(
+            503, "room is empty and the message exceeds the retention limit");
     RoomEntry* entry = rooms_.open(request.room, now_);
     if (!entry) return error_response(503, kTooManyRooms);
-    // With nobody there, a message that is not retained would be lost. Without
-    // retention that is what the operator asked for.
-    if (entry->room.members().empty() &&
-        settings_.rooms_config.retention.messages > 0)
-        for (std::string_view text : messages.texts)
-            if (!rooms_.can_retain(*entry, text.size()))
-                return error_response(503,
-                                      "room is empty and the message exceeds "
-                                      "the retention limit");
     for (std::string_view text : messages.texts) deliver(*entry, text);
     const Room& room = entry->room;
     return make_response(200, "Content-Type: application/json\r\n",
@@ -97,13 +94,28 @@ Response Hub::publish(const PublishRequest& request) {
                              "\n");
 }
 
+/// In a room without members, a message that is not retained is lost. Without
+/// any retention that is what the operator asked for.
+bool Hub::would_lose_any(std::string_view room,
+                         const std::vector<std::string_view>& texts) {
+    const RoomEntry* entry = rooms_.find(room, now_);
+    const bool has_members = entry && !entry->room.members().empty();
+    if (has_members || settings_.rooms_config.retention.messages == 0)
+        return false;
+    uint64_t bytes = 0;
+    for (std::string_view text : texts)
+        bytes += History::retained_size(text.size());
+    return !rooms_.can_retain(entry, texts.size(), bytes);
+}
+
 void Hub::deliver(RoomEntry& entry, std::string_view text) {
     rooms_.append(entry, text, now_);
     note_change(entry);
+    if (next_clean_up_ == Time::max())
+        next_clean_up_ = now_ + kCleanUpInterval;
 }
 
 void Hub::ping() {
-    rooms_.clean_up(now_);
     for (auto& [name, entry] : rooms_.all()) {
         if (entry->room.members().empty()) continue;
         entry->room.append_ping();
@@ -131,7 +143,7 @@ std::vector<Room*> Hub::take_changed() {
 void Hub::announce(const Member& member, const char* what) {
     if (!announces_) return;
     if (settings_.announce == Announce::Address)
-        deliver(*member.room,
+        deliver(*member.entry,
                 system_message(member.address.to_string() + " " + what));
     if (settings_.announce == Announce::Count && next_count_ == Time::max())
         next_count_ = std::max(now_, last_count_ + kCountInterval);
@@ -155,7 +167,10 @@ void Hub::stop_announcing() {
 
 void Hub::run_timers() {
     if (now_ >= next_count_) announce_counts();
-    rooms_.expire(now_);
+    if (now_ >= next_clean_up_)
+        next_clean_up_ =
+            rooms_.clean_up(now_) ? now_ + kCleanUpInterval : Time::max();
+    rooms_.delete_expired(now_);
 }
 
 std::string describe_members(size_t members) {
@@ -163,7 +178,7 @@ std::string describe_members(size_t members) {
 }
 
 Time Hub::next_timer() const {
-    return std::min(next_count_, rooms_.next_expiry());
+    return std::min({next_count_, next_clean_up_, rooms_.next_expiry()});
 }
 
 }  // namespace wschat

@@ -1,5 +1,5 @@
-// Who is in which room, and the way of every message into a room. Members and
-// texts in; no sockets, no poller, no clock of its own.
+// Who is in which room, and the way of every message into a room. Members,
+// texts and publish requests in; no sockets, no poller, no clock of its own.
 #pragma once
 
 #include <cstddef>
@@ -31,6 +31,9 @@ struct JoinRequest {
 /// the room for everybody. Nothing else appends a message to a room.
 class Hub {
 public:
+    /// The reason of a refusal to join or to publish, for a 503.
+    static constexpr char kTooManyRooms[] = "too many rooms";
+
     /// REQUIRES: settings outlive it.
     explicit Hub(const Settings& settings)
         : settings_(settings), rooms_(settings.rooms_config) {}
@@ -61,7 +64,8 @@ public:
     std::string submit(const Member& sender, std::string_view text);
 
     /// Takes the messages of a publisher: all of them, or none. Returns the
-    /// response: a receipt (200), or an error (400, 503).
+    /// response: a receipt (200); 400 if one is not relayed; 503 if there are
+    /// too many rooms, or if the room is empty and they can't all be retained.
     Response publish(const PublishRequest& request);
 
     /// Appends a message to a room, for its members and as far as it is
@@ -75,11 +79,13 @@ public:
     void stop_announcing();
 
     /// Returns the rooms with something new for their members since the last
-    /// call. When it has been sent, the caller calls end_turn() of each.
+    /// call. When the members have been flushed, the caller calls end_turn() of
+    /// each room.
     std::vector<Room*> take_changed();
     bool has_changed() const { return !changed_.empty(); }
 
-    /// Announces counts and deletes rooms when it is time to.
+    /// Does what is due: announces counts, drops expired messages, deletes
+    /// rooms without members and messages.
     void run_timers();
 
     /// When run_timers() has something to do; Time::max() is never.
@@ -89,6 +95,8 @@ public:
     size_t members() const { return members_; }
 
 private:
+    bool would_lose_any(std::string_view room,
+                        const std::vector<std::string_view>& texts);
     void announce(const Member& member, const char* what);
     void announce_counts();
     void note_change(RoomEntry& entry);
@@ -99,6 +107,7 @@ private:
     size_t members_ = 0;
     Time now_{};
     Time next_count_ = Time::max();  // when to announce counts
+    Time next_clean_up_ = Time::max();
     Time last_count_{};
     bool announces_ = true;
 };

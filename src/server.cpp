@@ -19,8 +19,8 @@ constexpr int kMaxAccepts = 128;
 constexpr std::chrono::seconds kAcceptRetry(1);
 
 /// Bytes of free memory that stay with the process. What one turn allocates and
-/// frees, TLS records above all, the next one needs again: giving it back to
-/// the kernel each time costs more than filling it.
+/// frees, TLS records above all, the next one needs again: to return it to the
+/// kernel and get it back as new pages costs more than to encrypt into it.
 constexpr int kSpareMemory = 4 << 20;
 
 void keep_spare_memory() {
@@ -55,7 +55,7 @@ Server::Server(const Settings& settings, Log& log)
     for (uint32_t i = 0; i < ports_.size(); ++i) {
         const Listener& listener = ports_[i].listener;
         ports_[i].handle =
-            poller_.add(listener.fd(), POLLIN, {kTokenOwner, i});
+            poller_.add(listener.fd(), POLLIN, {kListeners, i});
         addresses += (addresses.empty() ? "" : " and ") +
                      listener.endpoint().to_string();
     }
@@ -85,7 +85,8 @@ RouterConfig Server::make_router_config() const {
     return config;
 }
 
-/// Returns the TCP port, which is the same for all addresses.
+/// Returns the TCP port, which is the same for all addresses. Without any, the
+/// one of the command line, which a proxy may listen on.
 int Server::port() const {
     for (const Port& port : ports_)
         if (!port.listener.endpoint().is_unix)
@@ -93,8 +94,8 @@ int Server::port() const {
     return settings_.port;
 }
 
-/// Returns the URL by which a browser gets here; empty if it would need a
-/// proxy.
+/// Returns ", open URL" for the log, the URL by which a browser gets here; empty
+/// if it would need a proxy.
 std::string Server::url_to_open() const {
     const bool is_reachable =
         std::any_of(ports_.begin(), ports_.end(), [this](const Port& port) {
@@ -111,7 +112,7 @@ std::string Server::url_to_open() const {
 // The order of a turn: signals first, so that a stop is not delayed by what the
 // clients send; clients before newcomers, so that a flood of connections does
 // not starve those who are there; what all of these have caused is sent at the
-// end, once for each client.
+// end, as a rule once for each client.
 void Server::run() {
     while (!is_finished()) {
         poller_.wait(
@@ -122,7 +123,7 @@ void Server::run() {
         connections_.begin_turn(now_);
         handle_signals();
         serve();
-        most_connections_ = std::max(most_connections_, connections_.size());
+        peak_connections_ = std::max(peak_connections_, connections_.size());
         if (connections_.end_turn()) {
             if (is_out_of_descriptors_ && !is_stopping()) set_accepting(true);
             trim_memory();
@@ -174,12 +175,12 @@ void Server::stop() {
 
 void Server::serve() {
     for (const Poller::Event& event : poller_.events())
-        if (event.token.owner() == Connections::kTokenOwner)
+        if (event.token.owner() == Connections::kClients)
             connections_.serve(event.token.id(), event.events);
     if (is_stopping()) return;
     if (now_ >= next_accept_) set_accepting(true);
     for (const Poller::Event& event : poller_.events())
-        if (event.token.owner() == kTokenOwner)
+        if (event.token.owner() == kListeners)
             accept_from_port(ports_[event.token.id()]);
 }
 
@@ -217,8 +218,8 @@ void Server::set_accepting(bool accepting) {
 /// Gives free memory back to the kernel when most clients have left. It is in
 /// pieces between used memory, and free() alone gives back none of these.
 void Server::trim_memory() {
-    if (connections_.size() >= most_connections_ / 4) return;
-    most_connections_ = connections_.size();
+    if (connections_.size() >= peak_connections_ / 4) return;
+    peak_connections_ = connections_.size();
     malloc_trim(0);
 }
 

@@ -31,9 +31,9 @@ public:
     void run();
 
 private:
-    /// The owner in the tokens of listeners. Connections::kTokenOwner is that
-    /// of clients.
-    static constexpr uint32_t kTokenOwner = 0;
+    /// The owner in the tokens of listeners.
+    static constexpr uint32_t kListeners = 0;
+    static_assert(kListeners != Connections::kClients);
 
     /// A listener and its place in the loop.
     struct Port {
@@ -64,14 +64,14 @@ private:
     RouterConfig router_;            // its keys change with SIGHUP
     Signals signals_;
     Poller poller_;
-    // Clients refer to rooms, so the hub must outlive the connections.
+    // Clients refer to rooms and to TLS, so these must outlive the connections.
     Hub hub_;
     Connections connections_;
 
     Time now_{};                      // when the turn began
     Time next_accept_ = Time::max();  // try again, when out of descriptors
     Time stop_by_ = Time::max();  // set: the server is stopping
-    size_t most_connections_ = 0;  // since memory was last given back
+    size_t peak_connections_ = 0;  // since memory was last given back
     bool is_out_of_descriptors_ = false;  // and the log says so
 };
 

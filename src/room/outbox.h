@@ -13,12 +13,13 @@
 
 namespace wschat {
 
-/// Own bytes (the response to a request, pongs, notices) are whole frames and
-/// may only stand between two frames of the log. So both alternate: the log up
+/// Own bytes (first the response to the request, then pongs and notices, which
+/// are whole frames) may only stand between two frames of the log. So both alternate: the log up
 /// to `target_`, which is a frame boundary; then the own bytes that wait by
 /// then; then the log up to its present end, and so on.
 ///
-/// When closing, what waits by then is sent, then the last words.
+/// After close() the log is sent up to its end at that time, and own bytes, also
+/// those that are added later; then the last words.
 class Outbox {
 public:
     /// The client's place in the log of its room, once it has joined one.
@@ -28,8 +29,7 @@ public:
     /// Adds bytes of its own: whole frames, or text if the client gets none.
     void add(std::string_view bytes) { own().waiting.append(bytes); }
 
-    /// Sets the last words. From now on no message is sent that is published
-    /// later.
+    /// Sets the last words. Messages that are published later are not sent.
     void close(std::string last_words);
 
     /// Returns the next bytes to send; none if nothing waits. Returns the same
@@ -57,7 +57,7 @@ private:
     bool take_own_bytes();
 
     RoomCursor cursor_;
-    uint64_t target_ = 0;
+    uint64_t target_ = 0;  // at first 0: the response comes before the log
     std::unique_ptr<Own> own_;
 };
 

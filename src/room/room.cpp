@@ -9,10 +9,10 @@ void Room::append(std::string_view text, Deflater& deflater, Time now) {
     history_.append(text, now);
     // Deflating takes longer than everything else that is done for a message:
     // only for those who receive it so.
-    if (deflated_.cursors() > 0) append_deflated(text, deflater);
+    if (deflated_.cursors() > 0) append_to_deflated(text, deflater);
 }
 
-void Room::append_deflated(std::string_view text, Deflater& deflater) {
+void Room::append_to_deflated(std::string_view text, Deflater& deflater) {
     if (text.size() < kMinDeflated) return deflated_.append(text);
     const std::string_view deflated = deflater.deflate(text);
     // A message may be plain although deflate was agreed on (RFC 7692, 6.1).

@@ -24,14 +24,14 @@ struct RoomEntry;
 /// A client as its room sees it. The rest of a client, its connection, is not
 /// known here.
 struct Member {
-    uint32_t client = 0;  // id of the client
+    uint32_t client_id = 0;
     Address address{};    // of the client; announcements name it
     Grants grants{};      // what it may send
     bool v1 = false;      // it speaks wschat.v1
 
-    // Set by the hub. The room stays set after leaving, until it is released:
-    // the client may still be sent messages from before.
-    RoomEntry* room = nullptr;
+    // Set by the hub. The entry of the room stays set after leaving, until it
+    // is released: the client may still be sent messages from before.
+    RoomEntry* entry = nullptr;
     size_t position = kNotIn;  // among the room's members
 
     static constexpr size_t kNotIn = SIZE_MAX;
@@ -69,7 +69,8 @@ public:
     void append(std::string_view text, Deflater& deflater, Time now);
     void append_ping();
 
-    /// Remembers the present ends of both logs (see RoomCursor::backlog()).
+    /// Marks the messages appended until now as those of earlier turns, in both
+    /// logs (see RoomCursor::backlog()).
     void end_turn();
 
     /// Where a joining client begins: the number of its first message.
@@ -78,8 +79,9 @@ public:
         bool recovered = false;  // it resumes, and nothing was lost
     };
 
-    /// Returns the message after the last that a resuming client has, if all
-    /// after that are retained; else the oldest of the `history` newest.
+    /// Returns where a client begins. A client that resumes, and all of whose
+    /// missed messages are retained, begins with the first of these. Any other
+    /// client begins with the oldest of the `history` newest messages.
     Start start_for(const Resume& resume, size_t history) const;
 
     const std::vector<Member*>& members() const { return members_; }
@@ -91,7 +93,7 @@ public:
     void remove(Member& member);
 
 private:
-    void append_deflated(std::string_view text, Deflater& deflater);
+    void append_to_deflated(std::string_view text, Deflater& deflater);
 
     std::string name_;
     std::string epoch_;

@@ -32,7 +32,8 @@ public:
 
     bool is_started() const { return log_; }
 
-    /// Bytes from the log's begin to the cursor, and to the log's end.
+    /// Bytes from the log's beginning to the cursor, and to the log's end.
+    /// REQUIRES: is_started() for end().
     uint64_t offset() const { return cursor_.offset(); }
     uint64_t end() const { return log_->end(); }
 
@@ -43,6 +44,7 @@ public:
     }
 
     /// Moves over the first n of the bytes that pending() returns.
+    /// REQUIRES: is_started().
     void advance(size_t n) { log_->advance(cursor_, n); }
 
     /// Moves to the deflated log if the client receives that one and has been

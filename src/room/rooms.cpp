@@ -23,12 +23,15 @@ std::string new_epoch() {
 
 }  // namespace
 
-RoomEntry* Rooms::open(std::string_view name, Time now) {
+RoomEntry* Rooms::find(std::string_view name, Time now) {
     const auto found = rooms_.find(name);
-    if (found != rooms_.end()) {
-        expire(*found->second, now);
-        return found->second.get();
-    }
+    if (found == rooms_.end()) return nullptr;
+    drop_expired_messages(*found->second, now);
+    return found->second.get();
+}
+
+RoomEntry* Rooms::open(std::string_view name, Time now) {
+    if (RoomEntry* found = find(name, now)) return found;
     if (rooms_.size() >= config_->most && !delete_longest_idle())
         return nullptr;
     return make(std::string(name));
@@ -89,15 +92,17 @@ void Rooms::limit_retained(RoomEntry& entry) {
     recount(entry);
 }
 
-bool Rooms::can_retain(const RoomEntry& entry, size_t size) const {
-    const uint64_t needed = History::retained_size(size);
-    if (config_->retention.messages == 0 || needed > config_->retention.bytes)
+bool Rooms::can_retain(const RoomEntry* entry, size_t messages,
+                       uint64_t bytes) const {
+    if (messages > config_->retention.messages ||
+        bytes > config_->retention.bytes)
         return false;
-    if (retained_ + needed <= config_->retained_total) return true;
+    if (retained_ + bytes <= config_->retained_total) return true;
     // Idle rooms, and what this one retains, give way.
-    uint64_t held = retained_ - (entry.holders > 0 ? entry.retained : 0);
+    uint64_t held = retained_;
+    if (entry && entry->holders > 0) held -= entry->retained;
     for (const RoomEntry* idle : idle_) held -= idle->retained;
-    return held + needed <= config_->retained_total;
+    return held + bytes <= config_->retained_total;
 }
 
 void Rooms::recount(RoomEntry& entry) {
@@ -106,17 +111,21 @@ void Rooms::recount(RoomEntry& entry) {
     retained_ += entry.retained - before;
 }
 
-void Rooms::expire(RoomEntry& entry, Time now) {
+void Rooms::drop_expired_messages(RoomEntry& entry, Time now) {
     entry.room.history().expire(now);
     recount(entry);
 }
 
-void Rooms::clean_up(Time now) {
-    for (auto& [name, entry] : rooms_) expire(*entry, now);
-    deflater_.release_if_unused();
+bool Rooms::clean_up(Time now) {
+    bool has_more = deflater_.release_if_unused();
+    for (auto& [name, entry] : rooms_) {
+        drop_expired_messages(*entry, now);
+        has_more = has_more || entry->room.history().size() > 0;
+    }
+    return has_more;
 }
 
-void Rooms::expire(Time now) {
+void Rooms::delete_expired(Time now) {
     while (next_expiry() <= now) delete_longest_idle();
 }
 

@@ -8,6 +8,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "room/room.h"
 #include "room/room_config.h"
@@ -26,7 +27,7 @@ struct RoomEntry {
 
     // For Rooms.
     size_t holders = 0;
-    std::list<RoomEntry*>::iterator idle{};  // its place there, if not held
+    std::list<RoomEntry*>::iterator idle{};  // in Rooms::idle_, if not held
     uint64_t retained = 0;                   // bytes, as last counted
 
     // For the hub.
@@ -34,15 +35,21 @@ struct RoomEntry {
     bool has_new_messages = false;  // to be sent to members
 };
 
-/// Makes a room when it is first asked for. Deletes it when nobody holds it and
-/// it retains no message; a room without holders also makes place for others.
+/// Makes a room when it is first asked for. Deletes it when it has no holders
+/// and retains no message. A room without holders is also deleted when another
+/// one needs its place.
 class Rooms {
 public:
     /// REQUIRES: config outlives it.
     explicit Rooms(const RoomsConfig& config) : config_(&config) {}
 
-    /// Returns the room of this name, which it makes if there is none. Null if
-    /// there are too many rooms, all of them held.
+    /// Returns the room of this name, after dropping its expired messages; null
+    /// if there is none.
+    RoomEntry* find(std::string_view name, Time now);
+
+    /// The same, but makes the room if there is none. Returns null if there are
+    /// too many rooms, all of them held. The room stays at least until the next
+    /// call of this or of append().
     RoomEntry* open(std::string_view name, Time now);
 
     /// A held room stays. release() may delete it.
@@ -52,26 +59,30 @@ public:
     /// Appends a message to a room's logs and retains it within the limits.
     void append(RoomEntry& entry, std::string_view text, Time now);
 
-    /// Returns whether a message of this size would be retained in the room.
-    bool can_retain(const RoomEntry& entry, size_t size) const;
+    /// Returns whether `messages` messages that take `bytes` together, as
+    /// History::retained_size() counts, would all be retained in a room, which
+    /// may be null if it is to be made.
+    bool can_retain(const RoomEntry* entry, size_t messages,
+                    uint64_t bytes) const;
 
     /// Drops the expired messages of all rooms, and gives back the memory of
-    /// the deflater if it was not used since the last call.
-    void clean_up(Time now);
+    /// the deflater if it was not used since the last call. Returns true if
+    /// there will be more to do, even if nothing is appended.
+    bool clean_up(Time now);
 
     /// Deletes rooms without holders whose messages have all expired.
-    void expire(Time now);
+    void delete_expired(Time now);
 
-    /// When expire() has something to do; Time::max() is never.
+    /// When delete_expired() has something to do; Time::max() is never.
     Time next_expiry() const;
 
-    /// All rooms, by name. The names are those of the rooms.
+    /// All rooms. The keys refer to Room::name().
     using Map = std::map<std::string_view, std::unique_ptr<RoomEntry>>;
     const Map& all() const { return rooms_; }
 
 private:
     RoomEntry* make(std::string name);
-    void expire(RoomEntry& entry, Time now);
+    void drop_expired_messages(RoomEntry& entry, Time now);
     bool delete_longest_idle();
     void delete_room(RoomEntry& entry);
     void recount(RoomEntry& entry);

@@ -93,10 +93,11 @@ std::string_view Deflater::deflate(std::string_view text) {
     return std::string_view(output_).substr(0, size - kTail.size());
 }
 
-void Deflater::release_if_unused() {
-    if (!std::exchange(unused_, true)) return;
+bool Deflater::release_if_unused() {
+    if (!std::exchange(unused_, true)) return true;
     stream_.reset();
     release(output_);
+    return false;
 }
 
 Inflater::Inflater() : stream_(make_inflate_stream()) {}

@@ -31,7 +31,8 @@ public:
     /// Frees all memory if deflate() was not called since the last call of this
     /// function. A caller that calls it at an interval so keeps the memory as
     /// long as it is used, and for one to two intervals after that.
-    void release_if_unused();
+    /// Returns true if it holds memory still.
+    bool release_if_unused();
 
 private:
     ZlibStream stream_;  // null: memory is freed
