@@ -31,18 +31,18 @@ std::string frames_of(const std::vector<std::string>& texts) {
 const std::string kPing("\x89\0", 2);
 
 /// A history, its limits and the time, which only the test moves.
-class Store {
+class TestHistory {
 public:
-    explicit Store(const RetentionConfig& limits = {}) : config(limits) {}
-    Store(const Store&) = delete;
-    Store& operator=(const Store&) = delete;
+    explicit TestHistory(const RetentionConfig& limits = {}) : config(limits) {}
+    TestHistory(const TestHistory&) = delete;
+    TestHistory& operator=(const TestHistory&) = delete;
 
     void append(const std::string& text) { history.append(text, now); }
     void append_all(const std::vector<std::string>& texts) {
         for (const std::string& text : texts) append(text);
     }
 
-    /// Returns what a client is sent that begins with this message.
+    /// Returns the bytes for a client that begins with this message.
     std::string from(uint64_t number) {
         Broadcast& log = history.log();
         Broadcast::Cursor cursor = history.open_cursor(number);
@@ -83,7 +83,7 @@ constexpr uint64_t kEntry = 16;
 }  // namespace
 
 TEST_CASE("a history begins without a message") {
-    Store store;
+    TestHistory store;
     CHECK(store.history.newest() == 0);
     CHECK(store.history.oldest() == 1);
     CHECK(store.history.size() == 0);
@@ -92,7 +92,7 @@ TEST_CASE("a history begins without a message") {
 }
 
 TEST_CASE("messages are numbered from 1, and pings are not") {
-    Store store;
+    TestHistory store;
     store.history.log().append_ping();
     store.append("a");
     CHECK(store.history.newest() == 1);
@@ -105,7 +105,7 @@ TEST_CASE("messages are numbered from 1, and pings are not") {
 }
 
 TEST_CASE("a cursor opened at a number reads that message and all after it") {
-    Store store;
+    TestHistory store;
     const std::vector<std::string> texts{"a", "bb", "", "dddd", "e"};
     store.append_all(texts);
     for (size_t i = 0; i <= texts.size(); ++i) {
@@ -115,7 +115,7 @@ TEST_CASE("a cursor opened at a number reads that message and all after it") {
 }
 
 TEST_CASE("a cursor opened at the next number reads no earlier message") {
-    Store store;
+    TestHistory store;
     store.append("a");
     Broadcast& log = store.history.log();
     const Broadcast::Cursor cursor = store.history.open_cursor(2);
@@ -127,7 +127,7 @@ TEST_CASE("a cursor opened at the next number reads no earlier message") {
 TEST_CASE("the oldest message is dropped when there are too many") {
     for (size_t most : {1u, 2u, 3u, 4u}) {
         CAPTURE(most);
-        Store store(at_most(most));
+        TestHistory store(at_most(most));
         store.append_all({"a", "b", "c", "d", "e"});
         CHECK(store.history.size() == most);
         CHECK(store.history.oldest() == 6 - most);
@@ -138,7 +138,7 @@ TEST_CASE("the oldest message is dropped when there are too many") {
 }
 
 TEST_CASE("a message is dropped after the retention time") {
-    Store store(at_most(1000, 10s));
+    TestHistory store(at_most(1000, 10s));
     store.append("a");
     store.now += 4s;
     store.append("b");
@@ -162,7 +162,7 @@ TEST_CASE("a message is dropped after the retention time") {
 
 TEST_CASE("the oldest messages are dropped when they take too many bytes") {
     // Four frames of 10 bytes, with their entries.
-    Store store(at_most(1000, 600s, 4 * (10 + kEntry)));
+    TestHistory store(at_most(1000, 600s, 4 * (10 + kEntry)));
     for (char c = 'a'; c <= 'f'; ++c) {
         store.append(std::string(8, c));
         CHECK(store.history.bytes() <= store.config.bytes);
@@ -175,7 +175,7 @@ TEST_CASE("the oldest messages are dropped when they take too many bytes") {
 }
 
 TEST_CASE("pings count as bytes from the oldest retained message on") {
-    Store store;
+    TestHistory store;
     store.history.log().append_ping();
     store.append("a");
     CHECK(store.history.bytes() == 3 + kEntry);
@@ -184,7 +184,7 @@ TEST_CASE("pings count as bytes from the oldest retained message on") {
 }
 
 TEST_CASE("a message over the byte limit is numbered but not retained") {
-    Store store(at_most(1000, 600s, 100));
+    TestHistory store(at_most(1000, 600s, 100));
     store.append("a");
     Broadcast& log = store.history.log();
     Broadcast::Cursor client = store.history.open_cursor(2);
@@ -201,7 +201,7 @@ TEST_CASE("a message over the byte limit is numbered but not retained") {
 }
 
 TEST_CASE("without retention messages are numbered and appended") {
-    Store store(at_most(0));
+    TestHistory store(at_most(0));
     Broadcast& log = store.history.log();
     const Broadcast::Cursor client = store.history.open_cursor(1);
     const size_t before = heap_in_use();
@@ -218,7 +218,7 @@ TEST_CASE("without retention messages are numbered and appended") {
 }
 
 TEST_CASE("a history shrinks to the given number of bytes") {
-    Store store;
+    TestHistory store;
     store.append_all({"a", "b", "c"});
     store.history.shrink(3 * (3 + kEntry));
     CHECK(store.history.size() == 3);
@@ -232,9 +232,9 @@ TEST_CASE("a history shrinks to the given number of bytes") {
     CHECK(store.all() == frame_of("d"));
 }
 
-TEST_CASE("dropped messages are freed when no client needs them") {
+TEST_CASE("dropped messages are freed when no client has to receive them") {
     const size_t before = heap_in_use();
-    Store store;
+    TestHistory store;
     for (int i = 0; i < 900; ++i) store.append(std::string(1000, 'x'));
     Broadcast& log = store.history.log();
     const Broadcast::Cursor slowest = store.history.open_cursor(1);
@@ -249,7 +249,7 @@ TEST_CASE("dropped messages are freed when no client needs them") {
 }
 
 TEST_CASE("memory does not grow with the number of messages appended") {
-    Store store(at_most(100));
+    TestHistory store(at_most(100));
     const std::string text = "a message of some forty bytes, or nearly";
     for (int i = 0; i < 10'000; ++i) store.append(text);
     const size_t before = allocations();
@@ -268,7 +268,8 @@ TEST_CASE("random operations retain what a naive list retains") {
     for (unsigned seed = 1; seed <= 20; ++seed) {
         CAPTURE(seed);
         std::mt19937 random(seed);
-        Store store(at_most(random() % 40 + 1, std::chrono::seconds(20), 2000));
+        TestHistory store(
+            at_most(random() % 40 + 1, std::chrono::seconds(20), 2000));
         struct Retained {
             std::string text;
             Time at;
