@@ -1,11 +1,11 @@
-# The table that tests/bench/run prints. Reads what the machine had done before
-# and after, then a line a run: case|load|server|NAME=NUMBER ...
+# Prints the table of tests/bench/run. Reads the CPU times of the machine before
+# and after, then one line for each run: case|load|server|NAME=NUMBER ...
 
 BEGIN {
     word["rooms"] = "@ rooms of"
     word["clients"] = "@ clients"
     word["idle"] = "@ others idle in another room"
-    word["slow"] = "@ who never read"
+    word["slow"] = "@ that never read"
     word["bytes"] = "@ bytes"
     word["window"] = "@ in flight"
     word["rate"] = "each sends @ a second"
@@ -18,7 +18,8 @@ FILENAME != ARGV[3] {
     sign = FILENAME == ARGV[1] ? -1 : 1
     if (/^cpu/) {
         for (i = 2; i <= 9; i++) all += sign * $i
-        # The loopback's interrupts are ours, though no process has them.
+        # The interrupts of the loopback belong to the benchmark, but are not
+        # counted for a process.
         others += sign * ($2 + $3 + $4 + $9)
     } else if (/m.*s/) {
         ours += sign * (seconds($1) + seconds($2))
@@ -47,11 +48,11 @@ END {
     line("", "deliveries/s", "CPU us", "ratio", "p50 us", "p99 us", "MB")
     for (i = 1; i <= count; i++) show(names[i])
     print "\nCPU: the server's, for a delivery (idle: a handshake); ratio: to" \
-        " the last\nserver of the case. MB: its memory, at its peak (idle:" \
-        " with all connected)."
+        " the last\nserver of the case. MB: the server's peak memory (idle:" \
+        " with all clients connected)."
     others -= ours * ticks
-    printf "Other programs used %.0f %% of the CPUs meanwhile: the less, the" \
-        " truer all this.\n", (others > 0 ? 100 * others / all : 0)
+    printf "Other programs used %.0f %% of the CPUs meanwhile, which distorts" \
+        " the results.\n", (others > 0 ? 100 * others / all : 0)
 }
 
 function show(name,    n, i, each, base) {
@@ -101,7 +102,7 @@ function remark(run) {
     if (run ~ /^idle/)
         return number(run, "bytes_per_connection", 1, 0) " bytes each, " \
             number(run, "idle_percent", 1, 2) " % CPU idle, " \
-            number(run, "left_kb", 1024, 1) " MB when all left"
+            number(run, "left_kb", 1024, 1) " MB after all have left"
     if (run ~ /^deflate/)
         return number(run, "wire_bytes", 1, 0) " bytes a message on the wire"
     return ""
@@ -131,7 +132,7 @@ function median(run, key,    n, i, j, sorted) {
     return n % 2 ? sorted[(n + 1) / 2] : (sorted[n / 2] + sorted[n / 2 + 1]) / 2
 }
 
-# As times prints it: 1m2.5s.
+# Returns the seconds of a time such as 1m2.5s, the format of `times`.
 function seconds(text,    part) {
     split(text, part, "m")
     return part[1] * 60 + part[2]
