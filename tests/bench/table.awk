@@ -49,7 +49,7 @@ END {
     for (i = 1; i <= count; i++) show(names[i])
     print "\nCPU: the server's, for a delivery (idle: a handshake); ratio: to" \
         " the last\nserver of the case. MB: the server's peak memory (idle:" \
-        " with all clients connected)."
+        " with all clients\nconnected)."
     others -= ours * ticks
     printf "Other programs used %.0f %% of the CPUs meanwhile, which distorts" \
         " the results.\n", (others > 0 ? 100 * others / all : 0)
