@@ -1,10 +1,10 @@
-// An echo server out of wschat's own units, for protocol suites made for such
-// servers: every data message comes back as it was sent, to its sender alone.
+// An echo server that is built from wschat's units, for protocol test suites:
+// each data message is sent back unchanged to its sender.
 //
 //   echo port [max-message-bytes]
 //
-// It listens on 127.0.0.1; port 0 takes a free one. A client is read only while
-// nothing waits to be sent to it.
+// It listens on 127.0.0.1; port 0 means a free port. The server reads from a
+// client only while it has no unsent bytes for it.
 
 #include <poll.h>
 #include <signal.h>
@@ -53,7 +53,7 @@ void read(Client& client, std::vector<char>& buffer) {
     while (input.size > 0) handle(client, client.next(input));
 }
 
-/// Returns what poll() must wait for next.
+/// Reads and writes. Returns the events that poll() must wait for next.
 short serve(Client& client, short events, std::vector<char>& buffer) {
     static SendBatch batch(false);
     if (events & ~POLLOUT) read(client, buffer);

@@ -13,7 +13,7 @@
 #include "fixtures/client_frames.h"
 #include "fixtures/deflated.h"
 #include "fixtures/heap.h"
-#include "fixtures/routed.h"
+#include "fixtures/route_fields.h"
 #include "fixtures/server_frames.h"
 #include "fixtures/standalone_room.h"
 
@@ -24,7 +24,7 @@ using State = Client::State;
 
 namespace {
 
-/// What a client made of its bytes.
+/// The kinds of ClientInput.
 enum class Kind { Message, Binary, Control, Close, Error, Other };
 
 Kind kind_of(const ClientInput& input) {
@@ -52,39 +52,40 @@ const std::string kDeflating =
     kRequest.substr(0, kRequest.size() - 2) +
     "Sec-WebSocket-Extensions: permessage-deflate\r\n\r\n";
 
-/// A client, its room, and its peer at the other end of a socket pair.
+/// A client, its room, and its peer on the other end of a socket pair.
 class Connection {
 public:
     explicit Connection(const std::string& address = "127.0.0.1",
                         bool raw_json = true)
         : Connection(socket_pair(), address, raw_json) {}
 
-    /// One that is Open and in the room, and whose peer has read the response.
+    /// Returns a client that is Open and in the room; its response was read.
     static Connection open() {
         Connection connection;
-        connection.shake_hands(kRequest);
+        connection.feed_request(kRequest);
         connection.join();
         connection.flush();
-        connection.hear();
+        connection.read_at_peer();
         return connection;
     }
 
-    /// One that is Open and in a room that retains `retained` messages and has
-    /// `messages`, named by their numbers, and that begins with this one.
+    /// Returns a client that is Open and begins with message `first` of a room
+    /// that retains `retained` messages. The texts of the room's `messages` are
+    /// their numbers.
     static Connection open_at(uint64_t first, size_t retained, int messages,
                               const std::string& request = kRequest) {
         Connection connection;
         connection.room = std::make_unique<StandaloneRoom>(retained);
         for (int i = 1; i <= messages; ++i)
             connection.room->append(std::to_string(i));
-        connection.shake_hands(request);
+        connection.feed_request(request);
         connection.flush();
-        connection.hear();
+        connection.read_at_peer();
         connection.join(first);
         return connection;
     }
 
-    /// One that is Receiving a body of this size.
+    /// Returns a client that is Receiving a body of this size.
     static Connection receiving(uint64_t size, const std::string& bytes = "") {
         Connection connection;
         ExpectBody expected;
@@ -96,20 +97,21 @@ public:
         return connection;
     }
 
-    /// One that sends raw JSON without a handshake.
+    /// Returns a client that sends raw JSON without a handshake.
     static Connection raw() {
         Connection connection;
-        connection.shake_hands("{");
+        connection.feed_request("{");
         return connection;
     }
 
-    /// Gives the client bytes of a request, and does what the router says.
-    /// Returns how many bytes it left.
-    size_t shake_hands(std::string bytes) {
+    /// Feeds bytes of a request to the client, and does what the router
+    /// decides. Returns how many bytes the client left.
+    size_t feed_request(std::string bytes) {
         Bytes input{bytes.data(), bytes.size()};
         const ClientInput next = client.next(input);
         if (const auto* head = std::get_if<input::RequestHead>(&next)) {
-            const Routed to = routed(*head->head, head->peer, kConfig);
+            const RouteFields to =
+                route_fields(*head->head, head->peer, kConfig);
             response = to.response;
             deflates = to.upgrade.agreement.compression.server_may_deflate;
             if (to.response.status == 101)
@@ -120,15 +122,15 @@ public:
         return input.size;
     }
 
-    /// Joins the room, beginning with the next message.
+    /// Joins the room; the first message is the next one, or `first`.
     void join() { join(room->room.history().newest() + 1); }
     void join(uint64_t first) { join(*room, first); }
     void join(StandaloneRoom& other, uint64_t first) {
         client.outbox().cursor().start(other.room, first, deflates);
     }
 
-    /// Gives the client bytes. Returns the kinds of what it made of them.
-    std::vector<Kind> receive(std::string bytes) {
+    /// Feeds bytes to the client. Returns the kinds of its inputs.
+    std::vector<Kind> feed(std::string bytes) {
         Bytes input{bytes.data(), bytes.size()};
         std::vector<Kind> kinds;
         for (;;) {
@@ -138,9 +140,9 @@ public:
         }
     }
 
-    /// Gives the client bytes of a body. Returns the request when it is
-    /// complete, and the bytes that the client left.
-    std::optional<PublishRequest> receive_body(std::string bytes) {
+    /// Feeds bytes of a body to the client. Returns the request when it is
+    /// complete, and sets `left` to the bytes that the client left.
+    std::optional<PublishRequest> feed_body(std::string bytes) {
         Bytes input{bytes.data(), bytes.size()};
         const ClientInput next = client.next(input);
         left = input.view();
@@ -149,7 +151,7 @@ public:
         return body->request;
     }
 
-    /// Sends what waits, as the daemon does.
+    /// Flushes the client as the daemon does.
     IoResult flush() {
         SendBatch batch(false);
         std::vector<Client::Flush> flushes{client.begin_flush()};
@@ -157,50 +159,50 @@ public:
         return flushes[0].result;
     }
 
-    /// What has arrived at the peer, or so many bytes of it.
-    std::string hear(size_t most = ~size_t{0}) {
-        std::string heard;
+    /// Returns the bytes that have arrived at the peer, at most `most`.
+    std::string read_at_peer(size_t most = ~size_t{0}) {
+        std::string received;
         char buffer[4096];
-        while (heard.size() < most) {
+        while (received.size() < most) {
             const ssize_t n = ::recv(
                 peer.get(), buffer,
-                std::min(sizeof buffer, most - heard.size()), MSG_DONTWAIT);
+                std::min(sizeof buffer, most - received.size()), MSG_DONTWAIT);
             if (n <= 0) {
                 at_end = n == 0;
                 break;
             }
-            heard.append(buffer, static_cast<size_t>(n));
+            received.append(buffer, static_cast<size_t>(n));
         }
-        return heard;
+        return received;
     }
 
-    /// What arrives when the client sends all that waits.
-    std::string hear_all() {
-        std::string heard = hear();
+    /// Flushes until the client has no unsent bytes. Returns what the peer got.
+    std::string flush_and_read() {
+        std::string received = read_at_peer();
         while (client.state() != State::Gone &&
                client.state() != State::Draining) {
             const IoResult result = flush();
-            heard += hear();
-            if (result.state != IoResult::State::Blocked) return heard;
+            received += read_at_peer();
+            if (result.state != IoResult::State::Blocked) return received;
         }
-        return heard + hear();
+        return received + read_at_peer();
     }
 
-    /// The socket takes a few kilobytes at a time.
-    void narrow() {
+    /// Makes the socket accept only a few kilobytes at a time.
+    void shrink_send_buffer() {
         const int least = 1;
         setsockopt(client.fd(), SOL_SOCKET, SO_SNDBUF, &least, sizeof least);
     }
 
-    /// Appends messages, which the peer does not read, until the client is
+    /// Appends messages, which the peer does not read, until a flush is
     /// blocked.
-    void block() {
-        narrow();
+    void fill_send_buffer() {
+        shrink_send_buffer();
         while (flush().state == IoResult::State::Done)
             room->append(std::string(1000, 'x'));
     }
 
-    // The client refers to these, wherever the connection is moved.
+    // The client has pointers to these, which must stay valid after a move.
     std::unique_ptr<ReaderConfig> config = std::make_unique<ReaderConfig>();
     std::unique_ptr<StandaloneRoom> room = std::make_unique<StandaloneRoom>();
     Fd peer;
@@ -213,7 +215,7 @@ public:
     std::optional<Response> response;
     bool deflates = false;  // the client receives deflated messages
     std::string left;
-    bool at_end = false;  // the peer was told that nothing more comes
+    bool at_end = false;  // the peer has received EOF
 
 private:
     struct Ends {
@@ -238,40 +240,40 @@ private:
     }
 };
 
-/// Numbered messages, and the check that they come in order and whole.
+/// Makes numbered messages, and checks that they arrive in order and unchanged.
 class Sequence {
 public:
     explicit Sequence(char name) : name_(name) {}
 
-    /// So many at the front are not to be heard.
-    void skip(uint64_t n) { heard_ = static_cast<int>(n); }
+    /// The first n messages will not arrive.
+    void skip(uint64_t n) { received_ = static_cast<int>(n); }
 
     std::string next(size_t size) {
-        std::string text = name_ + std::to_string(sent_++) + ":";
+        std::string text = name_ + std::to_string(made_++) + ":";
         return text.append(size, name_);
     }
 
-    bool is_mine(const std::string& payload) const {
+    bool matches_name(const std::string& payload) const {
         return payload[0] == name_;
     }
 
-    void heard(const std::string& payload) {
-        const std::string start = name_ + std::to_string(heard_++) + ":";
-        const bool right =
+    void check(const std::string& payload) {
+        const std::string start = name_ + std::to_string(received_++) + ":";
+        const bool is_next =
             payload.compare(0, start.size(), start) == 0 &&
             payload.find_first_not_of(name_, start.size()) == payload.npos;
-        if (!right) ++wrong_;
+        if (!is_next) ++wrong_;
     }
 
-    /// Heard all that was sent until then.
-    void mark() { marked_ = sent_; }
-    bool complete() const { return wrong_ == 0 && heard_ == marked_; }
+    /// Exactly the messages made until now must arrive.
+    void expect_all_made() { expected_ = made_; }
+    bool complete() const { return wrong_ == 0 && received_ == expected_; }
 
 private:
     char name_;
-    int sent_ = 0;
-    int heard_ = 0;
-    int marked_ = 0;
+    int made_ = 0;
+    int received_ = 0;
+    int expected_ = 0;
     int wrong_ = 0;
 };
 
@@ -285,35 +287,35 @@ std::string joined(const std::vector<std::string>& parts) {
 
 // The handshake
 
-TEST_CASE("a client shakes hands however its request is cut") {
+TEST_CASE("a handshake is accepted however the request is cut") {
     for (size_t cut = 1; cut <= kRequest.size(); ++cut) {
         Connection connection;
-        CHECK(connection.shake_hands(kRequest.substr(0, cut)) == 0);
+        CHECK(connection.feed_request(kRequest.substr(0, cut)) == 0);
         if (cut < kRequest.size()) {
             CHECK_FALSE(connection.response);
-            CHECK((connection.client.state() == State::Handshaking));
-            CHECK(connection.client.is_listening());
-            connection.shake_hands(kRequest.substr(cut));
+            CHECK((connection.client.state() == State::ReadingHead));
+            CHECK(connection.client.accepts_input());
+            connection.feed_request(kRequest.substr(cut));
         }
         REQUIRE(connection.response);
         CHECK(connection.response->status == 101);
         CHECK((connection.client.state() == State::Open));
-        CHECK(connection.hear_all() == connection.response->bytes);
+        CHECK(connection.flush_and_read() == connection.response->bytes);
     }
 }
 
-TEST_CASE("frames behind the request are left for the reader") {
+TEST_CASE("frames behind the request are left in the input") {
     Connection connection;
     const std::string frames = text_frame("{}") + ping_frame("p");
-    CHECK(connection.shake_hands(kRequest + frames) == frames.size());
+    CHECK(connection.feed_request(kRequest + frames) == frames.size());
     CHECK((connection.client.state() == State::Open));
-    CHECK((connection.receive(frames) ==
+    CHECK((connection.feed(frames) ==
            std::vector<Kind>{Kind::Message, Kind::Control}));
-    CHECK(connection.hear_all() ==
+    CHECK(connection.flush_and_read() ==
           connection.response->bytes + server_frame(0x8A, "p"));
 }
 
-TEST_CASE("a refused client gets its answer and then the end") {
+TEST_CASE("a refused client gets its response and then EOF") {
     struct {
         std::string request;
         int status;
@@ -328,43 +330,43 @@ TEST_CASE("a refused client gets its answer and then the end") {
     for (const auto& row : requests) {
         CAPTURE(row.status);
         Connection connection;
-        connection.shake_hands(row.request);
+        connection.feed_request(row.request);
         REQUIRE(connection.response);
         CHECK(connection.response->status == row.status);
         CHECK((connection.client.state() == State::Closing));
-        CHECK_FALSE(connection.client.is_listening());
-        CHECK(connection.hear_all() == connection.response->bytes);
+        CHECK_FALSE(connection.client.accepts_input());
+        CHECK(connection.flush_and_read() == connection.response->bytes);
         CHECK(connection.at_end);
         CHECK((connection.client.state() == State::Draining));
     }
 }
 
-TEST_CASE("nothing at all decides nothing") {
+TEST_CASE("an empty input changes nothing") {
     Connection connection;
-    CHECK(connection.shake_hands("") == 0);
+    CHECK(connection.feed_request("") == 0);
     CHECK_FALSE(connection.response);
-    CHECK((connection.client.state() == State::Handshaking));
+    CHECK((connection.client.state() == State::ReadingHead));
     CHECK(connection.client.member().address.to_string() == "127.0.0.1");
 }
 
 TEST_CASE("a local peer that begins with a brace sends raw JSON") {
     Connection connection;
-    CHECK(connection.shake_hands("{}") == 2);
+    CHECK(connection.feed_request("{}") == 2);
     CHECK_FALSE(connection.response);
     CHECK((connection.client.state() == State::Raw));
-    CHECK(connection.client.is_listening());
+    CHECK(connection.client.accepts_input());
     CHECK_FALSE(connection.client.outbox().cursor().is_started());
-    CHECK((connection.receive("{}\n{}\n") ==
+    CHECK((connection.feed("{}\n{}\n") ==
            std::vector<Kind>{Kind::Message, Kind::Message}));
 }
 
-TEST_CASE("nobody else sends raw JSON without a handshake") {
+TEST_CASE("a remote peer, or another first byte, is never raw JSON") {
     const auto begins_raw = [](const std::string& address, bool raw_json,
                                const std::string& start) {
         Connection connection(address, raw_json);
         for (char c : start)
-            if (connection.client.state() == State::Handshaking)
-                connection.shake_hands(std::string(1, c));
+            if (connection.client.state() == State::ReadingHead)
+                connection.feed_request(std::string(1, c));
         return connection.client.state() == State::Raw;
     };
     CHECK(begins_raw("127.0.0.1", true, "{"));
@@ -375,23 +377,23 @@ TEST_CASE("nobody else sends raw JSON without a handshake") {
     CHECK_FALSE(begins_raw("127.0.0.1", true, "GET / HTTP/1.1\r\n{"));
 }
 
-// What it is owed
+// Sending
 
-TEST_CASE("a client in a room gets its answer, then what is published") {
+TEST_CASE("a client in a room gets its response, then the messages") {
     Connection connection;
     connection.room->append("before");
-    connection.shake_hands(kRequest);
+    connection.feed_request(kRequest);
     connection.join();
     connection.room->append("one");
     connection.room->append_ping();
     connection.room->append("two");
     CHECK(connection.client.outbox().cursor().is_started());
-    CHECK(connection.hear_all() ==
+    CHECK(connection.flush_and_read() ==
           connection.response->bytes + server_frame(0x81, "one") +
               server_frame(0x89, "") + server_frame(0x81, "two"));
 }
 
-TEST_CASE("a flush tells what it did") {
+TEST_CASE("a flush returns its state and its bytes") {
     Connection connection = Connection::open();
     IoResult result = connection.flush();
     CHECK((result.state == IoResult::State::Done));
@@ -402,15 +404,15 @@ TEST_CASE("a flush tells what it did") {
     CHECK((result.state == IoResult::State::Done));
     CHECK(result.size == 10);
 
-    connection.block();
+    connection.fill_send_buffer();
     result = connection.flush();
     CHECK((result.state == IoResult::State::Blocked));
     CHECK(result.size == 0);
-    connection.hear(5000);
+    connection.read_at_peer(5000);
     CHECK(connection.flush().size > 0);
 }
 
-TEST_CASE("writing to a peer that is gone fails, and no more than that") {
+TEST_CASE("writing to a peer that has closed its socket fails") {
     Connection connection = Connection::open();
     connection.room->append("one");
     connection.peer = Fd();
@@ -435,115 +437,115 @@ TEST_CASE("a client reads what its peer sends until the end") {
            IoResult::State::Eof));
 }
 
-TEST_CASE("a message to one client alone is a frame, or a line") {
+TEST_CASE("a message to one client is a frame, or a line for a raw peer") {
     Connection open = Connection::open();
     open.client.tell("{\"a\":1}");
-    CHECK(open.hear_all() == server_frame(0x81, "{\"a\":1}"));
+    CHECK(open.flush_and_read() == server_frame(0x81, "{\"a\":1}"));
     Connection raw = Connection::raw();
     raw.client.tell("{\"a\":1}");
-    CHECK(raw.hear_all() == "{\"a\":1}\n");
+    CHECK(raw.flush_and_read() == "{\"a\":1}\n");
 }
 
-TEST_CASE("what is told to a WebSocket is framed, even while it closes") {
+TEST_CASE("a message to a WebSocket client is a frame, even while it closes") {
     Connection connection = Connection::open();
     connection.client.close(server_frame(0x88, "\x03\xE9"));
     connection.client.tell("{}");
-    CHECK(connection.hear_all() ==
+    CHECK(connection.flush_and_read() ==
           server_frame(0x81, "{}") + server_frame(0x88, "\x03\xE9"));
 }
 
-TEST_CASE("what is told to a raw peer is a line, even while it closes") {
+TEST_CASE("a message to a raw peer is a line, even while it closes") {
     Connection connection = Connection::raw();
-    connection.receive("{} x");
+    connection.feed("{} x");
     CHECK((connection.client.state() == State::Closing));
     connection.client.tell("{}");
-    CHECK(connection.hear_all() == "{}\n");
+    CHECK(connection.flush_and_read() == "{}\n");
     CHECK(connection.at_end);
 }
 
-TEST_CASE("pings are answered in their order, with what was in them") {
+TEST_CASE("pings are answered in their order, with their payloads") {
     Connection connection = Connection::open();
     const std::string longest(125, '\xFF');
-    CHECK((connection.receive(ping_frame("1") + ping_frame() +
-                              pong_frame("unasked") + ping_frame(longest)) ==
-           std::vector<Kind>{Kind::Control, Kind::Control, Kind::Control, Kind::Control}));
+    CHECK((connection.feed(ping_frame("1") + ping_frame() +
+                           pong_frame("unasked") + ping_frame(longest)) ==
+           std::vector<Kind>{Kind::Control, Kind::Control, Kind::Control,
+                             Kind::Control}));
     CHECK(connection.client.outbox().own_size() == 3 + 2 + 127);
-    CHECK(connection.hear_all() == server_frame(0x8A, "1") +
-                                       server_frame(0x8A, "") +
-                                       server_frame(0x8A, longest));
+    CHECK(connection.flush_and_read() == server_frame(0x8A, "1") +
+                                             server_frame(0x8A, "") +
+                                             server_frame(0x8A, longest));
     CHECK(connection.client.outbox().own_size() == 0);
 }
 
-TEST_CASE("a pong waits for the frame of the run that is on its way") {
+TEST_CASE("a pong is sent after the log's frame that is partly sent") {
     Connection connection = Connection::open();
-    connection.narrow();
+    connection.shrink_send_buffer();
     const std::string large(100'000, 'x');
     connection.room->append(large);
     connection.flush();
-    connection.receive(ping_frame("now"));
+    connection.feed(ping_frame("now"));
     connection.room->append("after");
-    CHECK((connection.hear_all() == server_frame(0x81, large) +
-                                        server_frame(0x8A, "now") +
-                                        server_frame(0x81, "after")));
+    CHECK((connection.flush_and_read() == server_frame(0x81, large) +
+                                              server_frame(0x8A, "now") +
+                                              server_frame(0x81, "after")));
 }
 
-TEST_CASE(
-    "own bytes that are on their way go first, then the run's turn comes") {
+TEST_CASE("own bytes that are partly sent are finished, then the log is next") {
     Connection connection = Connection::open();
-    connection.narrow();
+    connection.shrink_send_buffer();
     const std::string large(100'000, 'x');
     connection.client.tell(large);
     connection.flush();
     connection.room->append("one");
-    connection.receive(ping_frame("two"));
-    CHECK((connection.hear_all() == server_frame(0x81, large) +
-                                        server_frame(0x81, "one") +
-                                        server_frame(0x8A, "two")));
+    connection.feed(ping_frame("two"));
+    CHECK((connection.flush_and_read() == server_frame(0x81, large) +
+                                              server_frame(0x81, "one") +
+                                              server_frame(0x8A, "two")));
 }
 
-TEST_CASE("no frame gets into another, whatever the socket takes") {
+TEST_CASE("frames never mix, however many bytes the socket accepts") {
     for (unsigned seed = 1; seed <= 10; ++seed) {
         CAPTURE(seed);
         std::mt19937 random(seed);
         Connection connection = Connection::open();
-        connection.narrow();
-        Sequence run('r');
+        connection.shrink_send_buffer();
+        Sequence log('r');
         Sequence own('o');
-        std::string heard;
+        std::string received;
         for (int step = 0; step < 3000; ++step) {
             const auto dice = random() % 10;
             const bool large = random() % 20 == 0;
             if (dice < 2)
                 connection.room->append(
-                    run.next(random() % (large ? 20'000 : 300)));
+                    log.next(random() % (large ? 20'000 : 300)));
             else if (dice == 2)
-                connection.receive(ping_frame(own.next(random() % 100)));
+                connection.feed(ping_frame(own.next(random() % 100)));
             else if (dice == 3)
                 connection.client.tell(
                     own.next(random() % (large ? 9000 : 200)));
             else if (dice < 7)
                 connection.flush();
             else
-                heard += connection.hear(random() % 3000);
+                received += connection.read_at_peer(random() % 3000);
         }
-        run.mark();
-        own.mark();
+        log.expect_all_made();
+        own.expect_all_made();
         connection.client.close(server_frame(0x88, "\x03\xE9"));
-        connection.room->append("r: not for one who is closing");
-        heard += connection.hear_all();
+        connection.room->append("r: after the close");
+        received += connection.flush_and_read();
 
-        std::vector<ServerFrame> frames = frames_in(heard);
+        std::vector<ServerFrame> frames = frames_in(received);
         CHECK(frames.back().first == 0x88);
         frames.pop_back();
         for (const ServerFrame& frame : frames)
-            (run.is_mine(frame.payload) ? run : own).heard(frame.payload);
-        CHECK(run.complete());
+            (log.matches_name(frame.payload) ? log : own).check(frame.payload);
+        CHECK(log.complete());
         CHECK(own.complete());
         CHECK(connection.at_end);
     }
 }
 
-TEST_CASE("the backlog is what is old and was not sent") {
+TEST_CASE("the backlog is the unsent bytes of earlier turns") {
     Connection connection = Connection::open();
     Client& client = connection.client;
     StandaloneRoom& room = *connection.room;
@@ -554,7 +556,7 @@ TEST_CASE("the backlog is what is old and was not sent") {
     CHECK(client.backlog() == 10);
     client.tell("not counted");
     CHECK(client.backlog() == 10);
-    connection.hear_all();
+    connection.flush_and_read();
     CHECK(client.backlog() == 0);
     CHECK(Connection::raw().client.backlog() == 0);
 
@@ -565,65 +567,65 @@ TEST_CASE("the backlog is what is old and was not sent") {
     CHECK(client.backlog() == 0);
 }
 
-TEST_CASE("a peer that pings and reads too little costs what it is owed") {
+TEST_CASE("a peer that pings faster than it reads needs bounded memory") {
     Connection connection = Connection::open();
-    connection.narrow();
+    connection.shrink_send_buffer();
     const std::string ping = ping_frame(std::string(123, 'p'));
     const std::string pong = server_frame(0x8A, std::string(123, 'p'));
-    // It is always behind by some 30 KB.
-    for (int i = 0; i < 240; ++i) connection.receive(ping);
-    std::string heard;
-    heard.reserve(4000 * pong.size());
+    // The peer is always behind by about 30 KB.
+    for (int i = 0; i < 240; ++i) connection.feed(ping);
+    std::string received;
+    received.reserve(4000 * pong.size());
     const size_t before = heap_in_use();
     size_t most = before;
     for (int i = 0; i < 3000; ++i) {
-        connection.receive(ping);
+        connection.feed(ping);
         connection.flush();
-        heard += connection.hear(pong.size());
+        received += connection.read_at_peer(pong.size());
         most = std::max(most, heap_in_use());
     }
     CHECK(connection.client.outbox().own_size() < 64 << 10);
     CHECK(most - before < 128 << 10);
-    heard += connection.hear_all();
+    received += connection.flush_and_read();
     int wrong = 0;
-    for (const ServerFrame& frame : frames_in(heard))
+    for (const ServerFrame& frame : frames_in(received))
         if (server_frame(frame.first, frame.payload) != pong) ++wrong;
     CHECK(wrong == 0);
-    CHECK(heard.size() == 3240 * pong.size());
+    CHECK(received.size() == 3240 * pong.size());
 }
 
-TEST_CASE("a client that is owed nothing holds no buffers") {
+TEST_CASE("a client without unsent bytes holds no buffers") {
     Connection connection = Connection::open();
     const size_t before = heap_in_use();
     connection.client.tell(std::string(10'000, 'x'));
-    connection.receive(ping_frame(std::string(125, 'p')) +
-                       binary_frame(std::string(5000, 'b')));
+    connection.feed(ping_frame(std::string(125, 'p')) +
+                    binary_frame(std::string(5000, 'b')));
     connection.room->append("x");
-    connection.hear_all();
+    connection.flush_and_read();
     const size_t after = heap_in_use();
     CHECK(after == before);
 }
 
-TEST_CASE("a client that closes keeps nothing of what it was sent") {
+TEST_CASE("a client that closes releases its input buffers") {
     for (std::string input :
          {first_fragment(std::string(9000, 'x')) + next_fragment("\xFF"),
           first_fragment(std::string(9000, 'x')) + close_frame(1000),
           "{" + std::string(2 << 20, ' ')}) {
         Connection connection = Connection::open();
-        connection.block();
+        connection.fill_send_buffer();
         const size_t before = heap_in_use();
-        connection.receive(input);
+        connection.feed(input);
         const size_t after = heap_in_use();
         CHECK((connection.client.state() == State::Closing));
         CHECK_FALSE(connection.client.is_inside_object());
-        // But for its last words.
+        // Only the close frame is left.
         CHECK(after - before < 200);
     }
 }
 
 // A room's history
 
-TEST_CASE("a client gets the kept messages from where it begins") {
+TEST_CASE("a client gets the retained messages from its first number") {
     for (uint64_t first = 1; first <= 6; ++first) {
         CAPTURE(first);
         Connection connection = Connection::open_at(first, 10, 5);
@@ -631,69 +633,69 @@ TEST_CASE("a client gets the kept messages from where it begins") {
         std::vector<std::string> expected;
         for (uint64_t i = first; i <= 6; ++i)
             expected.push_back(server_frame(0x81, std::to_string(i)));
-        CHECK(connection.hear_all() == joined(expected));
+        CHECK(connection.flush_and_read() == joined(expected));
         CHECK(connection.room->room.history().size() == 6);
     }
 }
 
-TEST_CASE("kept messages come in order over as many chunks as they take") {
-    StandaloneRoom lobby(1000);
+TEST_CASE("retained messages are sent in order over many chunks") {
+    StandaloneRoom test(1000);
     std::vector<std::string> expected;
     for (int i = 0; i < 600; ++i) {
         const std::string text = std::to_string(i) + std::string(1000, 'x');
-        lobby.append(text);
+        test.append(text);
         expected.push_back(server_frame(0x81, text));
     }
-    REQUIRE(lobby.room.history().bytes() > 8 * Broadcast::kMaxChunk);
+    REQUIRE(test.room.history().bytes() > 8 * Broadcast::kMaxChunk);
     for (uint64_t first : {1u, 2u, 65u, 66u, 300u, 599u, 600u}) {
         CAPTURE(first);
         Connection late;
-        late.shake_hands(kRequest);
-        late.narrow();
-        late.join(lobby, first);
+        late.feed_request(kRequest);
+        late.shrink_send_buffer();
+        late.join(test, first);
         const auto begin =
             expected.begin() + static_cast<std::ptrdiff_t>(first - 1);
-        CHECK((late.hear_all() ==
+        CHECK((late.flush_and_read() ==
                late.response->bytes + joined({begin, expected.end()})));
         late.client.drop();
-        CHECK(lobby.room.log(false).cursors() == 1);
+        CHECK(test.room.log(false).cursors() == 1);
     }
 }
 
-TEST_CASE("what a client has still to get stays when the history forgets it") {
+TEST_CASE("a message that is no longer retained is still sent to its clients") {
     Connection connection = Connection::open_at(1, 3, 3);
     for (int i = 4; i <= 9; ++i) connection.room->append(std::to_string(i));
     CHECK(connection.room->room.history().oldest() == 7);
-    std::string heard;
-    for (const ServerFrame& frame : frames_in(connection.hear_all()))
-        heard += frame.payload;
-    CHECK(heard == "123456789");
+    std::string received;
+    for (const ServerFrame& frame : frames_in(connection.flush_and_read()))
+        received += frame.payload;
+    CHECK(received == "123456789");
 }
 
-TEST_CASE("the answer to a handshake and a hello come before the history") {
+TEST_CASE("the response and the hello are sent before the history") {
     Connection connection;
     connection.room = std::make_unique<StandaloneRoom>(10);
     connection.room->append("kept");
-    connection.shake_hands(kRequest);
+    connection.feed_request(kRequest);
     connection.client.tell("hello");
     connection.join(1);
     connection.room->append("new");
-    CHECK(connection.hear_all() ==
+    CHECK(connection.flush_and_read() ==
           connection.response->bytes + server_frame(0x81, "hello") +
               server_frame(0x81, "kept") + server_frame(0x81, "new"));
 }
 
-TEST_CASE("what was there when a client joined is no backlog") {
+TEST_CASE("messages before a client's join are no backlog") {
     for (const std::string& request : {kRequest, kDeflating}) {
         Connection connection;
         connection.room = std::make_unique<StandaloneRoom>(1000);
         for (int i = 0; i < 500; ++i)
             connection.room->append(std::string(1000, 'x'));
         connection.room->end_turn();
-        connection.shake_hands(request);
+        connection.feed_request(request);
         connection.flush();
-        connection.hear();
-        connection.narrow();
+        connection.read_at_peer();
+        connection.shrink_send_buffer();
         connection.join(1);
         CHECK(connection.client.backlog() == 0);
         connection.flush();
@@ -704,22 +706,23 @@ TEST_CASE("what was there when a client joined is no backlog") {
         CHECK(connection.client.backlog() == 0);
         connection.room->end_turn();
         CHECK(connection.client.backlog() == 10);
-        connection.hear_all();
+        connection.flush_and_read();
         CHECK(connection.client.backlog() == 0);
     }
 }
 
-TEST_CASE("a client that deflates begins where everyone is, unless told else") {
+TEST_CASE("a deflating client without history starts in the deflated log") {
     const std::string text(1000, 'a');
     Connection connection = Connection::open_at(3, 10, 2, kDeflating);
     connection.room->append(text);
-    const std::vector<ServerFrame> frames = frames_in(connection.hear_all());
+    const std::vector<ServerFrame> frames =
+        frames_in(connection.flush_and_read());
     REQUIRE(frames.size() == 1);
     CHECK(frames[0].first == 0xC1);
     CHECK(inflated(frames[0].payload) == text);
 }
 
-TEST_CASE("a client that deflates moves over when it was sent what was kept") {
+TEST_CASE("a deflating client changes to the deflated log after its history") {
     const std::string text(1000, 'a');
     Connection connection = Connection::open_at(2, 10, 2, kDeflating);
     Broadcast& plain = connection.room->room.log(false);
@@ -727,13 +730,14 @@ TEST_CASE("a client that deflates moves over when it was sent what was kept") {
     CHECK(plain.cursors() == 2);
     CHECK(deflated.cursors() == 0);
     connection.room->append(text);
-    CHECK((connection.hear_all() ==
+    CHECK((connection.flush_and_read() ==
            server_frame(0x81, "2") + server_frame(0x81, text)));
     CHECK(plain.cursors() == 1);
     CHECK(deflated.cursors() == 1);
     connection.room->append(text);
     connection.room->append("short");
-    const std::vector<ServerFrame> frames = frames_in(connection.hear_all());
+    const std::vector<ServerFrame> frames =
+        frames_in(connection.flush_and_read());
     REQUIRE(frames.size() == 2);
     CHECK(frames[0].first == 0xC1);
     CHECK(inflated(frames[0].payload) == text);
@@ -744,62 +748,62 @@ TEST_CASE("a client that deflates moves over when it was sent what was kept") {
     CHECK(plain.cursors() == 1);
 }
 
-TEST_CASE("who closes before it has moved over gets what was before") {
+TEST_CASE("a client that closes before that change gets all earlier messages") {
     Connection connection = Connection::open_at(1, 10, 3, kDeflating);
     connection.client.close(server_frame(0x88, "\x03\xE9"));
     connection.room->append("after");
-    CHECK(connection.hear_all() ==
+    CHECK(connection.flush_and_read() ==
           server_frame(0x81, "1") + server_frame(0x81, "2") +
               server_frame(0x81, "3") + server_frame(0x88, "\x03\xE9"));
     CHECK(connection.room->room.log(true).cursors() == 0);
     CHECK(connection.room->room.log(false).cursors() == 1);
 }
 
-TEST_CASE("no message is lost or doubled by moving over to the deflated run") {
-    int moved = 0;
+TEST_CASE("no message is lost or repeated by the change to the deflated log") {
+    int changed = 0;
     for (unsigned seed = 1; seed <= 30; ++seed) {
         CAPTURE(seed);
         std::mt19937 random(seed);
         Connection connection;
         connection.room = std::make_unique<StandaloneRoom>(random() % 60 + 1);
-        StandaloneRoom& lobby = *connection.room;
-        Sequence run('r');
+        StandaloneRoom& test = *connection.room;
+        Sequence log('r');
         Sequence own('o');
         const auto publish = [&] {
             const bool large = random() % 20 == 0;
-            lobby.append(run.next(random() % (large ? 20'000 : 400)));
+            test.append(log.next(random() % (large ? 20'000 : 400)));
         };
-        connection.shake_hands(kDeflating);
+        connection.feed_request(kDeflating);
         connection.flush();
-        connection.hear();
-        connection.narrow();
+        connection.read_at_peer();
+        connection.shrink_send_buffer();
         for (auto i = random() % 100; i > 0; --i) publish();
-        const History& history = lobby.room.history();
+        const History& history = test.room.history();
         const uint64_t first =
             history.oldest() + random() % (history.size() + 1);
-        run.skip(first - 1);
+        log.skip(first - 1);
         connection.join(first);
 
-        std::string heard;
+        std::string received;
         for (int step = 0; step < 2000; ++step) {
             const auto dice = random() % 20;
             if (dice < 2)
                 publish();
             else if (dice == 2)
-                connection.receive(ping_frame(own.next(random() % 100)));
+                connection.feed(ping_frame(own.next(random() % 100)));
             else if (dice == 3)
-                lobby.append_ping();
+                test.append_ping();
             else if (dice < 10)
                 connection.flush();
             else
-                heard += connection.hear(random() % 3000);
+                received += connection.read_at_peer(random() % 3000);
         }
-        run.mark();
-        own.mark();
+        log.expect_all_made();
+        own.expect_all_made();
         connection.client.close(server_frame(0x88, "\x03\xE9"));
-        heard += connection.hear_all();
+        received += connection.flush_and_read();
 
-        std::vector<ServerFrame> frames = frames_in(heard);
+        std::vector<ServerFrame> frames = frames_in(received);
         CHECK(frames.back().first == 0x88);
         frames.pop_back();
         bool is_deflated = false;
@@ -808,14 +812,14 @@ TEST_CASE("no message is lost or doubled by moving over to the deflated run") {
                 frame.first == 0xC1 ? inflated(frame.payload) : frame.payload;
             if (frame.first == 0xC1) is_deflated = true;
             if (frame.first == 0x89) continue;
-            (run.is_mine(text) ? run : own).heard(text);
+            (log.matches_name(text) ? log : own).check(text);
         }
-        if (is_deflated) ++moved;
-        CHECK(run.complete());
+        if (is_deflated) ++changed;
+        CHECK(log.complete());
         CHECK(own.complete());
-        CHECK(lobby.room.log(true).cursors() == 0);
+        CHECK(test.room.log(true).cursors() == 0);
     }
-    CHECK(moved > 20);
+    CHECK(changed > 20);
 }
 
 // A request with a body
@@ -825,12 +829,12 @@ TEST_CASE("a client receives a body in one piece or byte by byte") {
     for (size_t size = 1; size <= body.size(); ++size) {
         CAPTURE(size);
         Connection connection = Connection::receiving(body.size());
-        CHECK((connection.client.state() == State::Receiving));
-        CHECK(connection.client.is_listening());
+        CHECK((connection.client.state() == State::ReadingBody));
+        CHECK(connection.client.accepts_input());
         std::optional<PublishRequest> request;
         for (size_t taken = 0; taken < body.size(); taken += size) {
             CHECK_FALSE(request);
-            request = connection.receive_body(body.substr(taken, size));
+            request = connection.feed_body(body.substr(taken, size));
             CHECK(connection.left.empty());
         }
         REQUIRE(request);
@@ -840,46 +844,46 @@ TEST_CASE("a client receives a body in one piece or byte by byte") {
     }
 }
 
-TEST_CASE("what follows a body is left") {
+TEST_CASE("bytes behind a body are left in the input") {
     Connection connection = Connection::receiving(2);
-    const auto request = connection.receive_body("{}GET / HTTP/1.1\r\n");
+    const auto request = connection.feed_body("{}GET / HTTP/1.1\r\n");
     REQUIRE(request);
     CHECK(request->body == "{}");
     CHECK(connection.left == "GET / HTTP/1.1\r\n");
 }
 
-TEST_CASE("a body of no bytes is whole at once") {
+TEST_CASE("a body of 0 bytes is complete at once") {
     Connection connection = Connection::receiving(0);
-    const auto request = connection.receive_body("");
+    const auto request = connection.feed_body("");
     REQUIRE(request);
     CHECK(request->body == "");
 }
 
-TEST_CASE("a body is believed when it is there, not when it is announced") {
+TEST_CASE("an announced body takes memory only for the bytes that arrive") {
     const size_t before = heap_in_use();
     Connection connection = Connection::receiving(uint64_t{1} << 40);
-    CHECK_FALSE(connection.receive_body(std::string(1000, 'x')));
+    CHECK_FALSE(connection.feed_body(std::string(1000, 'x')));
     CHECK(heap_in_use() - before < 20'000);
     connection.client.close("");
     CHECK(heap_in_use() - before < 18'000);
 }
 
-TEST_CASE("a client that waits for it is told to send its body") {
-    const std::string go_on = "HTTP/1.1 100 Continue\r\n\r\n";
-    Connection connection = Connection::receiving(2, go_on);
-    CHECK(connection.hear_all() == go_on);
+TEST_CASE("a client that expects 100 Continue gets it") {
+    const std::string interim = "HTTP/1.1 100 Continue\r\n\r\n";
+    Connection connection = Connection::receiving(2, interim);
+    CHECK(connection.flush_and_read() == interim);
     CHECK_FALSE(connection.at_end);
-    CHECK((connection.client.state() == State::Receiving));
-    REQUIRE(connection.receive_body("{}"));
+    CHECK((connection.client.state() == State::ReadingBody));
+    REQUIRE(connection.feed_body("{}"));
     connection.client.close("HTTP/1.1 200 OK\r\n\r\n");
-    CHECK(connection.hear_all() == "HTTP/1.1 200 OK\r\n\r\n");
+    CHECK(connection.flush_and_read() == "HTTP/1.1 200 OK\r\n\r\n");
     CHECK(connection.at_end);
     CHECK((connection.client.state() == State::Draining));
 }
 
-TEST_CASE("an input that ends in a body ends the client") {
+TEST_CASE("EOF inside a body ends the client") {
     Connection connection = Connection::receiving(2);
-    CHECK_FALSE(connection.receive_body("{"));
+    CHECK_FALSE(connection.feed_body("{"));
     CHECK(connection.client.backlog() == 0);
     connection.client.end_of_input();
     CHECK((connection.client.state() == State::Gone));
@@ -887,7 +891,7 @@ TEST_CASE("an input that ends in a body ends the client") {
 
 // Closing
 
-TEST_CASE("a client that closes gets what was published before, then the end") {
+TEST_CASE("a client that closes gets the earlier messages, then EOF") {
     Connection connection = Connection::open();
     connection.room->append("before");
     connection.client.tell("own");
@@ -895,12 +899,12 @@ TEST_CASE("a client that closes gets what was published before, then the end") {
     connection.room->append("after");
     CHECK((connection.client.state() == State::Closing));
     CHECK(connection.client.outbox().cursor().is_started());
-    const std::string heard = connection.hear_all();
+    const std::string received = connection.flush_and_read();
     const std::string before = server_frame(0x81, "before");
     const std::string own = server_frame(0x81, "own");
     const std::string last = server_frame(0x88, "\x03\xE9");
     const bool all =
-        heard == before + own + last || heard == own + before + last;
+        received == before + own + last || received == own + before + last;
     CHECK(all);
     CHECK(connection.at_end);
     CHECK((connection.client.state() == State::Draining));
@@ -908,9 +912,10 @@ TEST_CASE("a client that closes gets what was published before, then the end") {
     CHECK(connection.room->cursors() == 0);
 }
 
-TEST_CASE("a client that is far behind gets all of it before its last words") {
+TEST_CASE(
+    "a client that is far behind gets all messages before its close frame") {
     Connection connection = Connection::open();
-    connection.narrow();
+    connection.shrink_send_buffer();
     std::vector<std::string> expected;
     for (int i = 0; i < 1000; ++i) {
         const std::string text = std::to_string(i) + std::string(700, 'x');
@@ -921,28 +926,28 @@ TEST_CASE("a client that is far behind gets all of it before its last words") {
     connection.client.close(server_frame(0x88, "\x03\xE9"));
     connection.room->append("after");
     expected.push_back(server_frame(0x88, "\x03\xE9"));
-    CHECK((connection.hear_all() == joined(expected)));
+    CHECK((connection.flush_and_read() == joined(expected)));
     CHECK(connection.at_end);
 }
 
 TEST_CASE("a close frame is echoed") {
     Connection connection = Connection::open();
-    CHECK((connection.receive(close_frame(3000, "bye") + text_frame("{}")) ==
+    CHECK((connection.feed(close_frame(3000, "bye") + text_frame("{}")) ==
            std::vector<Kind>{Kind::Close}));
     CHECK((connection.client.state() == State::Closing));
-    CHECK_FALSE(connection.client.is_listening());
-    CHECK(connection.hear_all() ==
+    CHECK_FALSE(connection.client.accepts_input());
+    CHECK(connection.flush_and_read() ==
           server_frame(0x88, big_endian(3000, 2) + "bye"));
     CHECK(connection.at_end);
 }
 
-TEST_CASE("an empty close frame is echoed as one") {
+TEST_CASE("an empty close frame is echoed as an empty one") {
     Connection connection = Connection::open();
-    connection.receive(frame(0x88, ""));
-    CHECK(connection.hear_all() == server_frame(0x88, ""));
+    connection.feed(frame(0x88, ""));
+    CHECK(connection.flush_and_read() == server_frame(0x88, ""));
 }
 
-TEST_CASE("a broken rule is answered with its close code") {
+TEST_CASE("a protocol error is answered with its close code") {
     struct {
         std::string input;
         uint64_t code;
@@ -955,12 +960,12 @@ TEST_CASE("a broken rule is answered with its close code") {
     for (const auto& row : inputs) {
         CAPTURE(row.code);
         Connection connection = Connection::open();
-        connection.receive(ping_frame("1"));
-        CHECK((connection.receive(row.input + text_frame("{}")) ==
+        connection.feed(ping_frame("1"));
+        CHECK((connection.feed(row.input + text_frame("{}")) ==
                std::vector<Kind>{Kind::Error}));
         CHECK((connection.client.state() == State::Closing));
         const std::vector<ServerFrame> frames =
-            frames_in(connection.hear_all());
+            frames_in(connection.flush_and_read());
         REQUIRE(frames.size() == 2);
         CHECK(frames[0].payload == "1");
         CHECK(frames[1].first == 0x88);
@@ -970,74 +975,75 @@ TEST_CASE("a broken rule is answered with its close code") {
     }
 }
 
-TEST_CASE("a raw peer that breaks a rule is closed without a frame") {
+TEST_CASE("a raw peer with an error is closed without a frame") {
     Connection connection = Connection::raw();
-    CHECK((connection.receive("{} x") ==
+    CHECK((connection.feed("{} x") ==
            std::vector<Kind>{Kind::Message, Kind::Error}));
-    CHECK(connection.hear_all() == "");
+    CHECK(connection.flush_and_read() == "");
     CHECK(connection.at_end);
     CHECK((connection.client.state() == State::Draining));
 }
 
-TEST_CASE("an open client whose input ends gets what it is owed, and goes") {
+TEST_CASE("an open client gets its unsent messages after its EOF") {
     Connection connection = Connection::open();
-    connection.receive(ping_frame("p"));
+    connection.feed(ping_frame("p"));
     connection.room->append("before");
     connection.client.end_of_input();
     CHECK((connection.client.state() == State::Closing));
     connection.room->append("after");
-    const std::string heard = connection.hear_all();
-    CHECK(heard.size() == 3 + 8);
-    CHECK(heard.find("before") != std::string::npos);
+    const std::string received = connection.flush_and_read();
+    CHECK(received.size() == 3 + 8);
+    CHECK(received.find("before") != std::string::npos);
     CHECK(connection.at_end);
     CHECK((connection.client.state() == State::Gone));
 }
 
-TEST_CASE("a raw peer whose input ends gets what it was told, and goes") {
+TEST_CASE("a raw peer gets its unsent lines after its EOF") {
     Connection connection = Connection::raw();
-    connection.receive("{");
+    connection.feed("{");
     CHECK(connection.client.is_inside_object());
     connection.client.tell("{}");
     connection.client.end_of_input();
-    CHECK(connection.hear_all() == "{}\n");
+    CHECK(connection.flush_and_read() == "{}\n");
     CHECK(connection.at_end);
     CHECK((connection.client.state() == State::Gone));
 }
 
-TEST_CASE("a client that closes may end its input before it has heard all") {
+TEST_CASE("a client may half-close before it has read the close frame") {
     Connection connection = Connection::open();
-    connection.receive(close_frame(1000));
+    connection.feed(close_frame(1000));
     connection.client.end_of_input();
     CHECK((connection.client.state() == State::Closing));
-    CHECK(connection.hear_all() == server_frame(0x88, big_endian(1000, 2)));
+    CHECK(connection.flush_and_read() ==
+          server_frame(0x88, big_endian(1000, 2)));
     CHECK((connection.client.state() == State::Gone));
 }
 
-TEST_CASE("a client that was told all is gone when its input ends") {
+TEST_CASE("a client that was sent all bytes is gone at its EOF") {
     Connection connection = Connection::open();
-    connection.receive(close_frame(1000));
-    connection.hear_all();
+    connection.feed(close_frame(1000));
+    connection.flush_and_read();
     CHECK((connection.client.state() == State::Draining));
     connection.client.end_of_input();
     CHECK((connection.client.state() == State::Gone));
 }
 
-TEST_CASE("an input that ends in the handshake ends the client") {
+TEST_CASE("EOF during the handshake ends the client") {
     Connection connection;
-    connection.shake_hands("GET / HTTP/1.1\r\n");
+    connection.feed_request("GET / HTTP/1.1\r\n");
     connection.client.end_of_input();
     CHECK((connection.client.state() == State::Gone));
 
     Connection refused;
-    refused.shake_hands("GET / HTTP/1.1\r\n\r\n");
+    refused.feed_request("GET / HTTP/1.1\r\n\r\n");
     refused.client.end_of_input();
-    CHECK(refused.hear_all() == refused.response->bytes);
+    CHECK(refused.flush_and_read() == refused.response->bytes);
     CHECK((refused.client.state() == State::Gone));
 }
 
-TEST_CASE("an input that ends twice has ended the connection") {
+TEST_CASE("a second EOF ends the connection") {
     Connection connection = Connection::open();
-    connection.block();
+    connection.fill_send_buffer();
     connection.client.end_of_input();
     CHECK((connection.client.state() == State::Closing));
     connection.client.end_of_input();
@@ -1047,12 +1053,12 @@ TEST_CASE("an input that ends twice has ended the connection") {
 
 TEST_CASE("a client that is dropped leaves its room at once") {
     Connection connection = Connection::open();
-    connection.block();
+    connection.fill_send_buffer();
     CHECK(connection.room->cursors() > 0);
     connection.client.drop();
     CHECK((connection.client.state() == State::Gone));
     CHECK_FALSE(connection.client.outbox().cursor().is_started());
-    CHECK_FALSE(connection.client.is_listening());
+    CHECK_FALSE(connection.client.accepts_input());
     CHECK(connection.room->cursors() == 0);
     connection.client.drop();
     CHECK((connection.client.state() == State::Gone));

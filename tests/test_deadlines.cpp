@@ -21,7 +21,8 @@ namespace {
 
 const Time kStart = Time() + 1000s;
 
-/// The clients whose deadlines have passed, in the order of their deadlines.
+/// Takes all expired deadlines. Returns their clients, in the order of their
+/// times.
 std::vector<uint32_t> take_all(Deadlines& deadlines, Time now) {
     std::vector<uint32_t> clients;
     while (const auto expired = deadlines.take_expired(now))
@@ -87,7 +88,7 @@ TEST_CASE("a deadline can be moved, to later and to earlier") {
     CHECK(take_all(deadlines, kStart + 9s) == Clients{1});
 }
 
-// The daemon would wake up for nothing.
+// Otherwise the daemon would wake up with nothing to do.
 TEST_CASE("a deadline that was cleared is not the next one") {
     Deadlines deadlines;
     deadlines.set(1, Kind::Step, kStart + 1s);
@@ -98,7 +99,7 @@ TEST_CASE("a deadline that was cleared is not the next one") {
     CHECK(deadlines.next() == Time::max());
 }
 
-TEST_CASE("a client that gets the id of another has its own deadlines alone") {
+TEST_CASE("a client with a reused id has only its own deadlines") {
     Deadlines deadlines;
     deadlines.set(1, Kind::Step, kStart + 1s);
     deadlines.set(1, Kind::Send, kStart + 1s);
@@ -108,7 +109,7 @@ TEST_CASE("a client that gets the id of another has its own deadlines alone") {
     CHECK(take_all(deadlines, kStart + 5s) == Clients{1});
 }
 
-TEST_CASE("a flood of short connections takes no more memory than the first") {
+TEST_CASE("many short connections need no more memory than the first ones") {
     Deadlines deadlines;
     deadlines.set(0, Kind::Step, kStart);
     deadlines.clear(0);
@@ -123,7 +124,7 @@ TEST_CASE("a flood of short connections takes no more memory than the first") {
     CHECK(heap_in_use() == before);
 }
 
-TEST_CASE("deadlines are right whatever is done with them") {
+TEST_CASE("random operations keep the deadlines of a naive map") {
     std::mt19937 random(1);
     Deadlines deadlines;
     std::map<std::pair<uint32_t, Kind>, Time> expected;

@@ -90,7 +90,7 @@ const char* const kWithValue[] = {
 
 }  // namespace
 
-TEST_CASE("a host and a port are enough") {
+TEST_CASE("a host and a port are sufficient") {
     const Options options = parse({"chat.example.com", "9600"});
     CHECK((options.action == Action::Serve));
     CHECK((options.log_level == Level::Info));
@@ -131,7 +131,7 @@ TEST_CASE("exactly one host and one port are required") {
     check_refused({"--no-raw", "--quiet"}, "host and a port");
 }
 
-TEST_CASE("options may stand anywhere but behind two hyphens") {
+TEST_CASE("options may be anywhere but behind two hyphens") {
     CHECK((parse({"-q", "localhost", "9600"}).log_level == Level::Error));
     CHECK((parse({"localhost", "-q", "9600"}).log_level == Level::Error));
     CHECK((parse({"localhost", "9600", "-q"}).log_level == Level::Error));
@@ -181,7 +181,7 @@ TEST_CASE("a mistyped IP address is not taken for a host name") {
 
 // Addresses to listen on
 
-TEST_CASE("it listens on an address, and for localhost on both loopback ones") {
+TEST_CASE("an address is listened on itself, localhost on both loopback ones") {
     CHECK(endpoints({"127.0.0.1", "9600"}) == "127.0.0.1:9600 ");
     CHECK(endpoints({"203.0.113.7", "9600"}) == "203.0.113.7:9600 ");
     CHECK(endpoints({"::1", "9600"}) == "[::1]:9600 ");
@@ -191,7 +191,7 @@ TEST_CASE("it listens on an address, and for localhost on both loopback ones") {
     CHECK(endpoints({"LocalHost", "9600"}) == kLocal);
 }
 
-TEST_CASE("for any other name it listens on all addresses") {
+TEST_CASE("any other host name means all addresses") {
     CHECK(endpoints({"chat.example.com", "9600"}) == kEverywhere);
     CHECK(endpoints({"localhost.example.com", "9600"}) == kEverywhere);
 }
@@ -485,7 +485,8 @@ TEST_CASE("--keep is a number of messages, perhaps with a time") {
 
 TEST_CASE("--keep-total is a number of bytes") {
     const auto total = [](const std::string& value) {
-        return settings_with("--keep-total=" + value).rooms_config.retained_total;
+        return settings_with("--keep-total=" + value)
+            .rooms_config.retained_total;
     };
     CHECK(total("1") == 1);
     CHECK(total("64K") == 64 << 10);

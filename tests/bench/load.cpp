@@ -1,18 +1,19 @@
-// Plays the clients of a server that relays every message to everyone in the
-// room, over loopback, and measures what that costs the server:
+// A load generator: simulates the clients of a relay server over loopback, and
+// measures the server's cost of relaying each message to all clients of its
+// room:
 //
 //   load MODE port=PORT pid=PID [NAME=NUMBER]...
 //
-//   fanout  one client speaks
+//   fanout  one client sends
 //   rtt     fanout with one client, and idle ones in another room
-//   all     everyone speaks, at a rate a second each, for some seconds
-//   rooms   in each of so many rooms everyone, or so many, speak in turn
-//   slow    fanout, then once more with clients who never read
-//   idle    nobody speaks for some seconds; then all leave
+//   all     all clients send, each at a rate a second, for some seconds
+//   rooms   in each room all clients, or `senders` of them, send in turn
+//   slow    fanout, then once more with clients that never read
+//   idle    no client sends for some seconds; then all leave
 //
 // Prints NAME=NUMBER pairs in one line. Every client must receive every message
-// of its room once, in the same order and unaltered: else it says what was
-// wrong, and exits with 1.
+// of its room once, in the same order and unchanged. Otherwise it prints the
+// error and exits with 1.
 
 #include <algorithm>
 #include <cstdio>
@@ -36,19 +37,19 @@ using namespace wschat::bench;
 namespace {
 
 /// The numbers of the command line.
-class Plan {
+class Parameters {
 public:
-    Plan(int argc, char** argv) {
+    Parameters(int argc, char** argv) {
         for (int i = 2; i < argc; ++i) {
             const std::string text = argv[i];
             const size_t equals = text.find('=');
             if (equals == text.npos || !numbers_.count(text.substr(0, equals)))
-                throw std::runtime_error("what is " + text + "?");
+                throw std::runtime_error("unknown argument " + text);
             numbers_[text.substr(0, equals)] =
                 std::strtoul(&text[equals + 1], nullptr, 10);
         }
         if (numbers_["bytes"] < Transcript::kMinText)
-            throw std::runtime_error("bytes are too few");
+            throw std::runtime_error("bytes is too small");
     }
 
     size_t operator[](const char* name) const { return numbers_.at(name); }
@@ -56,13 +57,13 @@ public:
 
 private:
     std::map<std::string, size_t> numbers_{
-        {"port", 0},     {"pid", 0},       // the server's
-        {"clients", 1},                    // in each room
-        {"rooms", 1},    {"speakers", 0},  // 0: as the mode says
-        {"bytes", 128},                    // of a text
-        {"messages", 0}, {"window", 1},    // of each room
-        {"idle", 0},     {"slow", 0},      // further clients
-        {"rate", 1},     {"seconds", 5},   // for all; seconds for idle
+        {"port", 0},     {"pid", 0},      // the server's
+        {"clients", 1},                   // in each room
+        {"rooms", 1},    {"senders", 0},  // 0: the default of the mode
+        {"bytes", 128},                   // of a text
+        {"messages", 0}, {"window", 1},   // of each room
+        {"idle", 0},     {"slow", 0},     // further clients
+        {"rate", 1},     {"seconds", 5},  // for all; seconds for idle
         {"tls", 0},      {"deflate", 0}};
 };
 
@@ -74,7 +75,8 @@ std::string path_of(pid_t pid, const char* file) {
     return "/proc/" + std::to_string(pid) + "/" + file;
 }
 
-/// KiB of memory that are resident now (VmRSS), or at most until now (VmHWM).
+/// Returns the KiB of resident memory: now (VmRSS), or at most until now
+/// (VmHWM).
 double memory(pid_t pid, const std::string& which = "VmRSS:") {
     std::ifstream lines(path_of(pid, "status"));
     std::string line;
@@ -83,14 +85,14 @@ double memory(pid_t pid, const std::string& which = "VmRSS:") {
     throw std::runtime_error("the server has ended");
 }
 
-/// How many descriptors the server has open.
+/// Returns the number of the server's open descriptors.
 double descriptors(pid_t pid) {
     const std::filesystem::directory_iterator all(path_of(pid, "fd"));
     return static_cast<double>(std::distance(begin(all), end(all)));
 }
 
-/// Of all its threads: the sum that utime and stime in /proc/PID/stat round to
-/// ticks of 10 ms.
+/// Returns the CPU time of all threads. /proc/PID/stat would round it to ticks
+/// of 10 ms.
 double cpu_seconds(pid_t pid) {
     clockid_t clock;
     timespec used{};
@@ -108,7 +110,7 @@ double quantile(Delays delays, double share) {
     return static_cast<double>(delays[static_cast<size_t>(rank)]);
 }
 
-/// What the server and the clock have spent since it began.
+/// Measures the time and the server's CPU time since its construction.
 class Meter {
 public:
     explicit Meter(pid_t pid) : pid_(pid), cpu_(cpu_seconds(pid)) {}
@@ -125,124 +127,129 @@ private:
     Clock::time_point begun_ = Clock::now();
 };
 
-Talk as_fast_as_it_goes(const Plan& plan) {
-    return {plan["messages"], plan["window"], 0};
+Workload without_rate(const Parameters& parameters) {
+    return {parameters["messages"], parameters["window"], 0};
 }
 
-/// The first messages find small buffers everywhere, and cold caches.
-void warm_up(const Plan& plan, LoadClients& crowd) {
-    crowd.talk({plan["messages"] / 10 + 1, plan["window"], 0});
+/// Sends some messages first, because buffers are small and caches cold then.
+void warm_up(const Parameters& parameters, LoadClients& clients) {
+    clients.run({parameters["messages"] / 10 + 1, parameters["window"], 0});
 }
 
-/// Talks, and prints what came of it. Returns how many seconds it took.
-double measure(const Plan& plan, LoadClients& crowd, const Talk& talk) {
-    const Meter meter(plan.pid());
-    crowd.talk(talk);
+/// Runs the workload and prints the results. Returns the seconds that it took.
+double measure(const Parameters& parameters, LoadClients& clients,
+               const Workload& workload) {
+    const Meter meter(parameters.pid());
+    clients.run(workload);
     const double seconds = meter.seconds();
     const double cpu = meter.cpu();
-    crowd.check_silence();
-    const auto deliveries = static_cast<double>(crowd.delays().size());
+    clients.check_no_more_input();
+    const auto deliveries = static_cast<double>(clients.delays().size());
     print("deliveries_per_s", deliveries / seconds);
     print("cpu_us", cpu * 1e6 / deliveries);
-    print("p50_us", quantile(crowd.delays(), 0.5));
-    print("p99_us", quantile(crowd.delays(), 0.99));
-    print("wire_bytes", crowd.bytes_a_message());
-    print("memory_kb", memory(plan.pid(), "VmHWM:"));
+    print("p50_us", quantile(clients.delays(), 0.5));
+    print("p99_us", quantile(clients.delays(), 0.99));
+    print("wire_bytes", clients.bytes_a_message());
+    print("memory_kb", memory(parameters.pid(), "VmHWM:"));
     return seconds;
 }
 
-void fanout(const Plan& plan, LoadClients& crowd) {
-    crowd.add_room("/", plan["clients"], 1, plan["bytes"]);
-    if (plan["idle"] > 0) crowd.add_room("/idle", plan["idle"], 0, 0);
-    warm_up(plan, crowd);
-    measure(plan, crowd, as_fast_as_it_goes(plan));
+void fanout(const Parameters& parameters, LoadClients& clients) {
+    clients.add_room("/", parameters["clients"], 1, parameters["bytes"]);
+    if (parameters["idle"] > 0)
+        clients.add_room("/idle", parameters["idle"], 0, 0);
+    warm_up(parameters, clients);
+    measure(parameters, clients, without_rate(parameters));
 }
 
-void all(const Plan& plan, LoadClients& crowd) {
-    crowd.add_room("/", plan["clients"], plan["clients"], plan["bytes"]);
-    const size_t rate = plan["rate"] * plan["clients"];
-    measure(plan, crowd,
-            {rate * plan["seconds"], 0, static_cast<double>(rate)});
+void all(const Parameters& parameters, LoadClients& clients) {
+    clients.add_room("/", parameters["clients"], parameters["clients"],
+                     parameters["bytes"]);
+    const size_t rate = parameters["rate"] * parameters["clients"];
+    measure(parameters, clients,
+            {rate * parameters["seconds"], 0, static_cast<double>(rate)});
 }
 
-void rooms(const Plan& plan, LoadClients& crowd) {
-    const size_t speakers =
-        plan["speakers"] > 0 ? plan["speakers"] : plan["clients"];
-    for (size_t i = 0; i < plan["rooms"]; ++i)
-        crowd.add_room("/" + std::to_string(i), plan["clients"], speakers,
-                       plan["bytes"]);
-    warm_up(plan, crowd);
-    measure(plan, crowd, as_fast_as_it_goes(plan));
+void rooms(const Parameters& parameters, LoadClients& clients) {
+    const size_t senders = parameters["senders"] > 0 ? parameters["senders"]
+                                                     : parameters["clients"];
+    for (size_t i = 0; i < parameters["rooms"]; ++i)
+        clients.add_room("/" + std::to_string(i), parameters["clients"],
+                         senders, parameters["bytes"]);
+    warm_up(parameters, clients);
+    measure(parameters, clients, without_rate(parameters));
 }
 
-void slow(const Plan& plan, LoadClients& crowd) {
-    const Talk messages = as_fast_as_it_goes(plan);
-    crowd.add_room("/", plan["clients"] - plan["slow"], 1, plan["bytes"]);
-    warm_up(plan, crowd);
-    const Meter meter(plan.pid());
-    crowd.talk(messages);
+void slow(const Parameters& parameters, LoadClients& clients) {
+    const Workload messages = without_rate(parameters);
+    clients.add_room("/", parameters["clients"] - parameters["slow"], 1,
+                     parameters["bytes"]);
+    warm_up(parameters, clients);
+    const Meter meter(parameters.pid());
+    clients.run(messages);
     const double without = meter.seconds();
-    crowd.add_deaf(plan["slow"]);
-    const double memory_before = memory(plan.pid());
-    const double descriptors_before = descriptors(plan.pid());
-    print("slowdown", measure(plan, crowd, messages) / without);
-    print("growth_kb", memory(plan.pid(), "VmHWM:") - memory_before);
-    print("dropped", descriptors_before - descriptors(plan.pid()));
+    clients.add_non_reading(parameters["slow"]);
+    const double memory_before = memory(parameters.pid());
+    const double descriptors_before = descriptors(parameters.pid());
+    print("slowdown", measure(parameters, clients, messages) / without);
+    print("growth_kb", memory(parameters.pid(), "VmHWM:") - memory_before);
+    print("dropped", descriptors_before - descriptors(parameters.pid()));
 }
 
-/// Waits until the server has closed all but so many, and does no more.
+/// Waits until the server has at most `number` descriptors, and uses no CPU
+/// time.
 void wait_descriptors(pid_t pid, double number) {
     const auto end = Clock::now() + std::chrono::seconds(10);
     double before = -1;
     for (double cpu = 0; descriptors(pid) > number || cpu > before;) {
         if (Clock::now() > end)
-            throw std::runtime_error("the server keeps connections that ended");
+            throw std::runtime_error(
+                "the server did not close ended connections");
         before = cpu;
         std::this_thread::sleep_for(std::chrono::milliseconds(20));
         cpu = cpu_seconds(pid);
     }
 }
 
-void idle(const Plan& plan, std::unique_ptr<LoadClients> crowd) {
-    const auto clients = static_cast<double>(plan["clients"]);
-    const double descriptors_before = descriptors(plan.pid());
-    const double memory_before = memory(plan.pid());
-    const Meter joining(plan.pid());
-    crowd->add_room("/", plan["clients"], 0, 0);
-    print("cpu_us", joining.cpu() * 1e6 / clients);
-    const Meter waiting(plan.pid());
-    std::this_thread::sleep_for(std::chrono::seconds(plan["seconds"]));
-    crowd->check_silence();
+void idle(const Parameters& parameters, std::unique_ptr<LoadClients> clients) {
+    const auto number = static_cast<double>(parameters["clients"]);
+    const double descriptors_before = descriptors(parameters.pid());
+    const double memory_before = memory(parameters.pid());
+    const Meter joining(parameters.pid());
+    clients->add_room("/", parameters["clients"], 0, 0);
+    print("cpu_us", joining.cpu() * 1e6 / number);
+    const Meter waiting(parameters.pid());
+    std::this_thread::sleep_for(std::chrono::seconds(parameters["seconds"]));
+    clients->check_no_more_input();
     print("idle_percent", 100 * waiting.cpu() / waiting.seconds());
-    const double memory_now = memory(plan.pid());
+    const double memory_now = memory(parameters.pid());
     print("memory_kb", memory_now);
-    print("bytes_per_connection",
-          (memory_now - memory_before) * 1024 / clients);
-    crowd.reset();
-    wait_descriptors(plan.pid(), descriptors_before);
-    print("left_kb", memory(plan.pid()));
+    print("bytes_per_connection", (memory_now - memory_before) * 1024 / number);
+    clients.reset();
+    wait_descriptors(parameters.pid(), descriptors_before);
+    print("left_kb", memory(parameters.pid()));
 }
 
-void run(const std::string& mode, const Plan& plan) {
+void run(const std::string& mode, const Parameters& parameters) {
     const std::unique_ptr<SSL_CTX, wschat::SslDeleter> tls(
         SSL_CTX_new(TLS_client_method()));
-    const Contact contact{static_cast<int>(plan["port"]),
-                          plan["tls"] ? tls.get() : nullptr,
-                          plan["deflate"] > 0};
-    auto crowd = std::make_unique<LoadClients>(contact);
-    if (mode == "fanout" || mode == "rtt") return fanout(plan, *crowd);
-    if (mode == "all") return all(plan, *crowd);
-    if (mode == "rooms") return rooms(plan, *crowd);
-    if (mode == "slow") return slow(plan, *crowd);
-    if (mode == "idle") return idle(plan, std::move(crowd));
-    throw std::runtime_error("what is mode " + mode + "?");
+    const ConnectOptions options{static_cast<int>(parameters["port"]),
+                                 parameters["tls"] ? tls.get() : nullptr,
+                                 parameters["deflate"] > 0};
+    auto clients = std::make_unique<LoadClients>(options);
+    if (mode == "fanout" || mode == "rtt") return fanout(parameters, *clients);
+    if (mode == "all") return all(parameters, *clients);
+    if (mode == "rooms") return rooms(parameters, *clients);
+    if (mode == "slow") return slow(parameters, *clients);
+    if (mode == "idle") return idle(parameters, std::move(clients));
+    throw std::runtime_error("unknown mode " + mode);
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
     try {
-        run(argc > 1 ? argv[1] : "", Plan(argc, argv));
+        run(argc > 1 ? argv[1] : "", Parameters(argc, argv));
     } catch (const std::exception& error) {
         std::fprintf(stderr, "load: %s\n", error.what());
         return 1;

@@ -11,32 +11,32 @@ namespace wschat::bench {
 namespace {
 
 constexpr size_t kBuffer = 256 << 10;
-constexpr size_t kAtATime = 64;  // handshakes
-constexpr std::chrono::seconds kPatience{10};
+constexpr size_t kHandshakes = 64;  // at a time
+constexpr std::chrono::seconds kTimeout{10};
 
-/// Up to n clients; then they take their answers.
-std::vector<Peer> dial(const Contact& contact, const std::string& path,
-                       size_t n) {
+/// Connects n clients, and then reads their responses.
+std::vector<Peer> connect_peers(const ConnectOptions& options,
+                                const std::string& path, size_t n) {
     std::vector<Peer> peers;
-    while (peers.size() < n) peers.emplace_back(contact, path);
-    for (Peer& peer : peers) peer.take_answer();
+    while (peers.size() < n) peers.emplace_back(options, path);
+    for (Peer& peer : peers) peer.read_response();
     return peers;
 }
 
 }  // namespace
 
-LoadClients::LoadClients(const Contact& contact)
-    : contact_(contact),
+LoadClients::LoadClients(const ConnectOptions& options)
+    : options_(options),
       epoll_(epoll_create1(EPOLL_CLOEXEC)),
       buffer_(kBuffer) {}
 
-void LoadClients::add_room(const std::string& path, size_t clients, size_t speakers,
-                     size_t text_size) {
-    rooms_.push_back({Transcript(speakers, text_size), path, clients_.size(),
-                      clients, speakers});
-    for (size_t n = 0; n < clients; n += kAtATime)
-        for (Peer& peer :
-             dial(contact_, path, std::min(kAtATime, clients - n))) {
+void LoadClients::add_room(const std::string& path, size_t clients,
+                           size_t senders, size_t text_size) {
+    rooms_.push_back({Transcript(senders, text_size), path, clients_.size(),
+                      clients, senders});
+    for (size_t n = 0; n < clients; n += kHandshakes)
+        for (Peer& peer : connect_peers(options_, path,
+                                        std::min(kHandshakes, clients - n))) {
             epoll_event event{};
             event.events = EPOLLIN;
             event.data.u64 = clients_.size();
@@ -45,90 +45,93 @@ void LoadClients::add_room(const std::string& path, size_t clients, size_t speak
         }
 }
 
-void LoadClients::add_deaf(size_t clients) {
+void LoadClients::add_non_reading(size_t clients) {
     while (clients-- > 0)
-        for (Peer& peer : dial(contact_, rooms_[0].path, 1))
-            deaf_.push_back(std::move(peer));
+        for (Peer& peer : connect_peers(options_, rooms_[0].path, 1))
+            non_reading_.push_back(std::move(peer));
 }
 
-void LoadClients::talk(const Talk& talk) {
-    talk_ = talk;
+void LoadClients::run(const Workload& workload) {
+    workload_ = workload;
     delays_.clear();
     begun_ = Clock::now();
     size_t goal = 0;
     for (Room& room : rooms_) {
-        if (room.speakers == 0) continue;
-        room.quota += talk.messages;
-        goal += talk.messages * room.clients;
+        if (room.senders == 0) continue;
+        room.quota += workload.messages;
+        goal += workload.messages * room.clients;
     }
-    for (Room& room : rooms_) speak(room);
+    for (Room& room : rooms_) send_due(room);
     while (delays_.size() < goal) {
         const Clock::duration pause = until_next();
-        if (!turn(pause) && pause == kPatience)
+        if (!turn(pause) && pause == kTimeout)
             throw std::runtime_error(std::to_string(goal - delays_.size()) +
-                                     " deliveries never came");
-        if (talk_.rate > 0) speak(rooms_[0]);
+                                     " deliveries are missing");
+        if (workload_.rate > 0) send_due(rooms_[0]);
     }
 }
 
-void LoadClients::check_silence() {
+void LoadClients::check_no_more_input() {
     turn(Clock::duration::zero());
 }
 
 double LoadClients::bytes_a_message() const {
     const Transcript& transcript = rooms_[0].transcript;
     return static_cast<double>(transcript.size()) /
-           static_cast<double>(transcript.said());
+           static_cast<double>(transcript.sent());
 }
 
-/// Serves those who received something. False if there are none for so long.
-bool LoadClients::turn(Clock::duration patience) {
+/// Receives from all clients with input. Returns false on a timeout.
+bool LoadClients::turn(Clock::duration timeout) {
     std::array<epoll_event, 512> events;
-    const auto ns = std::chrono::nanoseconds(patience).count();
-    const timespec timeout{ns / 1'000'000'000, ns % 1'000'000'000};
+    const auto ns = std::chrono::nanoseconds(timeout).count();
+    const timespec limit{ns / 1'000'000'000, ns % 1'000'000'000};
     const int n =
         epoll_pwait2(epoll_.get(), events.data(),
-                     static_cast<int>(events.size()), &timeout, nullptr);
-    for (int i = 0; i < n; ++i) hear(events[static_cast<size_t>(i)].data.u64);
+                     static_cast<int>(events.size()), &limit, nullptr);
+    for (int i = 0; i < n; ++i)
+        receive(events[static_cast<size_t>(i)].data.u64);
     return n > 0;
 }
 
-void LoadClients::hear(size_t number) {
+void LoadClients::receive(size_t number) {
     Client& client = clients_[number];
     Room& room = rooms_[client.room];
-    room.transcript.hear(client.place, client.peer.read(buffer_), delays_);
-    if (number == room.first_client) speak(room);
+    room.transcript.receive(client.position, client.peer.read(buffer_),
+                            delays_);
+    if (number == room.first_client) send_due(room);
 }
 
-/// How many messages are to have been said by now.
+/// Returns how many messages must have been sent by now.
 size_t LoadClients::due(const Room& room) const {
     const std::chrono::duration<double> passed = Clock::now() - begun_;
     const size_t now =
-        talk_.rate > 0
-            ? static_cast<size_t>(passed.count() * talk_.rate)
-            : clients_[room.first_client].place.messages + talk_.window;
+        workload_.rate > 0
+            ? static_cast<size_t>(passed.count() * workload_.rate)
+            : clients_[room.first_client].position.messages + workload_.window;
     return std::min(room.quota, now);
 }
 
-/// One speaker's messages go out together, as far as there are several.
-void LoadClients::speak(Room& room) {
+/// Sends the messages that are due. Those of a single sender are written in one
+/// piece.
+void LoadClients::send_due(Room& room) {
     const size_t goal = due(room);
     std::string frames;
-    while (room.transcript.said() < goal) {
-        const size_t speaker = room.transcript.said() % room.speakers;
-        frames += room.transcript.say(speaker);
-        if (room.speakers == 1 && room.transcript.said() < goal) continue;
-        clients_[room.first_client + speaker].peer.write(frames);
+    while (room.transcript.sent() < goal) {
+        const size_t sender = room.transcript.sent() % room.senders;
+        frames += room.transcript.next_message(sender);
+        if (room.senders == 1 && room.transcript.sent() < goal) continue;
+        clients_[room.first_client + sender].peer.write(frames);
         frames.clear();
     }
 }
 
-/// How long to wait for what may be received meanwhile.
+/// Returns how long to wait for input before the next message is due.
 Clock::duration LoadClients::until_next() const {
-    const size_t said = rooms_[0].transcript.said();
-    if (talk_.rate == 0 || said == rooms_[0].quota) return kPatience;
-    const std::chrono::duration<double> at(static_cast<double>(said + 1) /
-                                           talk_.rate);
+    const size_t sent = rooms_[0].transcript.sent();
+    if (workload_.rate == 0 || sent == rooms_[0].quota) return kTimeout;
+    const std::chrono::duration<double> at(static_cast<double>(sent + 1) /
+                                           workload_.rate);
     return std::max(
         begun_ + std::chrono::duration_cast<Clock::duration>(at) - Clock::now(),
         Clock::duration::zero());

@@ -1,4 +1,4 @@
-// Clients in rooms, some of whom speak while all listen.
+// Clients in rooms. Some of them send messages, all of them receive.
 #pragma once
 
 #include <deque>
@@ -10,38 +10,38 @@
 
 namespace wschat::bench {
 
-/// How a room talks: its speakers in turn.
-struct Talk {
-    size_t messages = 0;  // how many in each room
-    size_t window = 1;    // not yet received by the room's first client
-    double rate = 0;      // a second, without a window; 0: as fast as it goes
+/// The messages to send in each room, by its senders in turn.
+struct Workload {
+    size_t messages = 0;  // in each room
+    size_t window = 1;    // at most so many not received by its first client
+    double rate = 0;      // a second, instead of a window; 0: no limit
 };
 
-/// All of them in one epoll loop. Whatever a server does wrong throws
+/// All clients, in one epoll loop. An error of the server throws
 /// std::runtime_error.
 class LoadClients {
 public:
-    explicit LoadClients(const Contact& contact);
+    explicit LoadClients(const ConnectOptions& options);
 
-    /// Connects clients to a room of their own, named by its path, where the
-    /// first so many of them speak when it talks. Nothing may be said before
-    /// all are connected.
-    void add_room(const std::string& path, size_t clients, size_t speakers,
+    /// Connects clients to a new room with this path; the first `senders` of
+    /// them send its messages. REQUIRES: run() was not called.
+    void add_room(const std::string& path, size_t clients, size_t senders,
                   size_t text_size);
 
-    /// Connects clients to the first room who never read.
-    void add_deaf(size_t clients);
+    /// Connects clients to the first room that never read.
+    void add_non_reading(size_t clients);
 
-    /// Returns when everybody in the rooms with speakers has received all.
-    void talk(const Talk& talk);
+    /// Sends the messages. Returns when all clients of their rooms have
+    /// received them.
+    void run(const Workload& workload);
 
-    /// Nobody may have received anything more.
-    void check_silence();
+    /// Throws if a client has received further bytes.
+    void check_no_more_input();
 
-    /// One for each delivery of the last talk.
+    /// Returns the delay of each delivery of the last workload.
     const Delays& delays() const { return delays_; }
 
-    /// Bytes that each message took on the wire in the first room.
+    /// Returns the bytes per message on the wire in the first room.
     double bytes_a_message() const;
 
 private:
@@ -50,29 +50,29 @@ private:
         std::string path;
         size_t first_client;
         size_t clients;
-        size_t speakers;
-        size_t quota = 0;  // messages to be said in all
+        size_t senders;
+        size_t quota = 0;  // messages to be sent in total
     };
 
     struct Client {
         Peer peer;
         size_t room;
-        Transcript::Place place{};
+        Transcript::Position position{};
     };
 
-    bool turn(Clock::duration patience);
-    void hear(size_t client);
+    bool turn(Clock::duration timeout);
+    void receive(size_t client);
     size_t due(const Room& room) const;
-    void speak(Room& room);
+    void send_due(Room& room);
     Clock::duration until_next() const;
 
-    Contact contact_;
+    ConnectOptions options_;
     Fd epoll_;
     std::deque<Room> rooms_;
     std::deque<Client> clients_;
-    std::vector<Peer> deaf_;
+    std::vector<Peer> non_reading_;
     std::vector<char> buffer_;
-    Talk talk_;
+    Workload workload_;
     Clock::time_point begun_;
     Delays delays_;
 };

@@ -14,7 +14,7 @@ namespace wschat::bench {
 
 namespace {
 
-constexpr int kPatienceMs = 10'000;
+constexpr int kTimeoutMs = 10'000;
 
 // The example of RFC 6455, section 1.3.
 constexpr char kKey[] = "dGhlIHNhbXBsZSBub25jZQ==";
@@ -41,9 +41,9 @@ Fd connect_to(int port) {
             "the server accepts no connection");
     const int on = 1;
     setsockopt(fd.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-    // For the handshakes: a server that says nothing ends the run.
-    const timeval patience{kPatienceMs / 1000, 0};
-    setsockopt(fd.get(), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+    // For the handshakes: a server that does not answer ends the run.
+    const timeval timeout{kTimeoutMs / 1000, 0};
+    setsockopt(fd.get(), SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof timeout);
     return fd;
 }
 
@@ -63,25 +63,25 @@ std::string request(const std::string& path, bool deflate) {
 
 }  // namespace
 
-Peer::Peer(const Contact& contact, const std::string& path)
-    : socket_(connect_to(contact.port)), deflate_(contact.deflate) {
-    if (contact.tls) session_ = shake_hands(contact.tls, fd());
+Peer::Peer(const ConnectOptions& options, const std::string& path)
+    : socket_(connect_to(options.port)), deflate_(options.deflate) {
+    if (options.tls) session_ = shake_hands(options.tls, fd());
     write(request(path, deflate_));
 }
 
-void Peer::take_answer() {
+void Peer::read_response() {
     std::string head;
     std::array<char, 1024> buffer;
     while (head.size() < 4 || head.substr(head.size() - 4) != "\r\n\r\n") {
         const ssize_t n = receive(buffer.data(), buffer.size());
-        require(n > 0, "no whole answer to a handshake");
+        require(n > 0, "no complete response to a handshake");
         head.append(buffer.data(), static_cast<size_t>(n));
     }
     require(
         head.rfind("HTTP/1.1 101 ", 0) == 0 && head.find(kAccept) != head.npos,
         "a handshake was refused");
     require(!deflate_ || head.find("permessage-deflate") != head.npos,
-            "the server does not deflate");
+            "the server does not accept deflate");
     fcntl(fd(), F_SETFL, O_NONBLOCK);
 }
 
@@ -91,8 +91,8 @@ std::string_view Peer::read(std::vector<char>& buffer) {
         const ssize_t n = receive(&buffer[size], buffer.size() - size);
         require(n >= 0, "the server dropped a client");
         size += static_cast<size_t>(n);
-        // What is left in a plain socket epoll will tell, but not what is
-        // left in a TLS session.
+        // epoll reports bytes that are left in a plain socket, but not bytes
+        // that are left in a TLS session.
         if (n == 0 || !session_) break;
     }
     return {buffer.data(), size};
@@ -106,12 +106,13 @@ void Peer::write(std::string_view bytes) {
             continue;
         }
         pollfd entry{fd(), POLLOUT, 0};
-        require(poll(&entry, 1, kPatienceMs) == 1 && entry.revents == POLLOUT,
-                "the server takes no more");
+        require(poll(&entry, 1, kTimeoutMs) == 1 && entry.revents == POLLOUT,
+                "the server reads no more");
     }
 }
 
-/// The number of bytes; 0 if there are none now, -1 if none will come.
+/// Returns the number of bytes; 0 if there are none now, -1 at EOF or on an
+/// error.
 ssize_t Peer::receive(char* data, size_t size) {
     if (!session_) {
         const ssize_t n = recv(fd(), data, size, 0);

@@ -1,4 +1,4 @@
-// One WebSocket client of the server under load, plain or over TLS.
+// A WebSocket client of the load generator, plain or over TLS.
 #pragma once
 
 #include <string>
@@ -10,30 +10,30 @@
 
 namespace wschat::bench {
 
-/// How to connect.
-struct Contact {
+/// The server's port, and how to connect to it.
+struct ConnectOptions {
     int port = 0;            // on 127.0.0.1
     SSL_CTX* tls = nullptr;  // null: plain
     bool deflate = false;    // ask for permessage-deflate
 };
 
-/// Whatever the server does wrong throws std::runtime_error.
+/// A client. An error of the server throws std::runtime_error.
 class Peer {
 public:
-    /// Connects and sends its request; take_answer() must come next. So a
-    /// server can have many handshakes at a time.
-    Peer(const Contact& contact, const std::string& path);
+    /// Connects and sends the request; read_response() must be called next. The
+    /// two are separate so that many handshakes can run at a time.
+    Peer(const ConnectOptions& options, const std::string& path);
 
-    /// Waits for the answer, which must be 101 and right, and agree to deflate
-    /// if it was asked for. REQUIRES: nobody speaks meanwhile.
-    void take_answer();
+    /// Waits for the response. It must be a correct 101, and accept deflate if
+    /// that was offered. REQUIRES: no client sends messages meanwhile.
+    void read_response();
 
     int fd() const { return socket_.get(); }
 
-    /// What has arrived, in the buffer; perhaps nothing.
+    /// Returns the bytes that have arrived, in the buffer; may be empty.
     std::string_view read(std::vector<char>& buffer);
 
-    /// Sends all.
+    /// Sends all bytes.
     void write(std::string_view bytes);
 
 private:

@@ -1,5 +1,5 @@
-// How fast the units without sockets are, in bytes a second, on texts such as
-// a chat has; and simdjson on the same ones, where it is installed.
+// Measures the speed of the units without sockets, in bytes a second, on texts
+// that resemble chat messages; and that of simdjson, if it is installed.
 #include <cstdint>
 #include <random>
 #include <string>
@@ -22,7 +22,7 @@ namespace {
 
 using Texts = std::vector<std::string>;
 
-/// Words of a chat; one in twenty is not ASCII or has an escape.
+/// Returns English words; one in twenty is not ASCII or has an escape.
 std::string some_words(std::minstd_rand& random, size_t size) {
     static const std::string kPlain[] = {
         "the ",    "and ",    "I ",   "think ",    "you ",
@@ -38,7 +38,7 @@ std::string some_words(std::minstd_rand& random, size_t size) {
     return words;
 }
 
-/// The same in Russian, two bytes a letter.
+/// Returns Russian words, with two bytes a letter.
 std::string some_russian(std::minstd_rand& random, size_t size) {
     static const std::string kWords[] = {"и ",       "мы ",        "завтра ",
                                          "хорошо, ", "посмотрим ", "да! "};
@@ -49,7 +49,7 @@ std::string some_russian(std::minstd_rand& random, size_t size) {
 
 using Words = std::string(std::minstd_rand&, size_t);
 
-/// A message of about this size.
+/// Returns a message of about this size.
 std::string chat_message(std::minstd_rand& random, size_t size, Words* words) {
     static const std::string kNames[] = {"Ada", "Grace Hopper", "Jürgen",
                                          "bob"};
@@ -60,8 +60,8 @@ std::string chat_message(std::minstd_rand& random, size_t size, Words* words) {
            std::to_string(10000000 + random() % 89999999) + "\"}";
 }
 
-/// Messages of such sizes, a quarter of a MiB in all: so many that no branch
-/// predictor learns them by heart.
+/// Returns messages of these sizes, 256 KiB in total: too many for the branch
+/// predictor to learn them.
 Texts chat(size_t min, size_t max, Words* words = some_words) {
     std::minstd_rand random;
     Texts texts;
@@ -71,7 +71,8 @@ Texts chat(size_t min, size_t max, Words* words = some_words) {
     return texts;
 }
 
-/// Numbers and short strings, as a game or a dashboard sends them.
+/// Returns objects of numbers and short strings, as a game or a dashboard
+/// sends.
 Texts state() {
     std::minstd_rand random;
     Texts texts;
@@ -121,7 +122,7 @@ bool is_utf8(const std::string& text) {
     return checker.feed(text) == text.size() && checker.complete();
 }
 
-/// All that the daemon looks at in a text message.
+/// All checks that the daemon makes for a text message.
 void text_and_json(benchmark::State& bench) {
     run(bench,
         [](const std::string& t) { return is_utf8(t) && is_relayed(t); });
@@ -145,7 +146,7 @@ void encode(benchmark::State& bench) {
     });
 }
 
-/// Appends to a log that one cursor follows at once.
+/// Appends to a log, and advances one cursor after each message.
 void publish(benchmark::State& bench) {
     Broadcast broadcast;
     Broadcast::Cursor cursor = broadcast.open_cursor();
@@ -164,7 +165,7 @@ void deflate(benchmark::State& bench) {
         [&](const std::string& t) { return deflater.deflate(t).size(); });
 }
 
-/// In place, in the cache.
+/// Unmasks in place, in the cache.
 void unmask_bytes(benchmark::State& bench) {
     std::string data(static_cast<size_t>(bench.range()), 'x');
     const std::array<char, 4> mask{'\x37', '\x7A', '\x21', '\x3D'};
@@ -186,7 +187,7 @@ BENCHMARK(unmask_bytes)->Arg(125)->Arg(300)->Arg(4 << 10)->Arg(64 << 10);
 
 #if __has_include(<simdjson.h>)
 
-/// Both look at the UTF-8 too. This one builds a tree of the text.
+/// Checks the UTF-8 too, as check_json() does, and builds a tree.
 void simdjson_dom(benchmark::State& bench) {
     simdjson::dom::parser parser;
     run(bench, [&](const std::string& t) {

@@ -1,7 +1,7 @@
-// The naive server, to compare with: for each message one send() to each client
-// in the room, nothing else. It knows requests and frames by the daemon's own
-// units, so what differs is the relaying. It checks no texts and queues
-// nothing: who can't take a message at once is dropped.
+// The naive server for comparison: it relays a message with one send() to each
+// client in the room. It decodes requests and frames with the daemon's units,
+// so only the relaying differs. It checks no texts and has no queues: a client
+// whose socket does not accept a whole message is dropped.
 //
 //   naive    on a free port of 127.0.0.1; rooms are named by the path
 
@@ -29,7 +29,7 @@ namespace {
 
 struct Client {
     Fd fd;
-    std::string input{};  // what is not whole
+    std::string input{};  // incomplete frames or head
     std::vector<Client*>* room = nullptr;
 };
 
@@ -38,13 +38,14 @@ void relay(const std::vector<Client*>& room, std::string_view text) {
     for (Client* client : room) {
         const int fd = client->fd.get();
         const ssize_t n = send(fd, frame.data(), frame.size(), MSG_NOSIGNAL);
-        // epoll will tell that it has ended.
+        // epoll reports the end of the connection.
         if (n != static_cast<ssize_t>(frame.size())) shutdown(fd, SHUT_RDWR);
     }
 }
 
-/// False if the client has closed, or sends no frames.
-bool take_frames(Client& client) {
+/// Relays the complete frames. Returns false if the client has sent a close
+/// frame or malformed bytes.
+bool relay_frames(Client& client) {
     size_t at = 0;
     for (;;) {
         const std::string_view rest = std::string_view(client.input).substr(at);
@@ -107,17 +108,17 @@ private:
         }
     }
 
-    /// False if the client has ended.
+    /// Reads from a client. Returns false at EOF or on an error.
     bool serve(Client& client) {
         const ssize_t n =
             recv(client.fd.get(), buffer_.data(), buffer_.size(), 0);
         if (n <= 0) return false;
         client.input.append(buffer_.data(), static_cast<size_t>(n));
-        if (!client.room) shake_hands(client);
-        return !client.room || take_frames(client);
+        if (!client.room) do_handshake(client);
+        return !client.room || relay_frames(client);
     }
 
-    void shake_hands(Client& client) {
+    void do_handshake(Client& client) {
         const size_t end = client.input.find("\r\n\r\n");
         if (end == client.input.npos) return;
         const Request request =

@@ -15,7 +15,7 @@ namespace {
 
 constexpr char kFormat[] =
     R"({"type":"message","username":"%05zu","id":"%08zu","message":")";
-constexpr size_t kSpeakerAt = 30;  // offset of its number in a text
+constexpr size_t kSenderAt = 30;  // offset of its number in a text
 
 constexpr const char* kWords[] = {
     "the ",   "to ",   "and ",      "you ",   "is ",   "in ",      "that ",
@@ -24,12 +24,12 @@ constexpr const char* kWords[] = {
     "do ",    "at ",   "because ",  "this ",  "but ",  "his ",     "meet ",
     "lunch ", "ship ", "test ",     "Ada "};
 
-/// A text as people chat: it compresses as theirs do.
-std::string text_of(size_t speaker, size_t number, size_t size) {
+/// Returns a text of English words, which compresses like chat messages.
+std::string text_of(size_t sender, size_t number, size_t size) {
     char head[Transcript::kMinText];
-    std::snprintf(head, sizeof head, kFormat, speaker, number);
+    std::snprintf(head, sizeof head, kFormat, sender, number);
     std::string text(head);
-    uint64_t random = speaker << 32 ^ number;
+    uint64_t random = sender << 32 ^ number;
     while (text.size() < size - 2) {
         random = random * 6364136223846793005 + 1442695040888963407;
         text += kWords[random >> 59];
@@ -38,18 +38,18 @@ std::string text_of(size_t speaker, size_t number, size_t size) {
     return text + "\"}";
 }
 
-/// A frame that a server sends.
+/// A frame of the server.
 struct Frame {
     bool compressed = false;
     std::string_view payload;
-    size_t size = 0;  // header included; 0: it is not whole
+    size_t size = 0;  // with the header; 0: the frame is incomplete
 };
 
 Frame decode_frame(std::string_view bytes) {
     if (bytes.size() < 2) return {};
     const auto byte = [&](size_t i) { return static_cast<uint8_t>(bytes[i]); };
     if ((byte(0) & 0xBF) != 0x81 || byte(1) > 126)
-        throw std::runtime_error("received a frame that is no message");
+        throw std::runtime_error("received a frame that is not a text message");
     const bool extended = byte(1) == 126;
     const size_t header = extended ? 4 : 2;
     if (bytes.size() < header) return {};
@@ -60,27 +60,30 @@ Frame decode_frame(std::string_view bytes) {
 
 }  // namespace
 
-std::string Transcript::say(size_t speaker) {
-    std::string text = text_of(speaker, count_++, text_size_);
+std::string Transcript::next_message(size_t sender) {
+    std::string text = text_of(sender, count_++, text_size_);
     const std::string frame = test::text_frame(text);
-    said_[speaker].push_back({std::move(text), Clock::now()});
+    sent_[sender].push_back({std::move(text), Clock::now()});
     return frame;
 }
 
-void Transcript::hear(Place& place, std::string_view bytes, Delays& delays) {
-    const size_t known = std::min(bytes.size(), bytes_.size() - place.offset);
-    if (std::memcmp(bytes.data(), &bytes_[place.offset], known) != 0)
-        throw std::runtime_error("a client received what others did not");
-    place.offset += bytes.size();
+void Transcript::receive(Position& position, std::string_view bytes,
+                         Delays& delays) {
+    const size_t known =
+        std::min(bytes.size(), bytes_.size() - position.offset);
+    if (std::memcmp(bytes.data(), &bytes_[position.offset], known) != 0)
+        throw std::runtime_error(
+            "a client received other bytes than the others");
+    position.offset += bytes.size();
     if (known < bytes.size()) {
         bytes_.append(bytes.substr(known));
         decode();
     }
     const Clock::time_point now = Clock::now();
-    for (; place.messages < heard_.size(); ++place.messages) {
-        const Heard& next = heard_[place.messages];
-        if (next.end > place.offset) break;
-        const std::chrono::duration<float, std::micro> delay = now - next.said;
+    for (; position.messages < received_.size(); ++position.messages) {
+        const Received& next = received_[position.messages];
+        if (next.end > position.offset) break;
+        const std::chrono::duration<float, std::micro> delay = now - next.sent;
         delays.push_back(delay.count());
     }
 }
@@ -97,14 +100,14 @@ void Transcript::decode() {
 }
 
 void Transcript::check(const std::string& text) {
-    const size_t speaker = text.size() == text_size_
-                               ? std::strtoul(&text[kSpeakerAt], nullptr, 10)
-                               : said_.size();
-    if (speaker >= said_.size() || said_[speaker].empty() ||
-        said_[speaker].front().text != text)
-        throw std::runtime_error("received what was not the next message");
-    heard_.push_back({decoded_, said_[speaker].front().at});
-    said_[speaker].pop_front();
+    const size_t sender = text.size() == text_size_
+                              ? std::strtoul(&text[kSenderAt], nullptr, 10)
+                              : sent_.size();
+    if (sender >= sent_.size() || sent_[sender].empty() ||
+        sent_[sender].front().text != text)
+        throw std::runtime_error("received a message that is not the next one");
+    received_.push_back({decoded_, sent_[sender].front().at});
+    sent_[sender].pop_front();
 }
 
 }  // namespace wschat::bench

@@ -1,5 +1,5 @@
-// What is said in a room, and proof that all its clients hear the same: every
-// message once, in one order, unaltered. No sockets.
+// Makes the messages of a room, and checks that all its clients receive the
+// same bytes: each message once, in one order, unchanged. No sockets.
 #pragma once
 
 #include <chrono>
@@ -13,59 +13,59 @@ namespace wschat::bench {
 
 using Clock = std::chrono::steady_clock;
 
-/// How long each delivery took, in microseconds.
+/// The time of each delivery, in microseconds.
 using Delays = std::vector<float>;
 
-/// The bytes that every client of a room receives. Whoever is the first to
-/// receive a byte writes it down here, where it must belong to the next message
-/// of a speaker; all others must receive the same. So a message is decoded
-/// once, and a client costs no more than a memcmp().
+/// The bytes that every client of a room receives. The first client that
+/// receives a byte appends it here; it must belong to the next message of a
+/// sender. For all other clients it must be the same byte. So a message is
+/// decoded only once, and the check of each further client is a memcmp().
 class Transcript {
 public:
-    /// How far a client has come.
-    struct Place {
-        uint64_t offset = 0;  // bytes that it received
-        size_t messages = 0;  // whole ones among them
+    /// The position of a client.
+    struct Position {
+        uint64_t offset = 0;  // received bytes
+        size_t messages = 0;  // complete messages among them
     };
 
-    /// Texts are of this size, which must be kMinText at least.
-    Transcript(size_t speakers, size_t text_size)
-        : said_(speakers), text_size_(text_size) {}
+    /// All texts have this size. REQUIRES: text_size >= kMinText.
+    Transcript(size_t senders, size_t text_size)
+        : sent_(senders), text_size_(text_size) {}
 
     static constexpr size_t kMinText = 80;
 
-    /// The next message of a speaker in a masked frame, to be sent now.
-    std::string say(size_t speaker);
+    /// Returns the next message of a sender in a masked frame, to be sent now.
+    std::string next_message(size_t sender);
 
-    /// How many were said.
-    size_t said() const { return count_; }
+    /// Returns the number of messages made.
+    size_t sent() const { return count_; }
 
-    /// Takes what a client received, and adds the delays of the messages which
-    /// that made whole. Throws std::runtime_error if it should have received
-    /// something else.
-    void hear(Place& place, std::string_view bytes, Delays& delays);
+    /// Checks the bytes that a client has received, and adds the delays of the
+    /// messages that they complete. Throws std::runtime_error if they differ
+    /// from the expected ones.
+    void receive(Position& position, std::string_view bytes, Delays& delays);
 
-    /// Bytes on the wire to each client.
+    /// Returns the bytes on the wire to each client.
     uint64_t size() const { return bytes_.size(); }
 
 private:
-    struct Said {
+    struct Sent {
         std::string text;
         Clock::time_point at;
     };
 
-    struct Heard {
-        uint64_t end;  // offset behind it
-        Clock::time_point said;
+    struct Received {
+        uint64_t end;  // offset of the byte behind the message
+        Clock::time_point sent;
     };
 
     void decode();
     void check(const std::string& text);
 
-    std::vector<std::deque<Said>> said_;  // of each speaker, not yet heard
-    std::vector<Heard> heard_;            // by one client at least
+    std::vector<std::deque<Sent>> sent_;  // of each sender, not received yet
+    std::vector<Received> received_;      // by at least one client
     std::string bytes_;
-    size_t decoded_ = 0;  // bytes of whole frames
+    size_t decoded_ = 0;  // bytes of complete frames
     size_t count_ = 0;
     size_t text_size_;
 };

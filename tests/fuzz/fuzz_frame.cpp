@@ -1,5 +1,5 @@
-// The input is a stream of frames from a client. Its own bytes cut it into
-// pieces.
+// The input is a stream of frames from a client. Payload bytes choose the sizes
+// of the pieces that it is cut into.
 #include <algorithm>
 #include <cstdlib>
 #include <string>
@@ -11,18 +11,19 @@ using namespace wschat;
 
 namespace {
 
-// Not assert(), which a build may leave out.
+// Aborts if the condition is false. NDEBUG would disable assert().
 void require(bool condition) {
     if (!condition) std::abort();
 }
 
-/// decode_header() on a copy of just this size, for the sanitizer to guard.
+/// Decodes a copy of exactly this size, so that the sanitizer reports any read
+/// behind its end.
 DecodedHeader decode(std::string_view bytes) {
     std::vector<char> copy(bytes.begin(), bytes.end());
     return decode_header({copy.data(), copy.size()});
 }
 
-/// The header as encode_header() would have it, but for what a client adds.
+/// Encodes the header with encode_header(), and adds the mask of a client.
 std::string reencoded(const FrameHeader& header) {
     char out[kMaxServerHeader];
     std::string bytes(out, encode_header(out, header.opcode, header.length));
@@ -31,8 +32,8 @@ std::string reencoded(const FrameHeader& header) {
     return bytes.append(header.mask.data(), header.mask.size());
 }
 
-/// The header at the front, which must come out the same when its bytes come
-/// one at a time.
+/// Decodes the header at the front. The result must be the same when its bytes
+/// arrive one at a time.
 DecodedHeader test_header(std::string_view stream) {
     DecodedHeader whole = decode(stream);
     bool refused = false;
@@ -49,7 +50,7 @@ DecodedHeader test_header(std::string_view stream) {
     return whole;
 }
 
-/// Unmasks in pieces that the payload's own bytes cut.
+/// Unmasks in pieces whose sizes are taken from the payload.
 void test_unmask(std::string_view payload, const std::array<char, 4>& mask) {
     std::vector<char> pieces(payload.begin(), payload.end());
     size_t n = 0;
@@ -67,7 +68,7 @@ void test_encode(std::string_view payload) {
     size_t size = encode_header(out, Opcode::Binary, payload.size());
     std::string frame = encode_frame(Opcode::Binary, payload);
     require(frame == std::string(out, size).append(payload));
-    // A server takes no server's frames.
+    // Unmasked frames are refused.
     require(decode(frame).error != nullptr);
 }
 

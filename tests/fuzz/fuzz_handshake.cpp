@@ -1,6 +1,7 @@
-// The input is a stream for HeadReader, which its own bytes cut into pieces, a
-// head for route(), the value of a header in a good handshake or publication,
-// the body of one, a path and a query. Its first byte chooses the header.
+// The input is used as a stream for HeadReader, cut into pieces whose sizes are
+// taken from its bytes; as a head for route(); as the value of a header in a
+// valid handshake or publish request; as a body, a path and a query. The first
+// byte chooses the header.
 #include <algorithm>
 #include <array>
 #include <cstdlib>
@@ -10,19 +11,19 @@
 #include <vector>
 
 #include "fixtures/key_file.h"
-#include "fixtures/routed.h"
+#include "fixtures/route_fields.h"
 #include "room/relay_rules.h"
 #include "client.h"
 #include "http/router.h"
 #include "util/utf8.h"
 
 using namespace wschat;
-using wschat::test::Routed;
-using wschat::test::routed;
+using wschat::test::route_fields;
+using wschat::test::RouteFields;
 
 namespace {
 
-// The headers of a handshake, and one that nobody knows.
+// The headers of the requests, and an unknown one.
 enum Header : size_t {
     kHost,
     kUpgrade,
@@ -52,7 +53,7 @@ RouterConfig make_config() {
     return config;
 }
 
-/// The path names the room, and a publisher may publish.
+/// Returns a configuration with rooms and publishing enabled.
 RouterConfig make_open_config() {
     RouterConfig config = make_config();
     config.rooms = true;
@@ -65,12 +66,13 @@ const ReaderConfig kReading;
 const RouterConfig kConfig = make_config();
 const RouterConfig kOpenConfig = make_open_config();
 
-// Not assert(), which a build may leave out.
+// Aborts if the condition is false. NDEBUG would disable assert().
 void require(bool condition) {
     if (!condition) std::abort();
 }
 
-/// A copy of just this size, for the sanitizer to guard.
+/// Feeds a copy of exactly this size, so that the sanitizer reports any read
+/// behind its end.
 size_t feed(HeadReader& reader, std::string_view piece) {
     const std::vector<char> copy(piece.begin(), piece.end());
     return reader.feed({copy.data(), copy.size()});
@@ -96,7 +98,7 @@ void require_whole_line(std::string_view head) {
     require(head.find('\0') == head.npos);
 }
 
-void test_accepted(const Routed& to) {
+void test_accepted(const RouteFields& to) {
     const Response& answer = to.response;
     const Agreement& agreement = to.upgrade.agreement;
     require(answer.why.empty());
@@ -108,12 +110,13 @@ void test_accepted(const Routed& to) {
     const bool extended =
         answer.bytes.find("-Extensions: permessage-") != std::string::npos;
     require(extended == agreement.compression.client_may_deflate);
-    require(agreement.compression.client_may_deflate || !agreement.compression.server_may_deflate);
+    require(agreement.compression.client_may_deflate ||
+            !agreement.compression.server_may_deflate);
     require(agreement.v1 || to.upgrade.resume.epoch.empty());
 }
 
 void test_answer(const HeadReader& head, const RouterConfig& config) {
-    const Routed to = routed(head, kPeer, config);
+    const RouteFields to = route_fields(head, kPeer, config);
     const Response& answer = to.response;
     const std::initializer_list<int> statuses = {
         100, 101, 200, 304, 400, 401, 403, 404, 405, 411, 413, 426, 431};
@@ -126,8 +129,8 @@ void test_answer(const HeadReader& head, const RouterConfig& config) {
     const std::string client = to.client.address.to_string();
     require(Address::parse(client)->to_string() == client);
     if (answer.status == 200 || answer.status == 304) return;
-    // Nothing that the peer wrote gets to it, nor into the log, but for the
-    // origin that is refused.
+    // No bytes of the peer are in the response or in the log, except for a
+    // refused origin.
     require(answer.bytes.size() < 512);
     for (char c : answer.bytes + (answer.status == 403 ? "" : answer.why))
         require((c >= ' ' && c <= '~') || c == '\r' || c == '\n');
@@ -156,7 +159,7 @@ void test_reader(std::string_view stream) {
     test_answer(whole);
 }
 
-/// A good handshake, or publication, but with this value in one of its headers.
+/// Returns a valid handshake or publish request with this value in one header.
 std::string request_with(size_t header, std::string_view value) {
     std::array<std::string, kHeaders> lines = {
         "Host: example.com",
@@ -212,7 +215,7 @@ void test_header(size_t header, std::string_view value) {
                           value.find('\r') == value.npos;
     if (!one_line) return;
     test_answer(reader);
-    const int status = routed(reader, kPeer, kOpenConfig).response.status;
+    const int status = route_fields(reader, kPeer, kOpenConfig).response.status;
     const bool accepted = status <= 101;
     if (header == kVersion) require(accepted == (trim(value) == "13"));
     if (header == kKey) require(accepted == is_key(trim(value)));
@@ -223,7 +226,8 @@ void test_header(size_t header, std::string_view value) {
     if (header == kAuthorization) require(accepted || status == 401);
 }
 
-/// All messages of a body can be relayed, or none.
+/// Checks that the messages of a body can all be relayed, or that there are
+/// none.
 void test_messages(const PublishRequest& request) {
     const ParsedMessages messages = parse_messages(request);
     require(messages.error.empty() != messages.texts.empty());
@@ -236,8 +240,8 @@ void test_messages(const PublishRequest& request) {
     }
 }
 
-/// A body that its own bytes cut into pieces is complete when all of it has
-/// arrived, and not before.
+/// Feeds a body in pieces whose sizes are taken from it. It must be complete
+/// exactly after its last byte.
 void test_body(std::string_view body, bool is_lines) {
     Client client({Accepted::State::Peer, Fd(), kPeer}, kReading, nullptr);
     ExpectBody expected;
@@ -245,8 +249,8 @@ void test_body(std::string_view body, bool is_lines) {
     expected.request.is_lines = is_lines;
     client.expect_body(expected);
     std::optional<PublishRequest> complete;
-    std::string rest(body);
-    Bytes input{rest.data(), rest.size()};
+    std::string bytes(body);
+    Bytes input{bytes.data(), bytes.size()};
     do {
         require(!complete);
         const uint64_t size = input.size ? *input.data & 31 : 0;
@@ -260,7 +264,8 @@ void test_body(std::string_view body, bool is_lines) {
     test_messages(*complete);
 }
 
-/// A path that names a room names it however it is escaped.
+/// Checks that the name of a room stays the same when all its bytes are
+/// escaped.
 void test_room(std::string_view path) {
     const auto name = room_name(path);
     if (!name) return;
@@ -285,7 +290,7 @@ void test_query(std::string_view query) {
     require(parameter(query, "epoch") == resume.epoch);
 }
 
-/// Over and over again, until it is over every limit.
+/// Repeats the input until it exceeds every limit.
 void test_repeated(std::string_view input) {
     std::string stream;
     while (stream.size() <= kMaxHead + 32) stream.append(input);

@@ -1,5 +1,5 @@
 // The input is a text for check_json() and quote_json(), and a stream for
-// ObjectScanner, which its own bytes cut into pieces.
+// ObjectScanner, cut into pieces whose sizes are taken from its bytes.
 #include <cstdlib>
 #include <string>
 #include <vector>
@@ -13,7 +13,7 @@ namespace {
 
 using Outcome = JsonCheck::Outcome;
 
-// Not assert(), which a build may leave out.
+// Aborts if the condition is false. NDEBUG would disable assert().
 void require(bool condition) {
     if (!condition) std::abort();
 }
@@ -28,7 +28,7 @@ void test_check(std::string_view text) {
     require(found.offset <= text.size());
     if (valid_utf8_prefix(text) < text.size()) return;
 
-    // All before the offset is the beginning of some JSON, or JSON.
+    // The text before the offset is JSON, or can be continued to JSON.
     JsonCheck before = check_json(text.substr(0, found.offset));
     require(before.outcome != Outcome::Malformed ||
             before.offset == found.offset);
@@ -46,7 +46,7 @@ void test_quote(std::string_view text) {
     require(ObjectScanner().feed(object + "}") == object.size());
 }
 
-/// How many bytes of the stream the first object in it takes, in pieces.
+/// Feeds the stream in pieces. Returns the size of its first object.
 size_t scan_pieces(std::string_view stream) {
     ObjectScanner scanner;
     size_t taken = 0;
@@ -75,7 +75,7 @@ void test_scanner(std::string_view bytes) {
     }
 }
 
-/// An object as JSON has it ends where the scanner sees it end.
+/// Checks that the scanner finds the end of an object where check_json() does.
 void test_agreement(std::string_view text) {
     JsonCheck found = check_json(text);
     if (found.outcome == Outcome::Malformed || text[0] != '{') return;
@@ -86,7 +86,8 @@ void test_agreement(std::string_view text) {
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-    // A copy of just this size, for the sanitizer to guard.
+    // A copy of exactly this size, so that the sanitizer reports any read
+    // behind its end.
     std::vector<char> copy(data, data + size);
     std::string_view text(copy.data(), copy.size());
     test_check(text);

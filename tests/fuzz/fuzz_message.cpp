@@ -1,5 +1,6 @@
-// The first bytes of the input are the reader's rules, the others what a peer
-// sends; those are read at once and in pieces that their own bytes cut.
+// The first two bytes of the input are the reader's settings, the others are
+// the stream of a setup. It is read in one piece, and in pieces whose sizes are
+// taken from its bytes.
 #include <algorithm>
 #include <cstdlib>
 #include <string>
@@ -13,24 +14,24 @@ using namespace wschat;
 
 namespace {
 
-// Not assert(), which a build may leave out.
+// Aborts if the condition is false. NDEBUG would disable assert().
 void require(bool condition) {
     if (!condition) std::abort();
 }
 
-struct Peer {
-    ReaderConfig rules;
+struct Setup {
+    ReaderConfig config;
     bool sends_frames = true;
     bool compresses = false;
 };
 
-/// Something that was found, kept beyond the next call.
-struct Found {
+/// A copy of an event, which stays valid after the next call.
+struct EventCopy {
     Event::Kind kind;
     std::string payload;
     uint16_t code;
 
-    bool operator==(const Found& other) const {
+    bool operator==(const EventCopy& other) const {
         return kind == other.kind && payload == other.payload &&
                code == other.code;
     }
@@ -58,7 +59,7 @@ void require_legal_close(const Event& event) {
     require(valid_utf8_prefix(reason) == reason.size());
 }
 
-void require_legal(const Event& event, const Peer& peer) {
+void require_legal(const Event& event, const Setup& setup) {
     const std::string_view payload = event.payload;
     switch (event.kind) {
         case Event::Kind::NeedMore:
@@ -74,98 +75,100 @@ void require_legal(const Event& event, const Peer& peer) {
             require(valid_utf8_prefix(payload) == payload.size());
             [[fallthrough]];
         case Event::Kind::Binary:
-            return require(payload.size() <= peer.rules.max_message);
+            return require(payload.size() <= setup.config.max_message);
         case Event::Kind::Raw:
-            require(peer.rules.raw_json && payload.size() >= 2);
+            require(setup.config.raw_json && payload.size() >= 2);
             require(payload.front() == '{' && payload.back() == '}');
-            require(payload.size() <= peer.rules.max_message);
+            require(payload.size() <= setup.config.max_message);
     }
 }
 
-/// One reading of a stream.
-class Reading {
+/// Reads a stream and collects its events.
+class EventReader {
 public:
-    explicit Reading(const Peer& peer) : peer_(peer), reader_(peer_.rules) {
-        if (!peer_.sends_frames) reader_.accept_raw_only();
-        if (peer_.compresses) reader_.allow_compression();
+    explicit EventReader(const Setup& setup)
+        : setup_(setup), reader_(setup_.config) {
+        if (!setup_.sends_frames) reader_.accept_raw_only();
+        if (setup_.compresses) reader_.allow_compression();
     }
 
-    /// A copy of just this size, for the sanitizer to guard.
+    /// Reads a copy of exactly this size, so that the sanitizer reports any
+    /// read behind its end.
     void feed(std::string_view piece) {
         std::vector<char> copy(piece.begin(), piece.end());
         Bytes input{copy.data(), copy.size()};
-        while (!over_) {
+        while (!has_ended_) {
             const Event event = reader_.next(input);
-            require_legal(event, peer_);
+            require_legal(event, setup_);
             if (event.kind == Event::Kind::NeedMore) break;
-            if (!peer_.sends_frames)
+            if (!setup_.sends_frames)
                 require(event.kind == Event::Kind::Raw ||
                         event.kind == Event::Kind::Error);
-            found_.push_back(
+            events_.push_back(
                 {event.kind, std::string(event.payload), event.code});
-            over_ = is_last(event.kind);
+            has_ended_ = is_last(event.kind);
         }
-        require(over_ || input.size == 0);
+        require(has_ended_ || input.size == 0);
     }
 
-    bool over() const { return over_; }
-    const std::vector<Found>& found() const { return found_; }
+    bool has_ended() const { return has_ended_; }
+    const std::vector<EventCopy>& events() const { return events_; }
 
 private:
-    Peer peer_;
+    Setup setup_;
     MessageReader reader_;
-    std::vector<Found> found_;
-    bool over_ = false;
+    std::vector<EventCopy> events_;
+    bool has_ended_ = false;
 };
 
-/// What the reader of an unfinished stream holds is bounded by the limit, not
-/// by the lengths that the peer announces.
-void require_bounded_memory(const Peer& peer, std::string_view stream) {
+/// Checks that the memory of a reader is bounded by the message limit and the
+/// bytes read, not by the lengths in frame headers.
+void require_bounded_memory(const Setup& setup, std::string_view stream) {
     std::vector<char> copy(stream.begin(), stream.end());
     const size_t before = __sanitizer_get_current_allocated_bytes();
-    MessageReader reader(peer.rules);
-    if (peer.compresses) reader.allow_compression();
+    MessageReader reader(setup.config);
+    if (setup.compresses) reader.allow_compression();
     Bytes input{copy.data(), copy.size()};
     for (Event event = reader.next(input);
          input.size > 0 && !is_last(event.kind);)
         event = reader.next(input);
     const size_t held = __sanitizer_get_current_allocated_bytes() - before;
-    // Deflate makes at most 1,032 bytes of one, and has a window.
-    const size_t most = peer.compresses ? 1032 * stream.size() : stream.size();
-    require(held <= 2 * std::min<size_t>(peer.rules.max_message, most) + 512 +
-                        (peer.compresses ? 64 << 10 : 0));
+    // One deflated byte inflates to at most 1,032; the inflater has a window.
+    const size_t most = setup.compresses ? 1032 * stream.size() : stream.size();
+    require(held <= 2 * std::min<size_t>(setup.config.max_message, most) + 512 +
+                        (setup.compresses ? 64 << 10 : 0));
 }
 
-Peer peer_of(unsigned char flags, unsigned char limit) {
-    Peer peer;
-    peer.rules.raw_json = !(flags & 1);
-    peer.sends_frames = !(flags & 2) || !peer.rules.raw_json;
+Setup make_setup(unsigned char flags, unsigned char limit) {
+    Setup setup;
+    setup.config.raw_json = !(flags & 1);
+    setup.sends_frames = !(flags & 2) || !setup.config.raw_json;
     if (flags & 4)
-        peer.rules.max_message = limit + 1u;
+        setup.config.max_message = limit + 1u;
     else if (flags & 8)
-        peer.rules.max_message = uint64_t{1} << 40;
-    peer.compresses = flags & 16;
-    return peer;
+        setup.config.max_message = uint64_t{1} << 40;
+    setup.compresses = flags & 16;
+    return setup;
 }
 
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     if (size < 2) return 0;
-    const Peer peer = peer_of(data[0], data[1]);
+    const Setup setup = make_setup(data[0], data[1]);
     const std::string_view stream(reinterpret_cast<const char*>(data) + 2,
                                   size - 2);
-    Reading at_once(peer);
+    EventReader at_once(setup);
     at_once.feed(stream);
 
-    Reading in_pieces(peer);
-    for (size_t taken = 0; taken < stream.size() && !in_pieces.over();) {
+    EventReader in_pieces(setup);
+    for (size_t taken = 0; taken < stream.size() && !in_pieces.has_ended();) {
         const size_t n = 1 + static_cast<unsigned char>(stream[taken]) % 32;
         in_pieces.feed(stream.substr(taken, n));
         taken += n;
     }
-    require(at_once.over() == in_pieces.over());
-    require(at_once.found() == in_pieces.found());
-    require_bounded_memory(peer, stream);
+    require(at_once.has_ended() == in_pieces.has_ended());
+    require(at_once.events() == in_pieces.events());
+    require_bounded_memory(setup, stream);
     return 0;
 }

@@ -29,7 +29,7 @@ std::string file(const std::string& name) {
 Response get(const std::string& target, const std::string& line = "X: y",
            bool rooms = false) {
     const std::string head =
-        plain("GET " + target + " HTTP/1.1").with(line).text();
+        plain_request("GET " + target + " HTTP/1.1").with(line).text();
     return asset_response(parse_request(head), rooms);
 }
 
@@ -79,7 +79,8 @@ TEST_CASE("responses are revalidated, not sniffed, and run no foreign code") {
     CHECK(page.bytes.find("unsafe") == std::string::npos);
 }
 
-TEST_CASE("the page has no script or style of its own, or from elsewhere") {
+TEST_CASE(
+    "the page has no inline scripts or styles, and none from other sites") {
     const std::string page = file("index.html");
     CHECK(page.find("<style") == std::string::npos);
     CHECK(page.find("style=") == std::string::npos);
@@ -89,7 +90,7 @@ TEST_CASE("the page has no script or style of its own, or from elsewhere") {
     CHECK(page.find("href=\"http") == std::string::npos);
 }
 
-TEST_CASE("a file that the browser has already is not sent again") {
+TEST_CASE("a file that the browser already has is answered with 304") {
     const std::string own = tag(get("/chat.js"));
     CHECK(own.size() > 8);
     for (std::string value :
@@ -121,14 +122,14 @@ TEST_CASE("other paths are not found") {
 
 TEST_CASE("other methods are refused") {
     for (std::string method : {"POST", "PUT", "DELETE", "OPTIONS", "get"}) {
-        const std::string head = plain(method + " / HTTP/1.1").text();
+        const std::string head = plain_request(method + " / HTTP/1.1").text();
         const Response response = asset_response(parse_request(head), false);
         CHECK(response.status == 405);
         check_refusal(response);
     }
 }
 
-TEST_CASE("with rooms any path is the page, and has its parts too") {
+TEST_CASE("with rooms any path serves the page, and its files by query") {
     const std::string page = file("index.html");
     for (std::string path : {"/", "/a", "/a/b", "/index.html", "/%2e"}) {
         CAPTURE(path);
@@ -145,7 +146,7 @@ TEST_CASE("with rooms any path is the page, and has its parts too") {
     CHECK(get_in_room("*").status == 404);
 }
 
-TEST_CASE("without rooms only the page's own path has its parts") {
+TEST_CASE("without rooms only the path / serves files by query") {
     CHECK(get("/a?asset=chat.js").status == 404);
     CHECK(body(get("/style.css?asset=chat.js")) == file("style.css"));
 }

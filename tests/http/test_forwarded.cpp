@@ -6,7 +6,7 @@
 #include <doctest/doctest.h>
 
 #include "fixtures/request_head.h"
-#include "fixtures/routed.h"
+#include "fixtures/route_fields.h"
 
 using namespace wschat;
 using namespace wschat::test;
@@ -27,7 +27,7 @@ ClientAddress find(const Head& head, const std::string& peer,
     return find_client_address(parse_request(text), address(peer), trusted);
 }
 
-/// The client of a request with this header, which came from 127.0.0.1.
+/// Returns the client of a request with this header from 127.0.0.1.
 ClientAddress forwarded(const std::string& value) {
     return find(Head().with("X-Forwarded-For: " + value), "127.0.0.1");
 }
@@ -64,7 +64,7 @@ TEST_CASE("the right-most address that is not trusted is the client's") {
     }
 }
 
-TEST_CASE("what can't be parsed is an error, wherever it stands") {
+TEST_CASE("a malformed address is an error anywhere in the list") {
     for (std::string header :
          {"x", "unknown", "6.6.6.6, x", "x, 203.0.113.7", "203.0.113",
           "203.0.113.7 10.0.0.1", "203.0.113.7:x", "[::1",
@@ -76,7 +76,7 @@ TEST_CASE("what can't be parsed is an error, wherever it stands") {
     }
 }
 
-TEST_CASE("several header lines are joined in their order") {
+TEST_CASE("several X-Forwarded-For lines are joined in their order") {
     const Head head = Head()
                           .with("X-Forwarded-For: 6.6.6.6")
                           .with("x-forwarded-for: 203.0.113.7, 10.1.1.1")
@@ -85,7 +85,7 @@ TEST_CASE("several header lines are joined in their order") {
           "203.0.113.7");
 }
 
-TEST_CASE("who is not trusted speaks for itself alone") {
+TEST_CASE("X-Forwarded-For of a peer that is not trusted is ignored") {
     const Head head = Head().with("X-Forwarded-For: 203.0.113.7");
     for (std::string text : {"192.0.2.1", "2001:db8::1"}) {
         const ClientAddress client = find(head, text);
@@ -101,7 +101,8 @@ TEST_CASE("who is not trusted speaks for itself alone") {
     CHECK(by_unix.ignored_forwarded_for);
 }
 
-TEST_CASE("a trusted proxy that names nobody is the client, and not local") {
+TEST_CASE(
+    "a trusted proxy without X-Forwarded-For is the client, and not local") {
     for (const std::string peer : {"127.0.0.1", "unix"}) {
         const ClientAddress client = find(Head(), peer);
         CHECK(client.address.to_string() == peer);
@@ -109,7 +110,7 @@ TEST_CASE("a trusted proxy that names nobody is the client, and not local") {
     }
 }
 
-TEST_CASE("a local client came by itself") {
+TEST_CASE("only a loopback peer without proxy headers is local") {
     const std::string here = "::1";
     CHECK(find(Head(), here, {}).is_local);
     CHECK_FALSE(find(Head(), "192.0.2.1", {}).is_local);

@@ -205,7 +205,7 @@ TEST_CASE("a response has its headers, its length and its body") {
     CHECK(response.bytes == head);
 }
 
-TEST_CASE("a 304 has no length") {
+TEST_CASE("a 304 response has no Content-Length") {
     CHECK(make_response(304, "", "").bytes ==
           "HTTP/1.1 304 Not Modified\r\nConnection: close\r\n\r\n");
 }
@@ -293,7 +293,7 @@ TEST_CASE("the length of a body comes from exactly one Content-Length") {
          0},
     };
     for (const auto& row : requests) {
-        Head head = plain("POST / HTTP/1.1");
+        Head head = plain_request("POST / HTTP/1.1");
         for (const std::string& line : row.lines) head.with(line);
         const std::string text = head.text();
         CAPTURE(text);

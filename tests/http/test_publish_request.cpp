@@ -17,17 +17,17 @@ constexpr uint64_t kMost = 100;
 const std::string kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
 
 Head post() {
-    return plain("POST / HTTP/1.1");
+    return plain_request("POST / HTTP/1.1");
 }
 
-/// With a key and a length, both good.
-Head good_post() {
+/// Returns a request with a valid key and a valid length.
+Head valid_post() {
     return post()
         .with("Authorization: " + std::string(kBearer))
         .with("Content-Length: 2");
 }
 
-/// What became of a head: status 100 if its body is expected.
+/// The result for a head: the status is 100 if its body is expected.
 struct Accepted {
     Response response;
     PublishRequest request{};
@@ -43,7 +43,7 @@ Accepted accept(const Head& head, const PublishKeys& keys = some_keys()) {
     return {{100, expected.interim_response, ""}, expected.request};
 }
 
-/// The messages of a body, which is kept until the next call.
+/// Parses a body. The result is valid until the next call.
 ParsedMessages messages(const std::string& body, bool in_lines = false) {
     static PublishRequest request;
     request.body = body;
@@ -51,7 +51,7 @@ ParsedMessages messages(const std::string& body, bool in_lines = false) {
     return parse_messages(request);
 }
 
-/// The texts in a body of lines, each in brackets, or the error.
+/// Returns the texts of a body of lines, each in brackets, or the error.
 std::string lines(const std::string& body) {
     const ParsedMessages found = messages(body, true);
     std::string all;
@@ -69,14 +69,14 @@ std::string error_in_text(const std::string& body) {
 
 }  // namespace
 
-TEST_CASE("a publication with a key and a length may come") {
-    const Accepted good = accept(good_post());
-    CHECK(good.response.status == 100);
-    CHECK(good.response.bytes == "");
-    CHECK(good.response.why == "");
-    CHECK(good.request.size == 2);
-    CHECK_FALSE(good.request.is_lines);
-    CHECK(good.request.body == "");
+TEST_CASE("the body of a POST with a key and a length is expected") {
+    const Accepted valid = accept(valid_post());
+    CHECK(valid.response.status == 100);
+    CHECK(valid.response.bytes == "");
+    CHECK(valid.response.why == "");
+    CHECK(valid.request.size == 2);
+    CHECK_FALSE(valid.request.is_lines);
+    CHECK(valid.request.body == "");
 }
 
 TEST_CASE("each head gets its status") {
@@ -85,46 +85,46 @@ TEST_CASE("each head gets its status") {
         Head head;
         int status;
     } const heads[] = {
-        {good_post(), 100},
-        {good_post().instead("Content-Length: 0"), 100},
-        {good_post().instead("Content-Length: 100"), 100},
-        {good_post()
+        {valid_post(), 100},
+        {valid_post().replace("Content-Length: 0"), 100},
+        {valid_post().replace("Content-Length: 100"), 100},
+        {valid_post()
              .without("Authorization")
              .with("authorization: bearer 0123456789abcdef"),
          100},
-        // lengths that contradict each other, or are none
-        {good_post().with("Content-Length: 2"), 400},
-        {good_post().with("content-length: 3"), 400},
-        {good_post().with("Transfer-Encoding: chunked"), 400},
-        {good_post().instead("Content-Length:"), 400},
-        {good_post().instead("Content-Length: x"), 400},
-        {good_post().instead("Content-Length: -1"), 400},
-        {good_post().instead("Content-Length: +2"), 400},
-        {good_post().instead("Content-Length: 2, 2"), 400},
-        {good_post().instead("Content-Length: 0x2"), 400},
-        {good_post().instead("Content-Length: 2 2"), 400},
-        // no key, more than one, or one that is none
-        {good_post().without("Authorization"), 401},
-        {good_post().with("Authorization: " + bearer), 401},
-        {good_post().instead("Authorization: Bearer 0123456789abcdeg"), 401},
-        {good_post().instead("Authorization: Basic 0123456789abcdef"), 401},
-        {good_post().instead("Authorization: 0123456789abcdef"), 401},
-        {good_post().instead("Authorization:"), 401},
+        // several lengths, or malformed ones
+        {valid_post().with("Content-Length: 2"), 400},
+        {valid_post().with("content-length: 3"), 400},
+        {valid_post().with("Transfer-Encoding: chunked"), 400},
+        {valid_post().replace("Content-Length:"), 400},
+        {valid_post().replace("Content-Length: x"), 400},
+        {valid_post().replace("Content-Length: -1"), 400},
+        {valid_post().replace("Content-Length: +2"), 400},
+        {valid_post().replace("Content-Length: 2, 2"), 400},
+        {valid_post().replace("Content-Length: 0x2"), 400},
+        {valid_post().replace("Content-Length: 2 2"), 400},
+        // no key, more than one, or an invalid one
+        {valid_post().without("Authorization"), 401},
+        {valid_post().with("Authorization: " + bearer), 401},
+        {valid_post().replace("Authorization: Bearer 0123456789abcdeg"), 401},
+        {valid_post().replace("Authorization: Basic 0123456789abcdef"), 401},
+        {valid_post().replace("Authorization: 0123456789abcdef"), 401},
+        {valid_post().replace("Authorization:"), 401},
         // no length
-        {good_post().without("Content-Length"), 411},
-        {good_post()
+        {valid_post().without("Content-Length"), 411},
+        {valid_post()
              .without("Content-Length")
              .with("Transfer-Encoding: chunked"),
          411},
-        {good_post()
+        {valid_post()
              .without("Content-Length")
              .with("Transfer-Encoding: identity"),
          411},
         // too much
-        {good_post().instead("Content-Length: 101"), 413},
-        {good_post().instead("Content-Length: 18446744073709551615"), 413},
-        {good_post().instead("Content-Length: 18446744073709551618"), 413},
-        {good_post().instead("Content-Length: " + std::string(400, '9')), 413},
+        {valid_post().replace("Content-Length: 101"), 413},
+        {valid_post().replace("Content-Length: 18446744073709551615"), 413},
+        {valid_post().replace("Content-Length: 18446744073709551618"), 413},
+        {valid_post().replace("Content-Length: " + std::string(400, '9')), 413},
     };
     for (const auto& row : heads) {
         CAPTURE(row.head.text());
@@ -136,58 +136,64 @@ TEST_CASE("each head gets its status") {
     }
 }
 
-TEST_CASE("without keys nobody publishes, whatever is shown") {
-    for (const Head& head : {good_post(), good_post().without("Authorization"),
-                             good_post().without("Content-Length"),
-                             good_post().instead("Content-Length: 101")}) {
+TEST_CASE("without keys every publish request is refused with 403") {
+    for (const Head& head :
+         {valid_post(), valid_post().without("Authorization"),
+          valid_post().without("Content-Length"),
+          valid_post().replace("Content-Length: 101")}) {
         const Response answer = accept(head, PublishKeys()).response;
         CHECK(answer.status == 403);
         check_refusal(answer);
         CHECK(answer.why.find("--publish-key") != std::string::npos);
     }
-    CHECK(
-        accept(good_post().instead("Content-Length: x"), PublishKeys()).response.status ==
-        400);
+    CHECK(accept(valid_post().replace("Content-Length: x"), PublishKeys())
+              .response.status == 400);
 }
 
-TEST_CASE("who shows no good key learns of lengths only that they are bad") {
-    const Head stranger = good_post().without("Authorization");
-    CHECK(accept(Head(stranger).instead("Content-Length: 101")).response.status ==
+TEST_CASE(
+    "without a valid key only a malformed length is answered before 401") {
+    const Head without_key = valid_post().without("Authorization");
+    CHECK(accept(Head(without_key).replace("Content-Length: 101"))
+              .response.status == 401);
+    CHECK(accept(Head(without_key).without("Content-Length")).response.status ==
           401);
-    CHECK(accept(Head(stranger).without("Content-Length")).response.status == 401);
-    CHECK(accept(Head(stranger).instead("Content-Length: x")).response.status ==
-          400);
+    CHECK(accept(Head(without_key).replace("Content-Length: x"))
+              .response.status == 400);
 }
 
-TEST_CASE("a 401 says how to show a key") {
-    const Response answer = accept(good_post().without("Authorization")).response;
+TEST_CASE("a 401 names the authentication scheme") {
+    const Response answer =
+        accept(valid_post().without("Authorization")).response;
     CHECK(has_line(answer, "WWW-Authenticate: Bearer"));
 }
 
-TEST_CASE("who waits for it is told to go on, and nobody else") {
+TEST_CASE("100 Continue is sent only to a publisher that expects it") {
     for (std::string value :
          {"100-continue", "100-Continue", "x, 100-continue"})
-        CHECK(accept(good_post().with("Expect: " + value)).response.bytes ==
+        CHECK(accept(valid_post().with("Expect: " + value)).response.bytes ==
               kContinue);
     for (std::string value : {"", "100", "100-continued", "x"})
-        CHECK(accept(good_post().with("Expect: " + value)).response.bytes == "");
+        CHECK(accept(valid_post().with("Expect: " + value)).response.bytes ==
+              "");
     const Response refused =
-        accept(good_post().with("Expect: 100-continue").without("Authorization"))
+        accept(
+            valid_post().with("Expect: 100-continue").without("Authorization"))
             .response;
     CHECK(refused.bytes.find(" 100 ") == std::string::npos);
 }
 
-TEST_CASE("a body has lines if its type says so") {
+TEST_CASE("a body is read as lines if its Content-Type is JSON lines") {
     for (std::string type :
          {"application/x-ndjson", "Application/X-NDJSON",
           "application/x-ndjson; charset=utf-8", "application/x-ndjson ;a=b",
           "application/x-ndjson;"})
-        CHECK(accept(good_post().with("Content-Type: " + type)).request.is_lines);
+        CHECK(accept(valid_post().with("Content-Type: " + type))
+                  .request.is_lines);
     for (std::string type : {"", "application/json", "application/x-ndjsonx",
                              "x-ndjson", "text/plain; application/x-ndjson",
                              "application/x-www-form-urlencoded"})
-        CHECK_FALSE(
-            accept(good_post().with("Content-Type: " + type)).request.is_lines);
+        CHECK_FALSE(accept(valid_post().with("Content-Type: " + type))
+                        .request.is_lines);
 }
 
 // Bodies
@@ -204,7 +210,7 @@ TEST_CASE("a body is one message, with its own bytes") {
     }
 }
 
-TEST_CASE("a body that is not relayed says why") {
+TEST_CASE("a body that is not relayed has an error with the reason") {
     struct {
         std::string body;
         std::string error;
@@ -232,7 +238,7 @@ TEST_CASE("a body that is not relayed says why") {
     }
 }
 
-TEST_CASE("each line is a message, blank ones are none") {
+TEST_CASE("each line is a message, blank lines are ignored") {
     CHECK(lines("{}") == "[{}]");
     CHECK(lines("{}\n") == "[{}]");
     CHECK(lines("{}\r\n") == "[{}]");
@@ -245,7 +251,7 @@ TEST_CASE("each line is a message, blank ones are none") {
           R"([{"type":"system","message":"a\nb"}])");
 }
 
-TEST_CASE("one bad line is told, and none of the others is a message") {
+TEST_CASE("a bad line is named in the error, and no other line is a message") {
     CHECK(lines("") == "no message in the body");
     CHECK(lines("\n\r\n \t\n") == "no message in the body");
     CHECK(lines("x") == "line 1: unexpected character at byte 0");

@@ -6,7 +6,7 @@
 #include "http/router.h"
 #include "fixtures/key_file.h"
 #include "fixtures/request_head.h"
-#include "fixtures/routed.h"
+#include "fixtures/route_fields.h"
 
 using namespace wschat;
 using namespace wschat::test;
@@ -21,15 +21,16 @@ RouterConfig config_of_site() {
     return config;
 }
 
-Routed route_bytes(std::string_view bytes, const RouterConfig& config,
-                   const std::string& peer) {
+RouteFields route_bytes(std::string_view bytes, const RouterConfig& config,
+                        const std::string& peer) {
     HeadReader head;
     head.feed(bytes);
-    return routed(head, address(peer), config);
+    return route_fields(head, address(peer), config);
 }
 
-Routed route_head(const Head& head, const RouterConfig& config = config_of_site(),
-                  const std::string& peer = "203.0.113.7") {
+RouteFields route_head(const Head& head,
+                       const RouterConfig& config = config_of_site(),
+                       const std::string& peer = "203.0.113.7") {
     return route_bytes(head.text(), config, peer);
 }
 
@@ -61,7 +62,7 @@ void check_accepted(const Head& head) {
 
 // Handshakes that are accepted
 
-TEST_CASE("the handshake of RFC 6455, section 1.2, gets the answer given") {
+TEST_CASE("the handshake of RFC 6455, section 1.2, gets the RFC's response") {
     const Response answer = answer_to(Head());
     CHECK(answer.status == 101);
     CHECK(answer.bytes ==
@@ -74,7 +75,7 @@ TEST_CASE("the handshake of RFC 6455, section 1.2, gets the answer given") {
           "\r\n");
 }
 
-TEST_CASE("each key gets its own answer") {
+TEST_CASE("each key gets its own Sec-WebSocket-Accept") {
     struct {
         std::string key;
         std::string accept;
@@ -85,13 +86,13 @@ TEST_CASE("each key gets its own answer") {
     };
     for (const auto& row : keys)
         CHECK(
-            has_line(answer_to(Head().instead("Sec-WebSocket-Key: " + row.key)),
+            has_line(answer_to(Head().replace("Sec-WebSocket-Key: " + row.key)),
                      "Sec-WebSocket-Accept: " + row.accept));
 }
 
 TEST_CASE("headers may be written in any case, with any space around values") {
-    check_accepted(Head().instead("Host:server.example.com"));
-    check_accepted(Head().instead("Host: \t server.example.com \t "));
+    check_accepted(Head().replace("Host:server.example.com"));
+    check_accepted(Head().replace("Host: \t server.example.com \t "));
     check_accepted(Head().without("Host").with("HOST: a"));
     check_accepted(Head().without("Upgrade").with("upgrade: WebSocket"));
     check_accepted(Head().without("Connection").with("CONNECTION: upgrade"));
@@ -104,17 +105,17 @@ TEST_CASE("headers may be written in any case, with any space around values") {
 }
 
 TEST_CASE("Upgrade and Connection are lists, over several lines too") {
-    check_accepted(Head().instead("Connection: keep-alive, Upgrade"));
-    check_accepted(Head().instead("Connection: Upgrade,keep-alive"));
-    check_accepted(Head().instead("Connection: a ,\tupgrade , b"));
-    check_accepted(Head().instead("Connection: ,,Upgrade,"));
+    check_accepted(Head().replace("Connection: keep-alive, Upgrade"));
+    check_accepted(Head().replace("Connection: Upgrade,keep-alive"));
+    check_accepted(Head().replace("Connection: a ,\tupgrade , b"));
+    check_accepted(Head().replace("Connection: ,,Upgrade,"));
     check_accepted(Head().with("Connection: keep-alive"));
-    check_accepted(Head().instead("Connection: x").with("Connection: Upgrade"));
-    check_accepted(Head().instead("Upgrade: h2c, websocket"));
-    check_accepted(Head().instead("Upgrade: h2c").with("Upgrade: websocket"));
+    check_accepted(Head().replace("Connection: x").with("Connection: Upgrade"));
+    check_accepted(Head().replace("Upgrade: h2c, websocket"));
+    check_accepted(Head().replace("Upgrade: h2c").with("Upgrade: websocket"));
 }
 
-TEST_CASE("any path, query and later minor version is accepted") {
+TEST_CASE("any path, any query and a later HTTP version are accepted") {
     for (std::string target :
          {"/", "/websocket.php", "/a/b?c=d&e=%20", "?x", "*",
           "http://server.example.com/chat", "/!$&'()*+,;=:@~-._"}) {
@@ -125,21 +126,22 @@ TEST_CASE("any path, query and later minor version is accepted") {
     CHECK(status_of_line("GET / HTTP/2.0") == 101);
 }
 
-TEST_CASE("what the server does not know is ignored") {
-    check_accepted(Head().with("Sec-WebSocket-Extensions: x-unheard-of; a=1"));
-    check_accepted(Head().instead("Sec-WebSocket-Protocol: unheard-of"));
+TEST_CASE("unknown headers, extensions and subprotocols are ignored") {
+    check_accepted(Head().with("Sec-WebSocket-Extensions: x-unknown; a=1"));
+    check_accepted(Head().replace("Sec-WebSocket-Protocol: unknown"));
     check_accepted(Head().without("Origin"));
     check_accepted(Head().with("Cookie: a=b").with("Cookie: c=d"));
     check_accepted(Head().with("X-Empty:").with("X-Bytes: \xC3\xA9\xFF"));
-    check_accepted(Head().with("!#$%&'*+-.^_`|~09azAZ: a name of all marks"));
+    check_accepted(
+        Head().with("!#$%&'*+-.^_`|~09azAZ: a name of all characters"));
     check_accepted(Head().with("Content-Length: 0"));
 }
 
-TEST_CASE("hosts come with ports and as addresses") {
+TEST_CASE("a host may have a port, and may be an address") {
     for (std::string host : {"a", "a:9600", "127.0.0.1:1", "[::1]:9600",
                              "xn--bcher-kva.example", "a_b.example."}) {
         CAPTURE(host);
-        check_accepted(Head().instead("Host: " + host));
+        check_accepted(Head().replace("Host: " + host));
     }
 }
 
@@ -193,42 +195,42 @@ TEST_CASE("malformed header lines are refused") {
           "X{}: x", "X@y: x", "X=y: x", "X;y: x", "X,y: x", "caf\xC3\xA9: x"}) {
         CAPTURE(line);
         check_refused(Head().with(line), 400);
-        check_refused(plain("GET / HTTP/1.1").with(line), 400);
+        check_refused(plain_request("GET / HTTP/1.1").with(line), 400);
     }
 }
 
-TEST_CASE("there is one Host, and it may be one") {
+TEST_CASE("exactly one valid Host is required") {
     check_refused(Head().without("Host"), 400);
     check_refused(Head().with("Host: server.example.com"), 400);
     check_refused(Head().with("host: other.example.com"), 400);
-    check_refused(plain("GET / HTTP/1.1").without("Host"), 400);
+    check_refused(plain_request("GET / HTTP/1.1").without("Host"), 400);
     for (std::string host : {"", " ", "a b", "a,b", "a/b", "a@b", "a?b", "a#b",
                              "\"a\"", "<a>", "a\\b"}) {
         CAPTURE(host);
-        check_refused(Head().instead("Host: " + host), 400);
+        check_refused(Head().replace("Host: " + host), 400);
     }
 }
 
-TEST_CASE("a request that wants no WebSocket gets a page, if there are any") {
+TEST_CASE("a request without an upgrade gets the page, unless it is disabled") {
     const Head requests[] = {
-        plain("GET / HTTP/1.1"),
-        plain("GET / HTTP/1.1").with("Connection: keep-alive"),
-        plain("GET / HTTP/1.1")
+        plain_request("GET / HTTP/1.1"),
+        plain_request("GET / HTTP/1.1").with("Connection: keep-alive"),
+        plain_request("GET / HTTP/1.1")
             .with("Connection: Upgrade, HTTP2-Settings")
             .with("Upgrade: h2c"),
-        plain("GET / HTTP/1.1").with("Origin: http://evil.example"),
+        plain_request("GET / HTTP/1.1").with("Origin: http://evil.example"),
     };
     RouterConfig without = config_of_site();
     without.page = false;
     for (const Head& head : requests) {
-        const Routed admission = route_head(head);
-        CHECK(admission.response.status == 200);
-        CHECK(admission.response.why.empty());
-        const Routed refused = route_head(head, without);
+        const RouteFields with = route_head(head);
+        CHECK(with.response.status == 200);
+        CHECK(with.response.why.empty());
+        const RouteFields refused = route_head(head, without);
         CHECK(refused.response.status == 404);
         check_refusal(refused.response);
     }
-    CHECK(route_head(plain("GET /x HTTP/1.1")).response.status == 404);
+    CHECK(route_head(plain_request("GET /x HTTP/1.1")).response.status == 404);
     CHECK(route_head(Head(), without).response.status == 101);
 }
 
@@ -236,15 +238,16 @@ TEST_CASE("methods other than GET are refused") {
     for (std::string method :
          {"POST", "PUT", "DELETE", "OPTIONS", "CONNECT", "get", "X"}) {
         CAPTURE(method);
-        if (method != "POST") check_refused(plain(method + " / HTTP/1.1"), 405);
+        if (method != "POST")
+            check_refused(plain_request(method + " / HTTP/1.1"), 405);
         check_refused(Head().request_line(method + " / HTTP/1.1"), 405);
     }
 }
 
-TEST_CASE("the answer to HEAD has no body") {
+TEST_CASE("the response to HEAD has no body") {
     const Head heads[] = {
-        plain("HEAD / HTTP/1.1"),
-        plain("HEAD /x HTTP/1.1"),
+        plain_request("HEAD / HTTP/1.1"),
+        plain_request("HEAD /x HTTP/1.1"),
         Head().request_line("HEAD / HTTP/1.1"),
     };
     const int statuses[] = {200, 404, 405};
@@ -256,30 +259,30 @@ TEST_CASE("the answer to HEAD has no body") {
     }
 }
 
-TEST_CASE("a handshake that lacks something is refused") {
+TEST_CASE("a handshake that lacks a header is refused") {
     check_refused(Head().without("Upgrade"), 400);
-    check_refused(Head().instead("Upgrade: websockets"), 400);
-    check_refused(Head().instead("Upgrade: web socket"), 400);
-    check_refused(Head().instead("Upgrade:"), 400);
+    check_refused(Head().replace("Upgrade: websockets"), 400);
+    check_refused(Head().replace("Upgrade: web socket"), 400);
+    check_refused(Head().replace("Upgrade:"), 400);
     check_refused(Head().without("Connection"), 400);
-    check_refused(Head().instead("Connection: keep-alive"), 400);
-    check_refused(Head().instead("Connection: upgraded"), 400);
-    check_refused(Head().instead("Connection: up grade"), 400);
+    check_refused(Head().replace("Connection: keep-alive"), 400);
+    check_refused(Head().replace("Connection: upgraded"), 400);
+    check_refused(Head().replace("Connection: up grade"), 400);
     check_refused(Head().without("Sec-WebSocket-Key"), 400);
 }
 
-TEST_CASE("versions other than 13 are told which one there is") {
+TEST_CASE("versions other than 13 are refused with 426, which names 13") {
     check_refused(Head().without("Sec-WebSocket-Version"), 426);
     for (std::string version : {"", "0", "8", "12", "14", "013", "13.0", "1 3",
                                 "13, 8", "\"13\"", "130", "-13", "+13"}) {
         CAPTURE(version);
-        check_refused(Head().instead("Sec-WebSocket-Version: " + version), 426);
+        check_refused(Head().replace("Sec-WebSocket-Version: " + version), 426);
     }
     check_refused(Head().with("Sec-WebSocket-Version: 13"), 400);
     check_refused(Head().with("Sec-WebSocket-Version: 8"), 400);
 }
 
-TEST_CASE("a key is 16 bytes in base64, and there is one") {
+TEST_CASE("exactly one key of 16 bytes in base64 is required") {
     for (std::string key :
          {"", "=", "==", "dGhlIHNhbXBsZSBub25jZQ", "dGhlIHNhbXBsZSBub25jZQ=",
           "dGhlIHNhbXBsZSBub25jZQ===", "dGhlIHNhbXBsZSBub25jZQA=",
@@ -290,7 +293,7 @@ TEST_CASE("a key is 16 bytes in base64, and there is one") {
           "dGhlIHNhbXBsZSBub25jZ===", "\"GhlIHNhbXBsZSBub25jZQ==",
           "dGhlIHNhbXBsZSBub25jZQ==, dGhlIHNhbXBsZSBub25jZQ=="}) {
         CAPTURE(key);
-        check_refused(Head().instead("Sec-WebSocket-Key: " + key), 400);
+        check_refused(Head().replace("Sec-WebSocket-Key: " + key), 400);
     }
     check_refused(Head().with("Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="),
                   400);
@@ -310,14 +313,14 @@ TEST_CASE("a handshake has no body") {
     check_refused(Head().with("Content-Length:"), 400);
 }
 
-TEST_CASE("nothing of a refused request is in its answer") {
+TEST_CASE("no part of a refused request is in its response") {
     const std::string script = "<script>alert(1)</script>";
     for (const Head& head :
          {Head().request_line(script), Head().request_line("GET " + script),
-          Head().instead("Host: " + script), Head().with(script),
-          Head().instead("Upgrade: " + script),
-          Head().instead("Sec-WebSocket-Key: " + script),
-          Head().instead("Sec-WebSocket-Version: " + script)}) {
+          Head().replace("Host: " + script), Head().with(script),
+          Head().replace("Upgrade: " + script),
+          Head().replace("Sec-WebSocket-Key: " + script),
+          Head().replace("Sec-WebSocket-Version: " + script)}) {
         const Response answer = answer_to(head);
         CHECK(answer.status >= 400);
         CHECK(answer.bytes.find("script") == std::string::npos);
@@ -325,7 +328,7 @@ TEST_CASE("nothing of a refused request is in its answer") {
     }
 }
 
-TEST_CASE("any bytes get an answer") {
+TEST_CASE("any bytes that end a head get a response") {
     const std::string head = Head().text();
     int wrong = 0;
     const auto check = [&wrong](const std::string& bytes) {
@@ -333,7 +336,9 @@ TEST_CASE("any bytes get an answer") {
         HeadReader reader;
         reader.feed({copy.data(), copy.size()});
         if (reader.state() == HeadReader::State::NeedMore) return;
-        const Response answer = routed(reader, address("203.0.113.7"), config_of_site()).response;
+        const Response answer =
+            route_fields(reader, address("203.0.113.7"), config_of_site())
+                .response;
         const std::string start =
             "HTTP/1.1 " + std::to_string(answer.status) + " ";
         if (answer.bytes.rfind(start, 0) != 0) ++wrong;
@@ -351,11 +356,12 @@ TEST_CASE("any bytes get an answer") {
     CHECK(wrong == 0);
 }
 
-// Whose page, and whose request
+// Origins, clients and negotiation
 
-TEST_CASE("a page of another site is refused, and the log says how to admit") {
-    const Routed refused =
-        route_head(Head().instead("Origin: https://Evil.example:443"));
+TEST_CASE(
+    "a page of another site is refused, and the reason names the option") {
+    const RouteFields refused =
+        route_head(Head().replace("Origin: https://Evil.example:443"));
     CHECK(refused.response.status == 403);
     CHECK(refused.response.why ==
           "origin https://Evil.example:443: "
@@ -363,76 +369,83 @@ TEST_CASE("a page of another site is refused, and the log says how to admit") {
     CHECK(refused.response.bytes.find("vil") == std::string::npos);
     RouterConfig config = config_of_site();
     config.origins.admitted = {"https://evil.example"};
-    CHECK(route_head(Head().instead("Origin: https://evil.example"), config)
+    CHECK(route_head(Head().replace("Origin: https://evil.example"), config)
               .response.status == 101);
 }
 
-TEST_CASE("what is no origin is refused without advice") {
+TEST_CASE("a malformed origin is refused without naming the option") {
     for (std::string origin : {"", "x", "http:/x", "*", "http://a b"}) {
         CAPTURE(origin);
-        const Response answer = answer_to(Head().instead("Origin: " + origin));
+        const Response answer = answer_to(Head().replace("Origin: " + origin));
         CHECK(answer.status == 403);
         CHECK(answer.why == "origin " + origin);
     }
     CHECK(status_of(Head().with("Origin: http://example.com")) == 400);
 }
 
-TEST_CASE("a loopback page is admitted unless something was forwarded") {
+TEST_CASE(
+    "a loopback page is admitted unless a proxy has forwarded the request") {
     const std::string here = "127.0.0.1";
     const Head head = Head()
-                          .instead("Origin: http://localhost:8080")
-                          .instead("Host: 127.0.0.1:9600");
+                          .replace("Origin: http://localhost:8080")
+                          .replace("Host: 127.0.0.1:9600");
     CHECK(route_head(head, config_of_site(), here).response.status == 101);
     CHECK(route_head(head).response.status == 403);
     for (std::string line : {"X-Forwarded-For: 203.0.113.9", "Via: 1.1 proxy",
                              "Forwarded: for=203.0.113.9"}) {
         CAPTURE(line);
         const Head forwarded = Head(head).with(line);
-        CHECK(route_head(forwarded, config_of_site(), here).response.status == 403);
+        CHECK(route_head(forwarded, config_of_site(), here).response.status ==
+              403);
     }
 }
 
-TEST_CASE("the visitor of a trusted proxy is whom it names") {
+TEST_CASE("the client of a trusted proxy is the address that it names") {
     RouterConfig config = config_of_site();
     config.trusted_proxies.add("loopback");
     const std::string proxy = "127.0.0.1";
     const Head head = Head().with("X-Forwarded-For: 6.6.6.6, 203.0.113.9");
-    CHECK(route_head(head, config, proxy).client.address.to_string() == "203.0.113.9");
-    CHECK(route_head(head, config_of_site(), proxy).client.address.to_string() == "127.0.0.1");
-    CHECK(route_head(head, config_of_site(), proxy).client.ignored_forwarded_for);
-    const Routed bad = route_head(Head().with("X-Forwarded-For: x"), config, proxy);
+    CHECK(route_head(head, config, proxy).client.address.to_string() ==
+          "203.0.113.9");
+    CHECK(
+        route_head(head, config_of_site(), proxy).client.address.to_string() ==
+        "127.0.0.1");
+    CHECK(
+        route_head(head, config_of_site(), proxy).client.ignored_forwarded_for);
+    const RouteFields bad =
+        route_head(Head().with("X-Forwarded-For: x"), config, proxy);
     CHECK(bad.response.status == 400);
     CHECK(bad.client.address.to_string() == "127.0.0.1");
 }
 
-TEST_CASE("compression is agreed on if it is offered and allowed") {
+TEST_CASE("compression is negotiated if it is offered and enabled") {
     const Head head =
         Head().with("Sec-WebSocket-Extensions: permessage-deflate");
-    const Routed with = route_head(head);
+    const RouteFields with = route_head(head);
     CHECK(with.upgrade.agreement.compression.client_may_deflate);
     CHECK(has_line(with.response,
                    "Sec-WebSocket-Extensions: permessage-deflate; "
                    "server_no_context_takeover; client_no_context_takeover"));
     RouterConfig off = config_of_site();
     off.deflate = false;
-    const Routed without = route_head(head, off);
+    const RouteFields without = route_head(head, off);
     CHECK_FALSE(without.upgrade.agreement.compression.client_may_deflate);
     CHECK(without.response.bytes == route_head(Head()).response.bytes);
     CHECK_FALSE(route_head(Head(head).without("Sec-WebSocket-Key"))
                     .upgrade.agreement.compression.client_may_deflate);
 }
 
-TEST_CASE("the subprotocol wschat.v1 is agreed on if it is asked for") {
-    const Routed with =
-        route_head(Head().instead("Sec-WebSocket-Protocol: chat, wschat.v1, x"));
+TEST_CASE("the subprotocol wschat.v1 is negotiated if it is offered") {
+    const RouteFields with = route_head(
+        Head().replace("Sec-WebSocket-Protocol: chat, wschat.v1, x"));
     CHECK(with.upgrade.agreement.v1);
     CHECK(has_line(with.response, "Sec-WebSocket-Protocol: wschat.v1"));
     CHECK_FALSE(route_head(Head()).upgrade.agreement.v1);
-    CHECK_FALSE(route_head(Head().instead("Sec-WebSocket-Protocol: WSCHAT.V1"))
+    CHECK_FALSE(route_head(Head().replace("Sec-WebSocket-Protocol: WSCHAT.V1"))
                     .upgrade.agreement.v1);
     CHECK_FALSE(route_head(Head()
-                          .instead("Sec-WebSocket-Protocol: wschat.v1")
-                          .without("Sec-WebSocket-Key"))
+                               .replace("Sec-WebSocket-Protocol: wschat.v1")
+                               .without("Sec-WebSocket-Key"))
                     .upgrade.agreement.v1);
 }
 
@@ -458,43 +471,43 @@ RouterConfig with_rooms() {
 }
 
 Head post_to(const std::string& target) {
-    return plain("POST " + target + " HTTP/1.1")
+    return plain_request("POST " + target + " HTTP/1.1")
         .with("Authorization: " + std::string(kBearer))
         .with("Content-Length: 2");
 }
 
-/// A request of each kind for this target.
+/// Returns one request of each kind for this target.
 std::vector<Head> requests_for(const std::string& target) {
     return {Head().request_line("GET " + target + " HTTP/1.1"), post_to(target),
-            plain("GET " + target + " HTTP/1.1")};
+            plain_request("GET " + target + " HTTP/1.1")};
 }
 
 }  // namespace
 
-TEST_CASE("the path names the room, if there are rooms") {
+TEST_CASE("with rooms the path names the room") {
     const int statuses[] = {101, 100, 200};
     for (size_t i = 0; i < 3; ++i) {
         CAPTURE(i);
-        const Routed with =
+        const RouteFields with =
             route_head(requests_for("/caf%C3%A9/b?x=/y")[i], with_rooms());
         CHECK(with.response.status == statuses[i]);
         // The page of each room is the same.
         if (statuses[i] == 200) continue;
         CHECK(with.room == "/caf\xC3\xA9/b");
         CHECK(route_head(requests_for("/")[i], with_rooms()).room == "/");
-        Routed without =
+        RouteFields without =
             route_head(requests_for("/a/../b")[i], config_of_site());
         if (statuses[i] == 101) CHECK(without.room == "/");
     }
 }
 
-TEST_CASE("a path that names no room is refused, whatever is wanted there") {
+TEST_CASE("a path that names no room is refused for every kind of request") {
     for (std::string target :
          {"/..", "/a/%2e%2E/b", "//", "/a/", "/%2F", "/%", "/%00", "/%FF", "*",
           "?a=b", "http://example.com?a"}) {
         for (const Head& head : requests_for(target)) {
             CAPTURE(head.text());
-            const Routed refused = route_head(head, with_rooms());
+            const RouteFields refused = route_head(head, with_rooms());
             CHECK(refused.response.status == 400);
             check_refusal(refused.response);
             CHECK(refused.request.size == 0);
@@ -507,17 +520,17 @@ TEST_CASE("a path that names no room is refused, whatever is wanted there") {
         CHECK(route_head(head, with_rooms()).response.status == 400);
 }
 
-TEST_CASE("a client of wschat.v1 may say that it comes back") {
+TEST_CASE("a client of wschat.v1 may resume") {
     const Head head = Head()
                           .request_line("GET /a?epoch=abc&since=7 HTTP/1.1")
-                          .instead("Sec-WebSocket-Protocol: wschat.v1");
+                          .replace("Sec-WebSocket-Protocol: wschat.v1");
     for (const RouterConfig& config : {config_of_site(), with_rooms()}) {
-        const Routed back = route_head(head, config);
+        const RouteFields back = route_head(head, config);
         CHECK(back.upgrade.resume.epoch == "abc");
         CHECK(back.upgrade.resume.since == 7);
         CHECK(route_head(Head(head).without("Sec-WebSocket-Protocol"), config)
                   .upgrade.resume.epoch == "");
-        const Routed refused =
+        const RouteFields refused =
             route_head(Head(head).without("Sec-WebSocket-Key"), config);
         CHECK(refused.response.status == 400);
         CHECK(refused.upgrade.resume.epoch == "");
@@ -526,9 +539,9 @@ TEST_CASE("a client of wschat.v1 may say that it comes back") {
 
 // Publishing
 
-TEST_CASE("a POST with a key is to be followed by its body, in any room") {
+TEST_CASE("the body of a POST with a key is expected, for any room") {
     RouterConfig config = with_rooms();
-    const Routed in_room = route_head(post_to("/a"), config);
+    const RouteFields in_room = route_head(post_to("/a"), config);
     CHECK(in_room.response.status == 100);
     CHECK(in_room.room == "/a");
     CHECK(in_room.request.size == 2);
@@ -538,7 +551,7 @@ TEST_CASE("a POST with a key is to be followed by its body, in any room") {
     CHECK(route_head(post_to("/a"), config).response.status == 100);
 }
 
-TEST_CASE("a POST is refused as publication has it") {
+TEST_CASE("a POST is refused for the reasons of accept_publish()") {
     const RouterConfig config = with_rooms();
     const auto status = [&config](const Head& head) {
         const Response answer = route_head(head, config).response;
@@ -548,12 +561,12 @@ TEST_CASE("a POST is refused as publication has it") {
     CHECK(status(post_to("/").with("Content-Length: 2")) == 400);
     CHECK(status(post_to("/").without("Authorization")) == 401);
     CHECK(status(post_to("/").without("Content-Length")) == 411);
-    CHECK(status(post_to("/").instead("Content-Length: 101")) == 413);
+    CHECK(status(post_to("/").replace("Content-Length: 101")) == 413);
     CHECK(status(post_to("/").without("Host")) == 400);
     CHECK(route_head(post_to("/"), config_of_site()).response.status == 403);
 }
 
-TEST_CASE("a POST that wants a WebSocket is no publication") {
+TEST_CASE("a POST that asks for an upgrade is refused") {
     const Head head = Head()
                           .request_line("POST / HTTP/1.1")
                           .with("Authorization: " + std::string(kBearer))
@@ -561,11 +574,11 @@ TEST_CASE("a POST that wants a WebSocket is no publication") {
     CHECK(route_head(head, with_rooms()).response.status == 405);
 }
 
-TEST_CASE("keys are neither in an answer nor in the log") {
+TEST_CASE("keys are neither in a response nor in the log") {
     const std::string secret = "0123456789abcdeX";
     const Response answer =
-        route_head(post_to("/").instead("Authorization: Bearer " + secret),
-              with_rooms())
+        route_head(post_to("/").replace("Authorization: Bearer " + secret),
+                   with_rooms())
             .response;
     CHECK(answer.status == 401);
     CHECK((answer.bytes + answer.why).find(secret) == std::string::npos);

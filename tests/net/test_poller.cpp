@@ -54,7 +54,7 @@ public:
 
     void remove(size_t i) { poller.remove(handles[i]); }
 
-    /// Which pairs are ready, in order. Waits until one is.
+    /// Waits until a pair is ready. Returns the ready pairs, in order.
     std::vector<size_t> wait() {
         do poller.wait(Time::max(), mask);
         while (poller.events().empty());
@@ -68,15 +68,15 @@ public:
         return ready;
     }
 
-    /// What happened at a pair in the last wait; 0 if nothing.
-    short happened(size_t i) const {
+    /// Returns the events of a pair in the last wait; 0 if none.
+    short events_of(size_t i) const {
         for (const Poller::Event& event : poller.events())
             if (event.token.id() == i) return event.events;
         return 0;
     }
 
-    /// Nothing is ready any more, nor was anything while all were polled.
-    void settle() {
+    /// Checks that no pair is ready, busy or idle.
+    void check_idle() {
         for (int i = 0; i < 3; ++i) poll_now();
         CHECK(poller.events().empty());
     }
@@ -97,11 +97,11 @@ TEST_CASE("a descriptor that becomes readable is reported, among few or many") {
     for (size_t size : kSizes) {
         CAPTURE(size);
         PolledPairs polled(size);
-        polled.settle();
+        polled.check_idle();
         for (size_t i : {size_t{0}, size / 2, size - 1}) {
             polled.pairs[i].make_readable();
             CHECK(polled.wait() == std::vector<size_t>{i});
-            CHECK(polled.happened(i) == POLLIN);
+            CHECK(polled.events_of(i) == POLLIN);
             polled.pairs[i].drain();
         }
     }
@@ -112,7 +112,7 @@ TEST_CASE("a busy descriptor does not hide an idle one that becomes ready") {
         if (size < 2) continue;
         CAPTURE(size);
         PolledPairs polled(size);
-        polled.settle();
+        polled.check_idle();
         polled.pairs[0].make_readable();  // and it stays readable
         CHECK(polled.wait() == std::vector<size_t>{0});
         polled.pairs[size - 1].make_readable();
@@ -128,8 +128,8 @@ TEST_CASE("events are forgotten at the next wait") {
         polled.pairs[0].make_readable();
         polled.wait();
         polled.pairs[0].drain();
-        polled.settle();
-        CHECK(polled.happened(0) == 0);
+        polled.check_idle();
+        CHECK(polled.events_of(0) == 0);
     }
 }
 
@@ -144,13 +144,13 @@ TEST_CASE("a removed descriptor is not polled, and the others keep their ids") {
         CHECK(polled.wait() == std::vector<size_t>{size - 1});
         polled.pairs[size - 1].drain();
         polled.pairs[1].make_readable();
-        polled.settle();
+        polled.check_idle();
         polled.pairs[0].make_readable();
         CHECK(polled.wait() == std::vector<size_t>{0});
     }
 }
 
-TEST_CASE("all can be removed, busy ones too, and added again") {
+TEST_CASE("all descriptors can be removed, busy ones too, and added again") {
     PolledPairs polled(400);
     for (const Pair& pair : polled.pairs) pair.make_readable();
     CHECK(polled.wait().size() == 400);
@@ -176,24 +176,24 @@ TEST_CASE("a handle that is used again belongs to the new descriptor alone") {
         polled.pairs[0].drain();
         polled.add(0);
         CHECK(polled.handles[0] == handle);
-        polled.settle();
+        polled.check_idle();
         polled.poller.watch(polled.handles[0], POLLOUT);
         CHECK(polled.wait() == std::vector<size_t>{0});
-        CHECK(polled.happened(0) == POLLOUT);
+        CHECK(polled.events_of(0) == POLLOUT);
     }
 }
 
-TEST_CASE("what to wait for can be changed, for busy ones as for others") {
+TEST_CASE("the events to wait for can be changed, for busy and idle ones") {
     for (size_t size : kSizes) {
         CAPTURE(size);
         PolledPairs polled(size);
         polled.pairs[0].make_readable();
         polled.wait();
         polled.poller.watch(polled.handles[0], 0);
-        polled.settle();
+        polled.check_idle();
         polled.poller.watch(polled.handles[0], POLLIN | POLLOUT);
         CHECK(polled.wait() == std::vector<size_t>{0});
-        CHECK(polled.happened(0) == (POLLIN | POLLOUT));
+        CHECK(polled.events_of(0) == (POLLIN | POLLOUT));
     }
 }
 
@@ -211,18 +211,18 @@ TEST_CASE("a descriptor marked as idle is reported all the same") {
         CHECK(polled.wait() == std::vector<size_t>{size - 1});
         polled.poller.mark_idle(polled.handles[size - 1]);
         polled.remove(size - 1);
-        polled.settle();
+        polled.check_idle();
     }
 }
 
-TEST_CASE("a time long past does not sleep") {
+TEST_CASE("a wait until a past time returns at once") {
     PolledPairs polled(1);
     polled.poller.wait(Time::min(), polled.mask);
     polled.poller.wait(Time(), polled.mask);
     CHECK(polled.poller.events().empty());
 }
 
-TEST_CASE("the time to wait until is kept") {
+TEST_CASE("a wait lasts until the given time") {
     for (size_t size : kSizes) {
         PolledPairs polled(size);
         const Time until = Clock::now() + std::chrono::milliseconds(5);

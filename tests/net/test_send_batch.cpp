@@ -153,8 +153,8 @@ TEST_CASE("a closed connection is reported without SIGPIPE") {
     Sockets sockets(9);
     sockets.close_peer(2);
     sockets.close_peer(8);
-    const IoVec one(std::string_view("anybody?"));
-    const IoVec three = pieces_of({"any", "body", "?"});
+    const IoVec one(std::string_view("Hello"));
+    const IoVec three = pieces_of({"Hel", "l", "o"});
     std::vector<SendRequest> all;
     for (size_t i = 0; i < 9; ++i)
         all.push_back({sockets[i], i == 8 ? &three : &one});
@@ -165,7 +165,7 @@ TEST_CASE("a closed connection is reported without SIGPIPE") {
             CHECK(all[i].result.state == IoResult::State::Failed);
             CHECK(all[i].result.error == "Broken pipe");
         } else {
-            CHECK(sockets.received(i) == "anybody?");
+            CHECK(sockets.received(i) == "Hello");
         }
     }
 }

@@ -130,7 +130,7 @@ TEST_CASE("a descriptor is closed once, with its owner") {
     CHECK(read(reading.get(), &byte, 1) == 0);
 }
 
-TEST_CASE("IP addresses are told from names") {
+TEST_CASE("IP addresses and host names are distinguished") {
     for (std::string text : {"127.0.0.1", "0.0.0.0", "255.255.255.255",
                              "::", "::1", "2001:db8::7", "::ffff:10.0.0.1"})
         CHECK(is_ip_address(text));
@@ -163,7 +163,8 @@ TEST_CASE("without a connection none is accepted") {
     CHECK(none.fd.get() == -1);
 }
 
-TEST_CASE("an accepted TCP connection is non-blocking and has its peer's address") {
+TEST_CASE(
+    "an accepted TCP connection is non-blocking and has the peer's address") {
     const Listener listener(tcp("127.0.0.1"));
     const Fd peer = connect_to(listener.endpoint());
     const Accepted accepted = accept_next(listener);

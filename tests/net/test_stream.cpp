@@ -70,7 +70,7 @@ TEST_CASE("a plain stream reads what its peer sends, and then its end") {
     CHECK(plain.read().state == State::Eof);
 }
 
-TEST_CASE("the first byte does not matter where TLS is not expected") {
+TEST_CASE("without TLS any first byte is accepted") {
     PlainStream plain = PlainStream::make();
     CHECK(plain.stream.is_ready());
     REQUIRE(send(plain.peer.get(), "\x16tls", 4, 0) == 4);
@@ -92,7 +92,7 @@ TEST_CASE("a plain stream sends the pieces themselves") {
     CHECK(received(plain.peer) == "one two three");
 }
 
-TEST_CASE("a peer is told that no more bytes come, and can still send") {
+TEST_CASE("a stream can end its output and still receive") {
     PlainStream plain = PlainStream::make();
     CHECK(plain.stream.shut_down_writing());
     char byte;
@@ -104,7 +104,8 @@ TEST_CASE("a peer is told that no more bytes come, and can still send") {
 TEST_CASE("sending to a closed socket fails without SIGPIPE") {
     PlainStream plain = PlainStream::make();
     plain.peer = Fd();
-    for (const IoVec& pieces : {pieces_of({"one"}), pieces_of({"one", "two"})}) {
+    for (const IoVec& pieces :
+         {pieces_of({"one"}), pieces_of({"one", "two"})}) {
         const IoResult result = send_vec(plain.stream.fd(), pieces);
         CHECK(result.state == State::Failed);
         CHECK(result.error == "Broken pipe");

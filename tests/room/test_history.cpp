@@ -31,18 +31,18 @@ std::string frames_of(const std::vector<std::string>& texts) {
 const std::string kPing("\x89\0", 2);
 
 /// A history, its limits and the time, which only the test moves.
-class Store {
+class TestHistory {
 public:
-    explicit Store(const RetentionConfig& limits = {}) : config(limits) {}
-    Store(const Store&) = delete;
-    Store& operator=(const Store&) = delete;
+    explicit TestHistory(const RetentionConfig& limits = {}) : config(limits) {}
+    TestHistory(const TestHistory&) = delete;
+    TestHistory& operator=(const TestHistory&) = delete;
 
     void append(const std::string& text) { history.append(text, now); }
     void append_all(const std::vector<std::string>& texts) {
         for (const std::string& text : texts) append(text);
     }
 
-    /// Returns what a client is sent that begins with this message.
+    /// Returns the bytes for a client that begins with this message.
     std::string from(uint64_t number) {
         Broadcast& log = history.log();
         Broadcast::Cursor cursor = history.open_cursor(number);
@@ -83,43 +83,43 @@ constexpr uint64_t kEntry = 16;
 }  // namespace
 
 TEST_CASE("a history begins without a message") {
-    Store store;
-    CHECK(store.history.newest() == 0);
-    CHECK(store.history.oldest() == 1);
-    CHECK(store.history.size() == 0);
-    CHECK(store.history.bytes() == 0);
-    CHECK(store.all() == "");
+    TestHistory test;
+    CHECK(test.history.newest() == 0);
+    CHECK(test.history.oldest() == 1);
+    CHECK(test.history.size() == 0);
+    CHECK(test.history.bytes() == 0);
+    CHECK(test.all() == "");
 }
 
 TEST_CASE("messages are numbered from 1, and pings are not") {
-    Store store;
-    store.history.log().append_ping();
-    store.append("a");
-    CHECK(store.history.newest() == 1);
-    store.history.log().append_ping();
-    store.append("b");
-    CHECK(store.history.newest() == 2);
-    CHECK(store.history.oldest() == 1);
-    CHECK(store.from(1) == frame_of("a") + kPing + frame_of("b"));
-    CHECK(store.from(2) == frame_of("b"));
+    TestHistory test;
+    test.history.log().append_ping();
+    test.append("a");
+    CHECK(test.history.newest() == 1);
+    test.history.log().append_ping();
+    test.append("b");
+    CHECK(test.history.newest() == 2);
+    CHECK(test.history.oldest() == 1);
+    CHECK(test.from(1) == frame_of("a") + kPing + frame_of("b"));
+    CHECK(test.from(2) == frame_of("b"));
 }
 
 TEST_CASE("a cursor opened at a number reads that message and all after it") {
-    Store store;
+    TestHistory test;
     const std::vector<std::string> texts{"a", "bb", "", "dddd", "e"};
-    store.append_all(texts);
+    test.append_all(texts);
     for (size_t i = 0; i <= texts.size(); ++i) {
         const auto begin = texts.begin() + static_cast<std::ptrdiff_t>(i);
-        CHECK(store.from(i + 1) == frames_of({begin, texts.end()}));
+        CHECK(test.from(i + 1) == frames_of({begin, texts.end()}));
     }
 }
 
 TEST_CASE("a cursor opened at the next number reads no earlier message") {
-    Store store;
-    store.append("a");
-    Broadcast& log = store.history.log();
-    const Broadcast::Cursor cursor = store.history.open_cursor(2);
-    store.append("b");
+    TestHistory test;
+    test.append("a");
+    Broadcast& log = test.history.log();
+    const Broadcast::Cursor cursor = test.history.open_cursor(2);
+    test.append("b");
     CHECK(log.pending(cursor, log.end()).size == 3);
     log.close_cursor(cursor);
 }
@@ -127,148 +127,149 @@ TEST_CASE("a cursor opened at the next number reads no earlier message") {
 TEST_CASE("the oldest message is dropped when there are too many") {
     for (size_t most : {1u, 2u, 3u, 4u}) {
         CAPTURE(most);
-        Store store(at_most(most));
-        store.append_all({"a", "b", "c", "d", "e"});
-        CHECK(store.history.size() == most);
-        CHECK(store.history.oldest() == 6 - most);
+        TestHistory test(at_most(most));
+        test.append_all({"a", "b", "c", "d", "e"});
+        CHECK(test.history.size() == most);
+        CHECK(test.history.oldest() == 6 - most);
         const std::vector<std::string> texts{"a", "b", "c", "d", "e"};
         const auto first = texts.end() - static_cast<std::ptrdiff_t>(most);
-        CHECK(store.all() == frames_of({first, texts.end()}));
+        CHECK(test.all() == frames_of({first, texts.end()}));
     }
 }
 
 TEST_CASE("a message is dropped after the retention time") {
-    Store store(at_most(1000, 10s));
-    store.append("a");
-    store.now += 4s;
-    store.append("b");
-    store.now += 6s - 1ns;
-    store.history.expire(store.now);
-    CHECK(store.history.oldest() == 1);
-    store.now += 1ns;
-    store.history.expire(store.now);
-    CHECK(store.history.oldest() == 2);
-    CHECK(store.all() == frame_of("b"));
-    store.now += 4s;
-    store.append("c");
-    CHECK(store.history.oldest() == 3);
-    CHECK(store.history.expires_at() == store.now + 10s);
-    store.now += 1000s;
-    store.history.expire(store.now);
-    CHECK(store.history.size() == 0);
-    CHECK(store.history.oldest() == 4);
-    CHECK(store.history.newest() == 3);
+    TestHistory test(at_most(1000, 10s));
+    test.append("a");
+    test.now += 4s;
+    test.append("b");
+    test.now += 6s - 1ns;
+    test.history.expire(test.now);
+    CHECK(test.history.oldest() == 1);
+    test.now += 1ns;
+    test.history.expire(test.now);
+    CHECK(test.history.oldest() == 2);
+    CHECK(test.all() == frame_of("b"));
+    test.now += 4s;
+    test.append("c");
+    CHECK(test.history.oldest() == 3);
+    CHECK(test.history.expires_at() == test.now + 10s);
+    test.now += 1000s;
+    test.history.expire(test.now);
+    CHECK(test.history.size() == 0);
+    CHECK(test.history.oldest() == 4);
+    CHECK(test.history.newest() == 3);
 }
 
 TEST_CASE("the oldest messages are dropped when they take too many bytes") {
     // Four frames of 10 bytes, with their entries.
-    Store store(at_most(1000, 600s, 4 * (10 + kEntry)));
+    TestHistory test(at_most(1000, 600s, 4 * (10 + kEntry)));
     for (char c = 'a'; c <= 'f'; ++c) {
-        store.append(std::string(8, c));
-        CHECK(store.history.bytes() <= store.config.bytes);
+        test.append(std::string(8, c));
+        CHECK(test.history.bytes() <= test.config.bytes);
     }
-    CHECK(store.history.size() == 4);
-    CHECK(store.history.bytes() == store.config.bytes);
-    CHECK(store.history.oldest() == 3);
-    store.append(std::string(9, 'g'));
-    CHECK(store.history.size() == 3);
+    CHECK(test.history.size() == 4);
+    CHECK(test.history.bytes() == test.config.bytes);
+    CHECK(test.history.oldest() == 3);
+    test.append(std::string(9, 'g'));
+    CHECK(test.history.size() == 3);
 }
 
 TEST_CASE("pings count as bytes from the oldest retained message on") {
-    Store store;
-    store.history.log().append_ping();
-    store.append("a");
-    CHECK(store.history.bytes() == 3 + kEntry);
-    store.history.log().append_ping();
-    CHECK(store.history.bytes() == 5 + kEntry);
+    TestHistory test;
+    test.history.log().append_ping();
+    test.append("a");
+    CHECK(test.history.bytes() == 3 + kEntry);
+    test.history.log().append_ping();
+    CHECK(test.history.bytes() == 5 + kEntry);
 }
 
 TEST_CASE("a message over the byte limit is numbered but not retained") {
-    Store store(at_most(1000, 600s, 100));
-    store.append("a");
-    Broadcast& log = store.history.log();
-    Broadcast::Cursor client = store.history.open_cursor(2);
-    store.append(std::string(100, 'x'));
-    CHECK(store.history.newest() == 2);
-    CHECK(store.history.size() == 0);
-    CHECK(store.history.bytes() == 0);
+    TestHistory test(at_most(1000, 600s, 100));
+    test.append("a");
+    Broadcast& log = test.history.log();
+    Broadcast::Cursor client = test.history.open_cursor(2);
+    test.append(std::string(100, 'x'));
+    CHECK(test.history.newest() == 2);
+    CHECK(test.history.size() == 0);
+    CHECK(test.history.bytes() == 0);
     CHECK(log.pending(client, log.end()).size == 102);
     log.close_cursor(client);
-    CHECK(store.log_capacity() == 0);
-    store.append("c");
-    CHECK(store.history.oldest() == 3);
-    CHECK(store.all() == frame_of("c"));
+    CHECK(test.log_capacity() == 0);
+    test.append("c");
+    CHECK(test.history.oldest() == 3);
+    CHECK(test.all() == frame_of("c"));
 }
 
 TEST_CASE("without retention messages are numbered and appended") {
-    Store store(at_most(0));
-    Broadcast& log = store.history.log();
-    const Broadcast::Cursor client = store.history.open_cursor(1);
+    TestHistory test(at_most(0));
+    Broadcast& log = test.history.log();
+    const Broadcast::Cursor client = test.history.open_cursor(1);
     const size_t before = heap_in_use();
-    store.append("a");
-    store.append("b");
+    test.append("a");
+    test.append("b");
     CHECK(heap_in_use() == before);
-    CHECK(store.history.newest() == 2);
-    CHECK(store.history.oldest() == 3);
+    CHECK(test.history.newest() == 2);
+    CHECK(test.history.oldest() == 3);
     CHECK(log.pending(client, log.end()).size == 6);
-    store.history.expire(store.now);
-    store.history.shrink(0);
+    test.history.expire(test.now);
+    test.history.shrink(0);
     log.close_cursor(client);
-    CHECK(store.log_capacity() == 0);
+    CHECK(test.log_capacity() == 0);
 }
 
 TEST_CASE("a history shrinks to the given number of bytes") {
-    Store store;
-    store.append_all({"a", "b", "c"});
-    store.history.shrink(3 * (3 + kEntry));
-    CHECK(store.history.size() == 3);
-    store.history.shrink(3 * (3 + kEntry) - 1);
-    CHECK(store.all() == frames_of({"b", "c"}));
-    store.history.shrink(0);
-    CHECK(store.history.size() == 0);
-    store.history.shrink(0);
-    store.append("d");
-    CHECK(store.history.oldest() == 4);
-    CHECK(store.all() == frame_of("d"));
+    TestHistory test;
+    test.append_all({"a", "b", "c"});
+    test.history.shrink(3 * (3 + kEntry));
+    CHECK(test.history.size() == 3);
+    test.history.shrink(3 * (3 + kEntry) - 1);
+    CHECK(test.all() == frames_of({"b", "c"}));
+    test.history.shrink(0);
+    CHECK(test.history.size() == 0);
+    test.history.shrink(0);
+    test.append("d");
+    CHECK(test.history.oldest() == 4);
+    CHECK(test.all() == frame_of("d"));
 }
 
-TEST_CASE("dropped messages are freed when no client needs them") {
+TEST_CASE("dropped messages are freed when no client has to receive them") {
     const size_t before = heap_in_use();
-    Store store;
-    for (int i = 0; i < 900; ++i) store.append(std::string(1000, 'x'));
-    Broadcast& log = store.history.log();
-    const Broadcast::Cursor slowest = store.history.open_cursor(1);
-    store.history.shrink(100'000);
-    CHECK(store.log_capacity() > 900'000);
+    TestHistory test;
+    for (int i = 0; i < 900; ++i) test.append(std::string(1000, 'x'));
+    Broadcast& log = test.history.log();
+    const Broadcast::Cursor slowest = test.history.open_cursor(1);
+    test.history.shrink(100'000);
+    CHECK(test.log_capacity() > 900'000);
     log.close_cursor(slowest);
-    CHECK(store.log_capacity() < 100'000 + 2 * Broadcast::kMaxChunk);
-    store.now += 600s;
-    store.history.expire(store.now);
-    CHECK(store.log_capacity() == 0);
+    CHECK(test.log_capacity() < 100'000 + 2 * Broadcast::kMaxChunk);
+    test.now += 600s;
+    test.history.expire(test.now);
+    CHECK(test.log_capacity() == 0);
     CHECK(heap_in_use() == before);
 }
 
 TEST_CASE("memory does not grow with the number of messages appended") {
-    Store store(at_most(100));
+    TestHistory test(at_most(100));
     const std::string text = "a message of some forty bytes, or nearly";
-    for (int i = 0; i < 10'000; ++i) store.append(text);
+    for (int i = 0; i < 10'000; ++i) test.append(text);
     const size_t before = allocations();
     size_t most = 0;
     for (int i = 0; i < 100'000; ++i) {
-        store.append(text);
-        most = std::max(most, store.log_capacity());
+        test.append(text);
+        most = std::max(most, test.log_capacity());
     }
     CHECK(most <= 2 * Broadcast::kMaxChunk);
     // One for each new chunk.
     CHECK(allocations() - before < 100'000 * 42 / Broadcast::kMaxChunk + 10);
-    CHECK(store.history.size() == 100);
+    CHECK(test.history.size() == 100);
 }
 
 TEST_CASE("random operations retain what a naive list retains") {
     for (unsigned seed = 1; seed <= 20; ++seed) {
         CAPTURE(seed);
         std::mt19937 random(seed);
-        Store store(at_most(random() % 40 + 1, std::chrono::seconds(20), 2000));
+        TestHistory test(
+            at_most(random() % 40 + 1, std::chrono::seconds(20), 2000));
         struct Retained {
             std::string text;
             Time at;
@@ -282,40 +283,40 @@ TEST_CASE("random operations retain what a naive list retains") {
         };
         const auto drop = [&](uint64_t most) {
             while (!model.empty() &&
-                   (model.size() > store.config.messages || bytes() > most ||
-                    store.now - model.front().at >= store.config.time))
+                   (model.size() > test.config.messages || bytes() > most ||
+                    test.now - model.front().at >= test.config.time))
                 model.pop_front();
         };
         int wrong = 0;
         for (int step = 0; step < 2000; ++step) {
             const auto dice = random() % 20;
-            store.now += std::chrono::milliseconds(random() % 1000);
+            test.now += std::chrono::milliseconds(random() % 1000);
             if (dice < 14) {
                 const std::string text(random() % 120, 'x');
-                store.append(text);
-                model.push_back({text, store.now});
-                drop(store.config.bytes);
+                test.append(text);
+                model.push_back({text, test.now});
+                drop(test.config.bytes);
             } else if (dice == 14) {
-                store.history.shrink(500);
+                test.history.shrink(500);
                 drop(500);
-                store.history.expire(store.now);
+                test.history.expire(test.now);
             } else {
-                store.history.expire(store.now);
-                drop(store.config.bytes);
+                test.history.expire(test.now);
+                drop(test.config.bytes);
             }
             std::string expected;
             for (const Retained& each : model) expected += frame_of(each.text);
-            if (store.all() != expected ||
-                store.history.size() != model.size() ||
-                store.history.bytes() != bytes())
+            if (test.all() != expected ||
+                test.history.size() != model.size() ||
+                test.history.bytes() != bytes())
                 ++wrong;
             const uint64_t some =
-                store.history.oldest() + random() % (model.size() + 1);
-            const size_t skipped = some - store.history.oldest();
+                test.history.oldest() + random() % (model.size() + 1);
+            const size_t skipped = some - test.history.oldest();
             std::string remaining;
             for (size_t i = skipped; i < model.size(); ++i)
                 remaining += frame_of(model[i].text);
-            if (store.from(some) != remaining) ++wrong;
+            if (test.from(some) != remaining) ++wrong;
         }
         CHECK(wrong == 0);
     }

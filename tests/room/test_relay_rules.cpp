@@ -14,7 +14,7 @@ struct Sender {
     bool v1 = false;
 };
 
-/// What the sender is told; "relayed" if it is not its message that stops.
+/// Returns the reply to the sender; "relayed" if its message is relayed.
 std::string reply_to(const RelayDecision& decision) {
     switch (decision.action) {
         case RelayDecision::Action::Relay:
@@ -55,13 +55,13 @@ TEST_CASE("JSON that PHP sees as truthy is relayed") {
         check_relayed(text);
 }
 
-TEST_CASE("what is falsy is dropped without a word") {
+TEST_CASE("a falsy value is dropped without a notice") {
     for (std::string text :
          {"null", "false", "0", "-0.0", "\"\"", "\"0\"", "[]", " 0e5 "})
         check_answered(text, "");
 }
 
-TEST_CASE("what is not JSON is answered with the byte where it goes wrong") {
+TEST_CASE("malformed JSON is answered with a notice that names the byte") {
     check_answered("{\"a\":}", R"({"type":"error","message":"not relayed: )"
                                R"(unexpected character at byte 5"})");
     check_answered("", R"({"type":"error","message":"not relayed: )"
@@ -70,19 +70,20 @@ TEST_CASE("what is not JSON is answered with the byte where it goes wrong") {
                            R"(malformed UTF-8 at byte 0"})");
 }
 
-TEST_CASE("the server's types are its own") {
+TEST_CASE("reserved types are refused") {
     for (std::string type : {"system", "error", "hello", "ping", "pong"})
         check_answered("{\"type\":\"" + type + "\"}", reserved(type));
 }
 
-TEST_CASE("who may speak for the system does so, and for nothing else") {
+TEST_CASE(
+    "a sender with the grant may send system, and no other reserved type") {
     const Sender sender{{true}, false};
     check_relayed(R"({"type":"system","message":"x"})", sender);
     for (std::string type : {"error", "hello", "ping", "pong"})
         check_answered("{\"type\":\"" + type + "\"}", reserved(type), sender);
 }
 
-TEST_CASE("a ping of wschat.v1 is answered with a pong") {
+TEST_CASE("the type ping is answered with a pong for wschat.v1") {
     const Sender sender{{false}, true};
     check_answered(R"({"type":"ping"})", R"({"type":"pong"})", sender);
     check_answered(R"({"x":1,"type":"pi\u006eg"})", R"({"type":"pong"})",
@@ -107,16 +108,16 @@ TEST_CASE("each decision has its action, and a reason only if it refuses") {
         {R"({"type":"ping"})", {{true}, false}, Action::Refuse},
         {R"({"type":"ping"})", {{false}, true}, Action::Pong},
         {R"({"type":"ping"})", {{true}, true}, Action::Pong},
-        // who claims two, claims the worse
+        // two reserved types: the one that is refused decides
         {R"({"type":"system","type":"ping"})", {{true}, false}, Action::Refuse},
         {R"([{"type":"ping"}])", {{false}, true}, Action::Relay},
         {R"({"type":["ping"]})", {{false}, true}, Action::Relay},
     };
     for (const auto& row : rows) {
         CAPTURE(row.text);
-        const RelayDecision decision = decide_relay(row.text, row.sender.grants, row.sender.v1);
+        const RelayDecision decision =
+            decide_relay(row.text, row.sender.grants, row.sender.v1);
         CHECK((decision.action == row.action));
         CHECK(decision.reason.empty() == (row.action != Action::Refuse));
     }
 }
-

@@ -12,22 +12,23 @@ using namespace wschat::test;
 
 namespace {
 
-/// A cursor in one of the logs, and the bytes that it has passed.
+/// A cursor in one of the two logs.
 class Receiver {
 public:
-    Receiver(StandaloneRoom& lobby, bool deflated)
-        : log_(&lobby.room.log(deflated)), cursor_(log_->open_cursor()) {}
+    Receiver(StandaloneRoom& test, bool deflated)
+        : log_(&test.room.log(deflated)), cursor_(log_->open_cursor()) {}
     ~Receiver() { log_->close_cursor(cursor_); }
     Receiver(const Receiver&) = delete;
     Receiver& operator=(const Receiver&) = delete;
 
-    /// The bytes since the last time.
-    std::string hear() {
-        std::string heard;
+    /// Returns the bytes that were appended since the last call.
+    std::string receive() {
+        std::string received;
         for (;;) {
             const IoVec pieces = log_->pending(cursor_, log_->end());
-            if (pieces.count == 0) return heard;
-            for (size_t i = 0; i < pieces.count; ++i) heard += pieces.piece[i];
+            if (pieces.count == 0) return received;
+            for (size_t i = 0; i < pieces.count; ++i)
+                received += pieces.piece[i];
             log_->advance(cursor_, pieces.size);
         }
     }
@@ -41,25 +42,25 @@ const std::string kLong(1000, 'a');
 
 }  // namespace
 
-TEST_CASE("everyone in a room gets a message, deflated or as it is") {
+TEST_CASE("a message is appended to both logs, plain and deflated") {
     StandaloneRoom room;
     Receiver plain(room, false);
     Receiver deflating(room, true);
     room.append(kLong);
-    const std::string heard = deflating.hear();
-    CHECK(plain.hear().substr(4) == kLong);
-    REQUIRE(heard.size() < 126);
-    CHECK(heard.substr(0, 1) == "\xC1");
-    CHECK(inflated(heard.substr(2)) == kLong);
+    const std::string received = deflating.receive();
+    CHECK(plain.receive().substr(4) == kLong);
+    REQUIRE(received.size() < 126);
+    CHECK(received.substr(0, 1) == "\xC1");
+    CHECK(inflated(received.substr(2)) == kLong);
 }
 
-TEST_CASE("short messages, and what would grow, are not deflated") {
+TEST_CASE("short messages, and those that would grow, are not deflated") {
     StandaloneRoom room;
     Receiver deflating(room, true);
     for (const std::string& text :
          {std::string(127, 'a'), std::string("{}"), std::string()}) {
         room.append(text);
-        CHECK(deflating.hear().substr(0, 1) == "\x81");
+        CHECK(deflating.receive().substr(0, 1) == "\x81");
     }
     std::string noise;
     uint32_t random = 1;
@@ -68,21 +69,21 @@ TEST_CASE("short messages, and what would grow, are not deflated") {
         noise += static_cast<char>(random >> 24);
     }
     room.append(noise);
-    CHECK(deflating.hear().substr(0, 1) == "\x81");
+    CHECK(deflating.receive().substr(0, 1) == "\x81");
     room.append(std::string(128, 'a'));
-    CHECK(deflating.hear().substr(0, 1) == "\xC1");
+    CHECK(deflating.receive().substr(0, 1) == "\xC1");
 }
 
-TEST_CASE("pings go to both kinds of members") {
+TEST_CASE("pings are appended to both logs") {
     StandaloneRoom room;
     Receiver plain(room, false);
     Receiver deflating(room, true);
     room.append_ping();
-    CHECK(plain.hear() == std::string("\x89\0", 2));
-    CHECK(deflating.hear() == std::string("\x89\0", 2));
+    CHECK(plain.receive() == std::string("\x89\0", 2));
+    CHECK(deflating.receive() == std::string("\x89\0", 2));
 }
 
-TEST_CASE("a room that nobody is in holds nothing") {
+TEST_CASE("a room without members holds no memory") {
     const size_t before = heap_in_use();
     StandaloneRoom room;
     {
@@ -97,29 +98,29 @@ TEST_CASE("a room that nobody is in holds nothing") {
     CHECK(heap_in_use() == before);
 }
 
-TEST_CASE("a client begins where it left off, or as a newcomer") {
-    StandaloneRoom lobby(3);
-    for (int i = 0; i < 5; ++i) lobby.append("{}");
-    REQUIRE(lobby.room.history().oldest() == 3);
+TEST_CASE("a client resumes after its last message, or starts as a new one") {
+    StandaloneRoom test(3);
+    for (int i = 0; i < 5; ++i) test.append("{}");
+    REQUIRE(test.room.history().oldest() == 3);
     struct {
         Resume resume;
-        size_t newcomers_get;
+        size_t history;
         uint64_t first;
         bool recovered;
     } const clients[] = {
-        // newcomers
+        // new clients
         {{}, 0, 6, false},
         {{}, 1, 5, false},
         {{}, 3, 3, false},
         {{}, 4, 3, false},
         {{}, ~size_t{0}, 3, false},
-        // those who miss nothing that is not kept
+        // clients that miss only retained messages
         {{"epoch", 2}, 0, 3, true},
         {{"epoch", 3}, 0, 4, true},
         {{"epoch", 4}, 3, 5, true},
         {{"epoch", 5}, 0, 6, true},
         {{"epoch", 5}, 3, 6, true},
-        // those who miss more, or were never here
+        // clients that miss other messages, or come from another room
         {{"epoch", 1}, 0, 6, false},
         {{"epoch", 0}, 2, 4, false},
         {{"epoch", 6}, 0, 6, false},
@@ -132,28 +133,26 @@ TEST_CASE("a client begins where it left off, or as a newcomer") {
     for (const auto& row : clients) {
         CAPTURE(row.resume.epoch);
         CAPTURE(row.resume.since);
-        const Room::Start start =
-            lobby.room.start_for(row.resume, row.newcomers_get);
+        const Room::Start start = test.room.start_for(row.resume, row.history);
         CHECK(start.first == row.first);
         CHECK(start.recovered == row.recovered);
     }
 }
 
-TEST_CASE(
-    "where nothing is kept, who misses nothing has recovered all the same") {
-    StandaloneRoom lobby(0);
-    CHECK(lobby.room.start_for({"epoch", 0}, 10).recovered);
-    CHECK(lobby.room.start_for({"epoch", 0}, 10).first == 1);
-    CHECK_FALSE(lobby.room.start_for({"epoch", 1}, 10).recovered);
-    lobby.append("{}");
-    CHECK_FALSE(lobby.room.start_for({"epoch", 0}, 10).recovered);
-    CHECK(lobby.room.start_for({"epoch", 1}, 10).recovered);
-    CHECK(lobby.room.start_for({}, 10).first == 2);
+TEST_CASE("without retention a client that missed nothing still recovers") {
+    StandaloneRoom test(0);
+    CHECK(test.room.start_for({"epoch", 0}, 10).recovered);
+    CHECK(test.room.start_for({"epoch", 0}, 10).first == 1);
+    CHECK_FALSE(test.room.start_for({"epoch", 1}, 10).recovered);
+    test.append("{}");
+    CHECK_FALSE(test.room.start_for({"epoch", 0}, 10).recovered);
+    CHECK(test.room.start_for({"epoch", 1}, 10).recovered);
+    CHECK(test.room.start_for({}, 10).first == 2);
 }
 
-TEST_CASE("a member that leaves is found by its position, and no other goes") {
-    StandaloneRoom lobby;
-    Room& room = lobby.room;
+TEST_CASE("a member is removed by its position, and the others stay") {
+    StandaloneRoom test;
+    Room& room = test.room;
     Member members[5];
     for (size_t i = 0; i < 4; ++i) room.add(members[i]);
     using Members = std::vector<Member*>;
@@ -172,30 +171,30 @@ TEST_CASE("a member that leaves is found by its position, and no other goes") {
     CHECK(room.members().empty());
 }
 
-TEST_CASE("the memory for members is given back when they leave") {
+TEST_CASE("the memory for members is released when they leave") {
     std::vector<Member> members(1000);
     const size_t before = heap_in_use();
-    StandaloneRoom lobby;
-    for (Member& member : members) lobby.room.add(member);
+    StandaloneRoom test;
+    for (Member& member : members) test.room.add(member);
     const size_t full = heap_in_use();
-    for (size_t i = 0; i < 990; ++i) lobby.room.remove(members[i]);
+    for (size_t i = 0; i < 990; ++i) test.room.remove(members[i]);
     CHECK(heap_in_use() - before < (full - before) / 10);
-    for (size_t i = 990; i < 1000; ++i) lobby.room.remove(members[i]);
+    for (size_t i = 990; i < 1000; ++i) test.room.remove(members[i]);
     CHECK(heap_in_use() - before < 100);
 }
 
-TEST_CASE("what was published until then is old, in both runs") {
-    StandaloneRoom lobby;
-    Receiver plain(lobby, false);
-    Receiver deflating(lobby, true);
-    lobby.append("Hello");
-    lobby.append(kLong);
-    CHECK(lobby.room.log(false).end_of_last_turn() == 0);
-    CHECK(lobby.room.log(true).end_of_last_turn() == 0);
-    lobby.end_turn();
+TEST_CASE("end_turn() remembers the end of both logs") {
+    StandaloneRoom test;
+    Receiver plain(test, false);
+    Receiver deflating(test, true);
+    test.append("Hello");
+    test.append(kLong);
+    CHECK(test.room.log(false).end_of_last_turn() == 0);
+    CHECK(test.room.log(true).end_of_last_turn() == 0);
+    test.end_turn();
     for (bool deflated : {false, true}) {
-        CHECK(lobby.room.log(deflated).end_of_last_turn() ==
-              lobby.room.log(deflated).end());
+        CHECK(test.room.log(deflated).end_of_last_turn() ==
+              test.room.log(deflated).end());
     }
-    CHECK(lobby.room.log(true).end() < lobby.room.log(false).end());
+    CHECK(test.room.log(true).end() < test.room.log(false).end());
 }

@@ -15,7 +15,7 @@ using namespace wschat::test;
 
 namespace {
 
-/// What retaining a message takes beside its frame.
+/// Bytes that a retained message takes besides its frame.
 constexpr uint64_t kEntry = 16;
 
 RoomsConfig most(size_t rooms) {
@@ -30,17 +30,17 @@ RoomsConfig retained_total(uint64_t bytes) {
     return config;
 }
 
-/// Rooms with their limits, at a time that stands still unless moved.
-class House {
+/// Rooms, their limits and a clock that only the test moves.
+class TestRooms {
 public:
-    explicit House(const RoomsConfig& limits = {}) : config(limits) {}
-    House(const House&) = delete;
-    House& operator=(const House&) = delete;
+    explicit TestRooms(const RoomsConfig& limits = {}) : config(limits) {}
+    TestRooms(const TestRooms&) = delete;
+    TestRooms& operator=(const TestRooms&) = delete;
 
     RoomEntry* open(const std::string& name) { return rooms.open(name, now); }
 
-    /// A client joins. REQUIRES: there is a place.
-    RoomEntry& enter(const std::string& name) {
+    /// Adds a client to a room. REQUIRES: the room exists or can be created.
+    RoomEntry& join(const std::string& name) {
         RoomEntry* entry = open(name);
         REQUIRE(entry);
         rooms.hold(*entry);
@@ -53,7 +53,7 @@ public:
         rooms.append(entry, text, now);
     }
 
-    /// Publishes from outside the room. REQUIRES: there is a place.
+    /// Publishes to a room. REQUIRES: the room exists or can be created.
     RoomEntry& append_to(const std::string& name,
                          const std::string& text = "{}") {
         RoomEntry* entry = open(name);
@@ -62,9 +62,9 @@ public:
         return *entry;
     }
 
-    /// Whether there is such a room where something was published. If there
-    /// was none, there is one now.
-    bool has(const std::string& name) {
+    /// Returns true if a room with this name has got messages. Creates a
+    /// missing room.
+    bool has_messages(const std::string& name) {
         RoomEntry* entry = open(name);
         return entry && entry->room.history().newest() > 0;
     }
@@ -78,256 +78,255 @@ public:
 
 }  // namespace
 
-TEST_CASE("a room is made when somebody comes, and found from then on") {
-    House house;
-    RoomEntry& room = house.enter("/a");
+TEST_CASE("a room is created on first use and found by its name afterwards") {
+    TestRooms test;
+    RoomEntry& room = test.join("/a");
     CHECK(room.room.name() == "/a");
-    CHECK(house.open("/a") == &room);
-    CHECK(house.size() == 1);
-    CHECK(house.open("/A") != &room);
-    CHECK(house.open("/") != &room);
-    CHECK(house.size() == 3);
-    CHECK(house.open(std::string("/a\0b", 4))->room.name().size() == 4);
+    CHECK(test.open("/a") == &room);
+    CHECK(test.size() == 1);
+    CHECK(test.open("/A") != &room);
+    CHECK(test.open("/") != &room);
+    CHECK(test.size() == 3);
+    CHECK(test.open(std::string("/a\0b", 4))->room.name().size() == 4);
 }
 
 TEST_CASE("each room counts its own messages") {
-    House house;
-    RoomEntry& a = house.enter("/a");
-    RoomEntry& b = house.enter("/b");
-    house.append(a);
-    house.append(a);
-    house.append(b);
+    TestRooms test;
+    RoomEntry& a = test.join("/a");
+    RoomEntry& b = test.join("/b");
+    test.append(a);
+    test.append(a);
+    test.append(b);
     CHECK(a.room.history().newest() == 2);
     CHECK(b.room.history().newest() == 1);
 }
 
-TEST_CASE("a room that is made anew counts anew, and says so") {
-    House house;
+TEST_CASE("a room that is created again has new numbers and a new epoch") {
+    TestRooms test;
     std::set<std::string> epochs;
     for (int i = 0; i < 20; ++i) {
-        RoomEntry& room = house.enter("/a");
+        RoomEntry& room = test.join("/a");
         CHECK(room.room.history().newest() == 0);
         CHECK(room.room.epoch().size() == 12);
         CHECK(room.room.epoch().find_first_not_of("0123456789abcdef") ==
               std::string::npos);
         epochs.insert(room.room.epoch());
-        house.leave(room);
+        test.leave(room);
     }
     CHECK(epochs.size() == 20);
 }
 
-TEST_CASE("a room is gone when nobody holds it and nothing is kept") {
+TEST_CASE("a room without members and retained messages is deleted") {
     const size_t before = heap_in_use();
     {
-        House house;
-        RoomEntry& room = house.enter("/a");
-        house.enter("/a");
-        house.leave(room);
-        CHECK(house.size() == 1);
-        CHECK(house.open("/a") == &room);
-        house.leave(room);
-        CHECK(house.size() == 0);
+        TestRooms test;
+        RoomEntry& room = test.join("/a");
+        test.join("/a");
+        test.leave(room);
+        CHECK(test.size() == 1);
+        CHECK(test.open("/a") == &room);
+        test.leave(room);
+        CHECK(test.size() == 0);
         CHECK(heap_in_use() == before);
     }
     CHECK(heap_in_use() == before);
 }
 
-TEST_CASE("a room with kept messages stays, for their time") {
-    House house;
-    house.config.retention.time = 10s;
-    RoomEntry& room = house.enter("/a");
-    house.append(room);
-    house.now += 4s;
-    house.append(room);
-    CHECK(house.rooms.next_expiry() == Time::max());
-    house.now += 1s;
-    house.leave(room);
-    CHECK(house.size() == 1);
-    CHECK(house.rooms.next_expiry() == Time{} + 14s);
-    house.rooms.expire(Time{} + 14s - 1ns);
-    CHECK(house.open("/a") == &room);
+TEST_CASE("a room with retained messages is deleted when they expire") {
+    TestRooms test;
+    test.config.retention.time = 10s;
+    RoomEntry& room = test.join("/a");
+    test.append(room);
+    test.now += 4s;
+    test.append(room);
+    CHECK(test.rooms.next_expiry() == Time::max());
+    test.now += 1s;
+    test.leave(room);
+    CHECK(test.size() == 1);
+    CHECK(test.rooms.next_expiry() == Time{} + 14s);
+    test.rooms.delete_expired(Time{} + 14s - 1ns);
+    CHECK(test.open("/a") == &room);
     CHECK(room.room.history().size() == 2);
-    house.rooms.expire(Time{} + 14s);
-    CHECK(house.size() == 0);
-    CHECK(house.rooms.next_expiry() == Time::max());
+    test.rooms.delete_expired(Time{} + 14s);
+    CHECK(test.size() == 0);
+    CHECK(test.rooms.next_expiry() == Time::max());
 }
 
-TEST_CASE("who comes back to a room in time finds it as it was") {
-    House house;
-    house.config.retention.time = 10s;
-    RoomEntry& room = house.enter("/a");
+TEST_CASE("a client that returns before the expiry finds the same room") {
+    TestRooms test;
+    test.config.retention.time = 10s;
+    RoomEntry& room = test.join("/a");
     const std::string epoch = room.room.epoch();
-    house.append(room);
-    house.leave(room);
-    house.now += 9s;
-    house.rooms.expire(house.now);
-    CHECK(&house.enter("/a") == &room);
+    test.append(room);
+    test.leave(room);
+    test.now += 9s;
+    test.rooms.delete_expired(test.now);
+    CHECK(&test.join("/a") == &room);
     CHECK(room.room.epoch() == epoch);
     CHECK(room.room.history().size() == 1);
-    house.now += 1s;
-    house.rooms.expire(house.now);
-    CHECK(house.size() == 1);
-    CHECK(house.open("/a")->room.history().size() == 0);
+    test.now += 1s;
+    test.rooms.delete_expired(test.now);
+    CHECK(test.size() == 1);
+    CHECK(test.open("/a")->room.history().size() == 0);
     CHECK(room.room.history().newest() == 1);
-    house.leave(room);
-    CHECK(house.size() == 0);
+    test.leave(room);
+    CHECK(test.size() == 0);
 }
 
-TEST_CASE("a room that nobody came to and nothing was kept in does not last") {
-    House house;
-    house.config.retention.messages = 0;
-    house.append_to("/a");
-    house.open("/b");
-    CHECK(house.size() == 2);
-    CHECK(house.rooms.next_expiry() <= house.now);
-    house.rooms.expire(house.now);
-    CHECK(house.size() == 0);
+TEST_CASE("a room without members and messages is deleted by expire()") {
+    TestRooms test;
+    test.config.retention.messages = 0;
+    test.append_to("/a");
+    test.open("/b");
+    CHECK(test.size() == 2);
+    CHECK(test.rooms.next_expiry() <= test.now);
+    test.rooms.delete_expired(test.now);
+    CHECK(test.size() == 0);
 }
 
-TEST_CASE("a room that is opened has forgotten what was kept for its time") {
-    House house;
-    house.config.retention.time = 10s;
-    RoomEntry& room = house.append_to("/a");
-    house.now += 5s;
-    house.append(room);
-    house.now += 5s;
-    CHECK(house.open("/a")->room.history().oldest() == 2);
+TEST_CASE("open() drops the room's expired messages") {
+    TestRooms test;
+    test.config.retention.time = 10s;
+    RoomEntry& room = test.append_to("/a");
+    test.now += 5s;
+    test.append(room);
+    test.now += 5s;
+    CHECK(test.open("/a")->room.history().oldest() == 2);
 }
 
 // Limits
 
-TEST_CASE("where there is no place for one more, idle rooms go, oldest first") {
-    House house(most(3));
-    house.append_to("/a");
-    house.append_to("/b");
-    house.append_to("/c");
-    REQUIRE(house.open("/d"));
-    CHECK(house.size() == 3);
-    CHECK(house.has("/b"));
-    CHECK(house.has("/c"));
-    CHECK_FALSE(house.has("/a"));
+TEST_CASE("over the limit of rooms idle ones are deleted, oldest first") {
+    TestRooms test(most(3));
+    test.append_to("/a");
+    test.append_to("/b");
+    test.append_to("/c");
+    REQUIRE(test.open("/d"));
+    CHECK(test.size() == 3);
+    CHECK(test.has_messages("/b"));
+    CHECK(test.has_messages("/c"));
+    CHECK_FALSE(test.has_messages("/a"));
 }
 
-TEST_CASE("a room is as old as what was last published there") {
-    House house(most(3));
-    RoomEntry& a = house.append_to("/a");
-    house.append_to("/b");
-    house.append_to("/c");
-    house.append(a);
-    REQUIRE(house.open("/d"));
-    CHECK(house.has("/a"));
-    CHECK(house.has("/c"));
+TEST_CASE("a new message makes a room the youngest") {
+    TestRooms test(most(3));
+    RoomEntry& a = test.append_to("/a");
+    test.append_to("/b");
+    test.append_to("/c");
+    test.append(a);
+    REQUIRE(test.open("/d"));
+    CHECK(test.has_messages("/a"));
+    CHECK(test.has_messages("/c"));
 }
 
-TEST_CASE("a room is as old as when the last one left it") {
-    House house(most(3));
-    RoomEntry& a = house.enter("/a");
-    house.append(a);
-    house.append_to("/b");
-    house.append_to("/c");
-    house.leave(a);
-    REQUIRE(house.open("/d"));
-    CHECK(house.has("/a"));
-    CHECK(house.has("/c"));
+TEST_CASE("the leave of the last member makes a room the youngest") {
+    TestRooms test(most(3));
+    RoomEntry& a = test.join("/a");
+    test.append(a);
+    test.append_to("/b");
+    test.append_to("/c");
+    test.leave(a);
+    REQUIRE(test.open("/d"));
+    CHECK(test.has_messages("/a"));
+    CHECK(test.has_messages("/c"));
 }
 
 TEST_CASE("opening a room does not make it younger") {
-    House house(most(2));
-    house.append_to("/a");
-    house.append_to("/b");
-    house.open("/a");
-    REQUIRE(house.open("/c"));
-    CHECK(house.has("/b"));
+    TestRooms test(most(2));
+    test.append_to("/a");
+    test.append_to("/b");
+    test.open("/a");
+    REQUIRE(test.open("/c"));
+    CHECK(test.has_messages("/b"));
 }
 
-TEST_CASE("a room that somebody holds is never given up for another") {
-    House house(most(2));
-    RoomEntry& a = house.enter("/a");
-    RoomEntry& b = house.enter("/b");
-    house.append(b);
-    CHECK(house.open("/c") == nullptr);
-    CHECK(house.open("/a") == &a);
-    CHECK(house.open("/b") == &b);
-    CHECK(house.size() == 2);
-    house.leave(b);
-    CHECK(house.open("/c") != nullptr);
-    CHECK(house.size() == 2);
-    CHECK(house.open("/a") == &a);
+TEST_CASE("a room with members is never deleted for another") {
+    TestRooms test(most(2));
+    RoomEntry& a = test.join("/a");
+    RoomEntry& b = test.join("/b");
+    test.append(b);
+    CHECK(test.open("/c") == nullptr);
+    CHECK(test.open("/a") == &a);
+    CHECK(test.open("/b") == &b);
+    CHECK(test.size() == 2);
+    test.leave(b);
+    CHECK(test.open("/c") != nullptr);
+    CHECK(test.size() == 2);
+    CHECK(test.open("/a") == &a);
 }
 
-TEST_CASE("all rooms together keep no more than they may: idle ones go first") {
+TEST_CASE("over the total limit idle rooms are deleted first") {
     const uint64_t each = 100 + 2 + kEntry;
     const std::string text(100, 'x');
-    House house(retained_total(4 * each));
-    RoomEntry& held = house.enter("/held");
-    house.append(held, text);
-    house.append_to("/a", text);
-    house.append_to("/b", text);
-    RoomEntry& c = house.append_to("/c", text);
-    CHECK(house.size() == 4);
-    house.append(c, text);
-    CHECK(house.size() == 3);
+    TestRooms test(retained_total(4 * each));
+    RoomEntry& held = test.join("/held");
+    test.append(held, text);
+    test.append_to("/a", text);
+    test.append_to("/b", text);
+    RoomEntry& c = test.append_to("/c", text);
+    CHECK(test.size() == 4);
+    test.append(c, text);
+    CHECK(test.size() == 3);
     CHECK(held.room.history().size() == 1);
     CHECK(c.room.history().size() == 2);
-    house.append(held, text);
-    CHECK(house.size() == 2);
+    test.append(held, text);
+    CHECK(test.size() == 2);
     CHECK(held.room.history().size() == 2);
-    house.append(held, text);
-    CHECK(house.size() == 1);
+    test.append(held, text);
+    CHECK(test.size() == 1);
     CHECK(held.room.history().size() == 3);
 }
 
-TEST_CASE(
-    "over the limit a room forgets what it kept itself, not what others") {
+TEST_CASE("over the total limit a room with members drops its own messages") {
     const uint64_t each = 100 + 2 + kEntry;
     const std::string text(100, 'x');
-    House house(retained_total(4 * each));
-    RoomEntry& a = house.enter("/a");
-    RoomEntry& b = house.enter("/b");
-    for (int i = 0; i < 3; ++i) house.append(a, text);
-    for (int i = 0; i < 3; ++i) house.append(b, text);
+    TestRooms test(retained_total(4 * each));
+    RoomEntry& a = test.join("/a");
+    RoomEntry& b = test.join("/b");
+    for (int i = 0; i < 3; ++i) test.append(a, text);
+    for (int i = 0; i < 3; ++i) test.append(b, text);
     CHECK(a.room.history().size() == 3);
     CHECK(b.room.history().size() == 1);
     CHECK(b.room.history().oldest() == 3);
-    house.append(a, text);
+    test.append(a, text);
     CHECK(a.room.history().size() == 3);
     CHECK(b.room.history().size() == 1);
 }
 
-TEST_CASE("an idle room that is over the limit alone forgets its own") {
+TEST_CASE("a single idle room over the total limit drops its own messages") {
     const uint64_t each = 100 + 2 + kEntry;
     const std::string text(100, 'x');
-    House house(retained_total(2 * each));
-    RoomEntry& room = house.append_to("/a", text);
-    for (int i = 0; i < 5; ++i) house.append(room, text);
-    CHECK(house.size() == 1);
+    TestRooms test(retained_total(2 * each));
+    RoomEntry& room = test.append_to("/a", text);
+    for (int i = 0; i < 5; ++i) test.append(room, text);
+    CHECK(test.size() == 1);
     CHECK(room.room.history().size() == 2);
-    house.append(room, std::string(1000, 'x'));
-    CHECK(house.open("/a") == &room);
+    test.append(room, std::string(1000, 'x'));
+    CHECK(test.open("/a") == &room);
     CHECK(room.room.history().size() == 0);
     CHECK(room.room.history().newest() == 7);
-    house.rooms.expire(house.now);
-    CHECK(house.size() == 0);
+    test.rooms.delete_expired(test.now);
+    CHECK(test.size() == 0);
 }
 
-TEST_CASE("there is place for a room where all that may be kept is kept") {
+TEST_CASE("a room can be created while the total limit is reached") {
     const std::string text(100, 'x');
-    House house(retained_total(2 * (100 + 2 + kEntry)));
-    RoomEntry& held = house.enter("/held");
-    house.append(held, text);
-    RoomEntry& idle = house.append_to("/idle", text);
-    RoomEntry& made = house.enter("/made");
-    CHECK(house.size() == 3);
-    house.append(idle, text);
+    TestRooms test(retained_total(2 * (100 + 2 + kEntry)));
+    RoomEntry& held = test.join("/held");
+    test.append(held, text);
+    RoomEntry& idle = test.append_to("/idle", text);
+    RoomEntry& made = test.join("/made");
+    CHECK(test.size() == 3);
+    test.append(idle, text);
     CHECK(held.room.history().size() == 1);
     CHECK(idle.room.history().size() == 1);
-    house.append(made, text);
-    CHECK(house.size() == 2);
+    test.append(made, text);
+    CHECK(test.size() == 2);
     CHECK(held.room.history().size() == 1);
     CHECK(made.room.history().size() == 1);
 }
 
-TEST_CASE("what all rooms keep stays below the limit, whatever happens") {
+TEST_CASE("random operations never exceed the limits of rooms and bytes") {
     for (unsigned seed = 1; seed <= 10; ++seed) {
         CAPTURE(seed);
         std::mt19937 random(seed);
@@ -337,82 +336,82 @@ TEST_CASE("what all rooms keep stays below the limit, whatever happens") {
         config.retention.messages = 20;
         const size_t before = heap_in_use();
         {
-            House house(config);
+            TestRooms test(config);
             std::map<RoomEntry*, int> members;
             int wrong = 0;
             for (int step = 0; step < 3000; ++step) {
-                house.now += std::chrono::milliseconds(random() % 500);
+                test.now += std::chrono::milliseconds(random() % 500);
                 const std::string name = "/" + std::to_string(random() % 12);
                 const auto dice = random() % 10;
                 RoomEntry* room = nullptr;
-                if (dice < 6) room = house.open(name);
+                if (dice < 6) room = test.open(name);
                 if (dice < 2 && room && members.size() < 6) {
-                    house.enter(name);
+                    test.join(name);
                     ++members[room];
                 } else if (dice < 6 && room) {
-                    house.append(*room, std::string(random() % 600, 'x'));
+                    test.append(*room, std::string(random() % 600, 'x'));
                 } else if (dice < 8 && !members.empty()) {
                     const auto some = std::next(
                         members.begin(),
                         static_cast<std::ptrdiff_t>(random() % members.size()));
-                    RoomEntry* left = some->first;
+                    RoomEntry* room_left = some->first;
                     if (--some->second == 0) members.erase(some);
-                    house.leave(*left);
+                    test.leave(*room_left);
                 } else if (dice == 8) {
-                    house.rooms.expire(house.now);
+                    test.rooms.delete_expired(test.now);
                 } else {
-                    house.rooms.clean_up(house.now);
+                    test.rooms.clean_up(test.now);
                 }
-                uint64_t kept = 0;
+                uint64_t retained = 0;
                 for (const auto& each : members)
-                    kept += each.first->room.history().bytes();
-                if (kept > config.retained_total ||
-                    house.size() > config.most)
+                    retained += each.first->room.history().bytes();
+                if (retained > config.retained_total ||
+                    test.size() > config.most)
                     ++wrong;
             }
             for (const auto& each : members)
-                for (int i = 0; i < each.second; ++i) house.leave(*each.first);
+                for (int i = 0; i < each.second; ++i) test.leave(*each.first);
             CHECK(wrong == 0);
-            house.now += 20s;
-            house.rooms.clean_up(house.now);
-            house.rooms.clean_up(house.now);
-            house.rooms.expire(house.now);
-            CHECK(house.size() == 0);
+            test.now += 20s;
+            test.rooms.clean_up(test.now);
+            test.rooms.clean_up(test.now);
+            test.rooms.delete_expired(test.now);
+            CHECK(test.size() == 0);
         }
         CHECK(heap_in_use() == before);
     }
 }
 
-TEST_CASE("cleaning up drops the messages that have expired in all rooms") {
-    House house;
-    house.config.retention.time = 10s;
-    RoomEntry& a = house.enter("/a");
-    house.append(a);
-    RoomEntry& nobody = house.append_to("/nobody");
-    house.now += 10s;
-    house.rooms.clean_up(house.now);
+TEST_CASE("clean_up() drops the expired messages of all rooms") {
+    TestRooms test;
+    test.config.retention.time = 10s;
+    RoomEntry& a = test.join("/a");
+    test.append(a);
+    RoomEntry& idle = test.append_to("/idle");
+    test.now += 10s;
+    test.rooms.clean_up(test.now);
     CHECK(a.room.history().size() == 0);
-    CHECK(nobody.room.history().size() == 0);
-    CHECK(house.size() == 2);
-    house.rooms.expire(house.now);
-    CHECK(house.size() == 1);
+    CHECK(idle.room.history().size() == 0);
+    CHECK(test.size() == 2);
+    test.rooms.delete_expired(test.now);
+    CHECK(test.size() == 1);
 }
 
-TEST_CASE("rooms that fall silent give back what compression took") {
-    House house;
-    RoomEntry& room = house.enter("/a");
+TEST_CASE("clean_up() releases the deflater of rooms without new messages") {
+    TestRooms test;
+    RoomEntry& room = test.join("/a");
     Broadcast& log = room.room.log(true);
     const Broadcast::Cursor cursor = log.open_cursor();
     const size_t before = heap_in_use();
-    house.append(room, std::string(2000, 'x'));
+    test.append(room, std::string(2000, 'x'));
     CHECK(heap_in_use() > before + 16'000);
-    house.rooms.clean_up(house.now);
-    house.rooms.clean_up(house.now);
+    test.rooms.clean_up(test.now);
+    test.rooms.clean_up(test.now);
     CHECK(heap_in_use() < before + 8'000);
     log.close_cursor(cursor);
 }
 
-TEST_CASE("it is known before whether a message will be retained") {
+TEST_CASE("can_retain() predicts whether a message is retained") {
     const std::string text(100, 'x');
     const uint64_t each = 100 + 2 + kEntry;
     struct {
@@ -426,31 +425,43 @@ TEST_CASE("it is known before whether a message will be retained") {
     for (const auto& row : rows) {
         RoomsConfig config = retained_total(row.total);
         config.retention.bytes = row.own;
-        House house(config);
-        RoomEntry& room = *house.open("/a");
-        CHECK(house.rooms.can_retain(room, text.size()) == row.fits);
-        house.append(room, text);
+        TestRooms test(config);
+        RoomEntry& room = *test.open("/a");
+        CHECK(test.rooms.can_retain(&room, 1, each) == row.fits);
+        test.append(room, text);
         CHECK((room.room.history().size() == 1) == row.fits);
     }
     RoomsConfig none;
     none.retention.messages = 0;
-    House house(none);
-    CHECK_FALSE(house.rooms.can_retain(*house.open("/a"), 1));
+    TestRooms test(none);
+    CHECK_FALSE(test.rooms.can_retain(test.open("/a"), 1, 1));
 }
 
-TEST_CASE("idle rooms give way to a message, held ones do not") {
+TEST_CASE("can_retain() predicts whether several messages are all retained") {
+    RoomsConfig config;
+    config.retention.messages = 3;
+    config.retention.bytes = 400;
+    TestRooms test(config);
+    // The room need not exist.
+    CHECK(test.rooms.can_retain(nullptr, 3, 400));
+    CHECK_FALSE(test.rooms.can_retain(nullptr, 4, 40));
+    CHECK_FALSE(test.rooms.can_retain(nullptr, 3, 401));
+}
+
+TEST_CASE("can_retain() counts on the bytes of idle rooms, not of others") {
     const std::string text(100, 'x');
-    House house(retained_total(2 * (100 + 2 + kEntry)));
-    RoomEntry& held = house.enter("/held");
-    house.append(held, text);
-    house.append_to("/idle", text);
-    RoomEntry& room = *house.open("/room");
-    CHECK(house.rooms.can_retain(room, 100));
-    CHECK_FALSE(house.rooms.can_retain(room, 101));
-    house.append(held, text);
-    CHECK_FALSE(house.rooms.can_retain(room, 100));
-    CHECK_FALSE(house.rooms.can_retain(room, 1));
-    // The held room drops its own oldest.
-    CHECK(house.rooms.can_retain(held, 100));
-    CHECK(house.rooms.can_retain(held, 200));
+    const uint64_t each = 100 + 2 + kEntry;
+    TestRooms test(retained_total(2 * each));
+    RoomEntry& held = test.join("/held");
+    test.append(held, text);
+    test.append_to("/idle", text);
+    const RoomEntry* room = test.open("/room");
+    CHECK(test.rooms.can_retain(room, 1, each));
+    CHECK_FALSE(test.rooms.can_retain(room, 1, each + 1));
+    test.append(held, text);
+    CHECK_FALSE(test.rooms.can_retain(room, 1, each));
+    CHECK_FALSE(test.rooms.can_retain(room, 1, 1));
+    // The held room drops its own oldest messages.
+    CHECK(test.rooms.can_retain(&held, 1, each));
+    CHECK(test.rooms.can_retain(&held, 1, 2 * each));
 }

@@ -16,17 +16,17 @@ bool is_control(char c) {
     return byte < 0x20 || byte == 0x7F;
 }
 
-std::string path_of(const char* variable, const char* otherwise) {
+std::string path_of(const char* variable, const char* fallback) {
     const char* path = std::getenv(variable);
-    return path ? path : otherwise;
+    return path ? path : fallback;
 }
 
 Options usual_arguments(const Options& options, const std::string& host) {
     Options arguments = options;
-    bool announces = false;
+    bool has_announce = false;
     for (const std::string& option : options)
-        announces = announces || option.rfind("--announce", 0) == 0;
-    if (!announces) arguments.push_back("--announce=none");
+        has_announce = has_announce || option.rfind("--announce", 0) == 0;
+    if (!has_announce) arguments.push_back("--announce=none");
     if (const char* more = std::getenv("WSCHAT_TEST_OPTION"))
         arguments.push_back(more);
     arguments.push_back(host);
@@ -41,16 +41,20 @@ uint16_t port_in(const std::string& log) {
     return static_cast<uint16_t>(std::stoi(match[1]));
 }
 
-// Anything else comes from a sanitizer, or from a peer that forges lines. The
-// last one has no end if the daemon ended while standard error was full.
-void check_form_of(const std::string& log) {
+// Any other line is the report of a sanitizer, or was forged by a peer. The
+// last line is incomplete if the daemon ended while standard error was full.
+void check_log_lines(const std::string& log) {
     std::istringstream lines(log.substr(0, log.rfind('\n') + 1));
     for (std::string line; std::getline(lines, line);) {
-        const bool plain = line.rfind("wschat: ", 0) == 0;
-        const bool journal = std::regex_search(line, std::regex("^<[0-7]>"));
-        CHECK_MESSAGE((plain || journal), "a line of the log: " << line);
-        const bool clean = std::none_of(line.begin(), line.end(), is_control);
-        CHECK_MESSAGE(clean, "a line of the log: " << shown(line));
+        const bool is_plain = line.rfind("wschat: ", 0) == 0;
+        const bool has_priority =
+            std::regex_search(line, std::regex("^<[0-7]>"));
+        CHECK_MESSAGE((is_plain || has_priority),
+                      "malformed log line: " << line);
+        const bool is_printable =
+            std::none_of(line.begin(), line.end(), is_control);
+        CHECK_MESSAGE(is_printable,
+                      "control byte in log line: " << printable(line));
     }
 }
 
@@ -78,8 +82,8 @@ Daemon Daemon::echo(size_t max_message) {
 
 Daemon::Daemon(const Launch& launch, Program program)
     : process_(launch), program_(program) {
-    wait_log("listening on");
-    wait_log("\n");
+    wait_for_log("listening on");
+    wait_for_log("\n");
     port_ = port_in(log());
 }
 
@@ -87,11 +91,11 @@ Daemon::~Daemon() {
     if (program_ == Program::Echo) return;
     signal(SIGTERM);
     try {
-        CHECK(wait_exit() == 0);
+        CHECK(wait_for_exit() == 0);
     } catch (...) {
-        // Reported already; the process is killed now.
+        // wait_for_exit() has reported it; ~Process() kills the process.
     }
-    check_form_of(log());
+    check_log_lines(log());
 }
 
 }  // namespace wschat::test

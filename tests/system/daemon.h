@@ -1,4 +1,5 @@
-// The daemon, or the echo server made of its units, running for a test.
+// The daemon, or the echo server that is built from its units, as a process of
+// a test.
 #pragma once
 
 #include <cstdint>
@@ -12,39 +13,40 @@ namespace wschat::test {
 
 using Options = std::vector<std::string>;
 
-/// `$WSCHAT arguments`, to be started by a Process, a Daemon or run().
+/// Returns the command `$WSCHAT arguments` for a Process, a Daemon or run().
 Launch command(const Options& arguments);
 
-/// A server that listens when the constructor returns. At its end it is told
-/// to stop, and must do so with status 0, having logged nothing but lines in
-/// the form that logs have.
+/// A running server. The constructor returns when it listens. The destructor
+/// stops it, and checks that its exit status is 0 and that each line of its log
+/// has the usual form.
 class Daemon {
 public:
-    /// `wschat options host 0`, which announces nobody unless the options
-    /// name --announce.
+    /// Starts `wschat options host 0`, with --announce=none unless the options
+    /// have --announce.
     explicit Daemon(const Options& options = {},
                     const std::string& host = "127.0.0.1");
 
-    /// As the launch says.
+    /// Starts exactly this command.
     explicit Daemon(const Launch& launch);
 
-    /// The echo server, with a limit of 64 MiB unless told otherwise.
+    /// Starts the echo server with this limit of a message.
     static Daemon echo(size_t max_message = 64 << 20);
 
     ~Daemon();
 
-    /// Where it listens for TCP; 0 if it does not.
+    /// Returns the TCP port; 0 if it listens on unix sockets only.
     uint16_t port() const { return port_; }
     pid_t pid() const { return process_.pid(); }
 
     void signal(int number) { process_.signal(number); }
-    int wait_exit(Where at = {}) { return process_.wait_exit(at); }
+    int wait_for_exit(SourceLine at = {}) { return process_.wait_for_exit(at); }
 
     std::string log() const { return process_.err(); }
 
-    /// Waits until the log holds `text` so many times.
-    void wait_log(std::string_view text, size_t times = 1, Where at = {}) {
-        process_.wait_err(text, times, at);
+    /// Waits until the log has `text` at least `times` times.
+    void wait_for_log(std::string_view text, size_t times = 1,
+                      SourceLine at = {}) {
+        process_.wait_for_stderr(text, times, at);
     }
 
 private:

@@ -19,19 +19,19 @@ namespace wschat::test {
 
 namespace {
 
-void wait_until(int fd, short events, const char* what, Where at) {
+void wait_until(int fd, short events, const char* what, SourceLine at) {
     pollfd entry{fd, events, 0};
-    if (poll(&entry, 1, TimeLimit().left()) == 0)
-        fail(at, std::string("nothing happened while ") + what);
+    if (poll(&entry, 1, TimeLimit().remaining()) == 0)
+        fail(at, std::string("timed out while ") + what);
 }
 
-std::string described(const Frame& frame) {
+std::string describe(const Frame& frame) {
     constexpr const char* kNames[16] = {
         "continuation", "text",  "binary", nullptr, nullptr, nullptr,
         nullptr,        nullptr, "close",  "ping",  "pong"};
     const char* name = kNames[frame.opcode & 15];
     return (name ? name : std::to_string(frame.opcode)) + std::string(" ") +
-           shown(frame.payload);
+           printable(frame.payload);
 }
 
 uint64_t big_endian(std::string_view bytes) {
@@ -40,26 +40,28 @@ uint64_t big_endian(std::string_view bytes) {
     return value;
 }
 
-struct Layout {
+struct FrameLayout {
     size_t header = 2;
     uint64_t payload = 0;
 };
 
-// REQUIRES: at least 2 bytes. The payload's length is known if the header is
-// all there.
-Layout layout_of(std::string_view bytes, bool takes_deflated, Where at) {
+// Decodes the sizes of a frame. The payload's is 0 if the header is incomplete.
+// REQUIRES: at least 2 bytes.
+FrameLayout decode_layout(std::string_view bytes, bool allows_deflated,
+                          SourceLine at) {
     const auto first = static_cast<unsigned char>(bytes[0]);
     const auto second = static_cast<unsigned char>(bytes[1]);
-    const bool deflated = takes_deflated && first == 0xC1;
+    const bool deflated = allows_deflated && first == 0xC1;
     if ((first & 0xF0) != 0x80 && !deflated)
-        fail(at, "a frame in fragments or with reserved bits: " + shown(bytes));
-    if (second & 0x80) fail(at, "a masked frame: " + shown(bytes));
+        fail(at, "a fragment or reserved bits: " + printable(bytes));
+    if (second & 0x80) fail(at, "a masked frame: " + printable(bytes));
     const size_t extra = second == 127 ? 8 : second == 126 ? 2 : 0;
-    Layout layout{2 + extra, second};
+    FrameLayout layout{2 + extra, second};
     if (extra == 0 || bytes.size() < layout.header) return layout;
     layout.payload = big_endian(bytes.substr(2, extra));
     if (layout.payload < (extra == 8 ? 65536U : 126U))
-        fail(at, "a length that is too long: " + shown(bytes));
+        fail(at,
+             "a length that is not in its shortest form: " + printable(bytes));
     return layout;
 }
 
@@ -112,7 +114,7 @@ std::string ReceivedResponse::header(std::string_view name) const {
     return values.size() == 1 ? values[0] : "";
 }
 
-Peer::Peer(const SocketAddress& address, int receive_buffer, Where at)
+Peer::Peer(const SocketAddress& address, int receive_buffer, SourceLine at)
     : fd_(socket(address.family(), SOCK_STREAM | SOCK_CLOEXEC, 0)) {
     if (receive_buffer > 0)
         setsockopt(fd(), SOL_SOCKET, SO_RCVBUF, &receive_buffer,
@@ -125,12 +127,12 @@ Peer::Peer(const SocketAddress& address, int receive_buffer, Where at)
         fail(at, std::string("connect: ") + std::strerror(errno));
 }
 
-void Peer::send(std::string_view bytes, Where at) {
+void Peer::send(std::string_view bytes, SourceLine at) {
     if (!send_if_possible(bytes, at))
         fail(at, std::string("send: ") + std::strerror(errno));
 }
 
-bool Peer::send_if_possible(std::string_view bytes, Where at) {
+bool Peer::send_if_possible(std::string_view bytes, SourceLine at) {
     while (!bytes.empty()) {
         const ssize_t n = ::send(fd(), bytes.data(), bytes.size(),
                                  MSG_NOSIGNAL | MSG_DONTWAIT);
@@ -149,9 +151,9 @@ void Peer::half_close() {
 }
 
 void Peer::reset() {
-    const linger at_once{1, 0};
-    setsockopt(fd(), SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
-    hang_up();
+    const linger immediately{1, 0};
+    setsockopt(fd(), SOL_SOCKET, SO_LINGER, &immediately, sizeof immediately);
+    close_socket();
 }
 
 bool Peer::has_input(int milliseconds) {
@@ -159,8 +161,8 @@ bool Peer::has_input(int milliseconds) {
     return !unread().empty() || poll(&entry, 1, milliseconds) > 0;
 }
 
-// False at the end, reset_ telling of which kind it is.
-bool Peer::fill(Where at) {
+// Receives bytes. Returns false at EOF, or at a reset, which sets reset_.
+bool Peer::receive(SourceLine at) {
     wait_until(fd(), POLLIN, "waiting for the daemon", at);
     in_.erase(0, std::exchange(read_, 0));
     char buffer[64 << 10];
@@ -174,208 +176,211 @@ std::string_view Peer::unread() const {
     return std::string_view(in_).substr(read_);
 }
 
-std::string Peer::cut(size_t size) {
+std::string Peer::take_bytes(size_t size) {
     std::string out(unread().substr(0, size));
     read_ += size;
     return out;
 }
 
-bool Peer::cut_frame(Frame& frame, Where at) {
+bool Peer::take_frame(Frame& frame, SourceLine at) {
     const std::string_view in = unread();
     if (in.size() < 2) return false;
-    const Layout layout = layout_of(in, takes_deflated_, at);
+    const FrameLayout layout = decode_layout(in, allows_deflated_, at);
     if (in.size() < layout.header || in.size() - layout.header < layout.payload)
         return false;
     frame.opcode = in[0] & 15;
     frame.deflated = in[0] & kRsv1;
-    cut(layout.header);
-    frame.payload = cut(layout.payload);
+    take_bytes(layout.header);
+    frame.payload = take_bytes(layout.payload);
     if (frame.deflated) frame.payload = inflated(frame.payload);
     return true;
 }
 
-Frame Peer::next(Where at) {
+Frame Peer::next_frame(SourceLine at) {
     Frame frame;
-    if (!kept_.empty()) {
-        frame = std::move(kept_.front());
-        kept_.pop_front();
+    if (!queued_.empty()) {
+        frame = std::move(queued_.front());
+        queued_.pop_front();
         return frame;
     }
-    while (!cut_frame(frame, at))
-        if (!fill(at))
-            fail(at, std::string(reset_ ? "a reset" : "the end") +
-                         " in place of a frame, after " + shown(unread()));
+    while (!take_frame(frame, at))
+        if (!receive(at))
+            fail(at, std::string(reset_ ? "a reset" : "EOF") +
+                         " instead of a frame, after " + printable(unread()));
     return frame;
 }
 
-std::string Peer::next_text(Where at) {
-    Frame frame = next(at);
+std::string Peer::next_text(SourceLine at) {
+    Frame frame = next_frame(at);
     if (frame.opcode != kText)
-        fail(at, described(frame) + " in place of a text message");
+        fail(at, describe(frame) + " instead of a text message");
     return std::move(frame.payload);
 }
 
-void Peer::hears(std::string_view message, Where at) {
-    const Frame frame = next(at);
+void Peer::expect_message(std::string_view message, SourceLine at) {
+    const Frame frame = next_frame(at);
     if (frame.opcode != kText || frame.payload != message)
-        fail(at, described(frame) + " in place of text " + shown(message));
+        fail(at, describe(frame) + " instead of text " + printable(message));
 }
 
-void Peer::hears_pong(std::string_view payload, Where at) {
-    const Frame frame = next(at);
+void Peer::expect_pong(std::string_view payload, SourceLine at) {
+    const Frame frame = next_frame(at);
     if (frame.opcode != kPong || frame.payload != payload)
-        fail(at, described(frame) + " in place of pong " + shown(payload));
+        fail(at, describe(frame) + " instead of pong " + printable(payload));
 }
 
-void Peer::hears_notice(std::string_view part, Where at) {
+void Peer::expect_notice(std::string_view part, SourceLine at) {
     const std::string text = next_text(at);
     const std::string start = R"({"type":"error","message":")";
     if (text.rfind(start, 0) != 0 || text.substr(text.size() - 2) != "\"}" ||
         text.find(part) == std::string::npos)
-        fail(at, shown(text) + " in place of a notice with " + shown(part));
-}
-
-void Peer::hears_close(int code, Where at) {
-    const Frame frame = next(at);
-    const bool right = frame.opcode == kClose && frame.payload.size() >= 2 &&
-                       frame.payload.substr(0, 2) == close_payload(code, "");
-    if (!right)
         fail(at,
-             described(frame) + " in place of close " + std::to_string(code));
+             printable(text) + " instead of a notice with " + printable(part));
 }
 
-void Peer::is_closed(int code, Where at) {
-    hears_close(code, at);
-    hears_end(at);
+void Peer::expect_close_frame(int code, SourceLine at) {
+    const Frame frame = next_frame(at);
+    const bool is_expected =
+        frame.opcode == kClose && frame.payload.size() >= 2 &&
+        frame.payload.substr(0, 2) == close_payload(code, "");
+    if (!is_expected)
+        fail(at, describe(frame) + " instead of close " + std::to_string(code));
 }
 
-void Peer::hears_end(Where at) {
-    if (!kept_.empty())
-        fail(at, described(kept_.front()) + " in place of the end");
-    if (!unread().empty() || fill(at))
-        fail(at, shown(unread()) + " in place of the end");
-    if (reset_) fail(at, "a reset in place of an orderly end");
+void Peer::expect_closed(int code, SourceLine at) {
+    expect_close_frame(code, at);
+    expect_eof(at);
 }
 
-void Peer::is_gone(Where at) {
+void Peer::expect_eof(SourceLine at) {
+    if (!queued_.empty())
+        fail(at, describe(queued_.front()) + " instead of EOF");
+    if (!unread().empty() || receive(at))
+        fail(at, printable(unread()) + " instead of EOF");
+    if (reset_) fail(at, "a reset instead of EOF");
+}
+
+void Peer::expect_gone(SourceLine at) {
     const TimeLimit deadline;
-    while (fill(at)) {
+    while (receive(at)) {
         read_ = in_.size();
-        if (deadline.over()) fail(at, "the connection goes on");
+        if (deadline.is_over()) fail(at, "the connection is still open");
     }
 }
 
-std::string Peer::line(Where at) {
+std::string Peer::read_line(SourceLine at) {
     size_t end = 0;
     while ((end = unread().find('\n')) == std::string_view::npos)
-        if (!fill(at))
-            fail(at, "the end in place of a line, after " + shown(unread()));
-    std::string text = cut(end + 1);
+        if (!receive(at))
+            fail(at, "EOF instead of a line, after " + printable(unread()));
+    std::string text = take_bytes(end + 1);
     text.pop_back();
     return text;
 }
 
-std::string Peer::answer_head(Where at) {
+std::string Peer::read_response_head(SourceLine at) {
     size_t end = 0;
     while ((end = unread().find("\r\n\r\n")) == std::string_view::npos)
-        if (!fill(at))
-            fail(at, "the end in place of an answer, after " + shown(unread()));
-    std::string head = cut(end + 4);
+        if (!receive(at))
+            fail(at, "EOF instead of a response, after " + printable(unread()));
+    std::string head = take_bytes(end + 4);
     if (head.rfind("HTTP/1.1 ", 0) != 0)
-        fail(at, shown(head) + " in place of an answer");
+        fail(at, printable(head) + " instead of a response");
     return head;
 }
 
-ReceivedResponse Peer::answer(Where at) {
+ReceivedResponse Peer::read_response(SourceLine at) {
     ReceivedResponse response;
-    response.head = answer_head(at);
+    response.head = read_response_head(at);
     response.status = std::atoi(response.head.c_str() + 9);
     if (response.status == 101) return response;
     const std::string length = response.header("Content-Length");
-    if (length.empty()) fail(at, "no Content-Length: " + shown(response.head));
+    if (length.empty())
+        fail(at, "no Content-Length: " + printable(response.head));
     const size_t size = std::stoul(length);
     while (unread().size() < size)
-        if (!fill(at)) fail(at, "the end in place of a body");
-    response.body = cut(size);
+        if (!receive(at)) fail(at, "EOF instead of a body");
+    response.body = take_bytes(size);
     return response;
 }
 
-void Peer::is_refused(int status, Where at) {
-    const ReceivedResponse refusal = answer(at);
+void Peer::expect_refused(int status, SourceLine at) {
+    const ReceivedResponse refusal = read_response(at);
     const std::string& head = refusal.head;
     if (refusal.status != status)
-        fail(at, shown(head) + " in place of " + std::to_string(status));
+        fail(at, printable(head) + " instead of " + std::to_string(status));
     if (strcasecmp(refusal.header("Connection").c_str(), "close") != 0)
-        fail(at, "no `Connection: close` in " + shown(head));
+        fail(at, "no `Connection: close` in " + printable(head));
     if (refusal.header("Content-Type").rfind("text/plain", 0) != 0)
-        fail(at, "no `Content-Type: text/plain` in " + shown(head));
+        fail(at, "no `Content-Type: text/plain` in " + printable(head));
     if (count(refusal.body, "\n") != 1 || refusal.body.back() != '\n')
-        fail(at, shown(refusal.body) + " in place of one line");
+        fail(at, printable(refusal.body) + " instead of one line");
     if (status == 405 && refusal.header("Allow") != "GET, HEAD, POST")
-        fail(at, "no `Allow: GET, HEAD, POST` in " + shown(head));
+        fail(at, "no `Allow: GET, HEAD, POST` in " + printable(head));
     if (status == 426 && refusal.header("Sec-WebSocket-Version") != "13")
-        fail(at, "no `Sec-WebSocket-Version: 13` in " + shown(head));
-    hears_end(at);
+        fail(at, "no `Sec-WebSocket-Version: 13` in " + printable(head));
+    expect_eof(at);
 }
 
-void Peer::sync(Where at) {
-    const std::string word = "sync " + std::to_string(++syncs_);
-    send(ping_frame(word), at);
-    std::deque<Frame> before = std::exchange(kept_, {});
+void Peer::sync(SourceLine at) {
+    const std::string payload = "sync " + std::to_string(++syncs_);
+    send(ping_frame(payload), at);
+    std::deque<Frame> earlier = std::exchange(queued_, {});
     for (;;) {
-        Frame frame = next(at);
-        if (frame.opcode == kPong && frame.payload == word) break;
-        before.push_back(std::move(frame));
+        Frame frame = next_frame(at);
+        if (frame.opcode == kPong && frame.payload == payload) break;
+        earlier.push_back(std::move(frame));
     }
-    kept_ = std::move(before);
+    queued_ = std::move(earlier);
 }
 
-void Peer::take(size_t size, Where at) {
+void Peer::discard(size_t size, SourceLine at) {
     while (unread().size() < size)
-        if (!fill(at)) fail(at, "the end in place of bytes");
+        if (!receive(at)) fail(at, "EOF instead of bytes");
     read_ += size;
 }
 
-void Peer::shake_hands(std::string_view target, std::string_view more,
-                       Where at) {
+void Peer::do_handshake(std::string_view target, std::string_view more,
+                        SourceLine at) {
     send(handshake(target, more), at);
-    const ReceivedResponse response = answer(at);
+    const ReceivedResponse response = read_response(at);
     if (response.status != 101 ||
         response.header("Sec-WebSocket-Accept") != kAccept)
-        fail(at, shown(response.head) + " in place of a handshake");
+        fail(at, printable(response.head) + " instead of a handshake");
 }
 
-bool accepts(const SocketAddress& address) {
+bool can_connect(const SocketAddress& address) {
     const Fd fd(socket(address.family(), SOCK_STREAM | SOCK_CLOEXEC, 0));
     return connect(fd.get(), address.get(), address.size()) == 0;
 }
 
-Peer join(const SocketAddress& address, int receive_buffer, Where at) {
+Peer join(const SocketAddress& address, int receive_buffer, SourceLine at) {
     Peer peer(address, receive_buffer, at);
-    peer.shake_hands(at);
+    peer.do_handshake(at);
     return peer;
 }
 
-Peer join(const Daemon& daemon, Where at) {
+Peer join(const Daemon& daemon, SourceLine at) {
     return join(SocketAddress::v4(daemon.port()), 0, at);
 }
 
-std::vector<Peer> join(const Daemon& daemon, int clients, Where at) {
+std::vector<Peer> join(const Daemon& daemon, int clients, SourceLine at) {
     std::vector<Peer> peers;
     for (int i = 0; i < clients; ++i) peers.push_back(join(daemon, at));
     return peers;
 }
 
-void send_in_two(Peer& peer, std::string_view bytes, size_t cut, Peer& pacer) {
+void send_in_two(Peer& peer, std::string_view bytes, size_t cut,
+                 Peer& observer) {
     peer.send(bytes.substr(0, cut));
-    pacer.sync();
+    observer.sync();
     peer.send(bytes.substr(cut));
 }
 
-void send_one_by_one(Peer& peer, std::string_view bytes, Peer& pacer) {
+void send_one_by_one(Peer& peer, std::string_view bytes, Peer& observer) {
     for (char byte : bytes) {
         peer.send({&byte, 1});
-        pacer.sync();
+        observer.sync();
     }
 }
 

@@ -1,5 +1,5 @@
-// The other end of a connection: a client of the daemon, or whatever else may
-// dial it. Each wait ends with a failure when patience does.
+// The test's end of a connection to the daemon. Each function that waits fails
+// the test after max_wait().
 #pragma once
 
 #include <cstdint>
@@ -18,7 +18,7 @@
 
 namespace wschat::test {
 
-/// Where to dial.
+/// An address to connect to.
 class SocketAddress {
 public:
     static SocketAddress v4(uint16_t port, const char* host = "127.0.0.1");
@@ -34,140 +34,145 @@ private:
     socklen_t size_ = 0;
 };
 
-/// A frame as it came: whole, unmasked and in its shortest form, which
-/// Peer::next() has made sure of.
+/// A received frame. Peer::next_frame() has checked that it is not fragmented,
+/// not masked, and has the shortest form of its length.
 struct Frame {
     int opcode = 0;
     std::string payload;    // inflated
-    bool deflated = false;  // it came so
+    bool deflated = false;  // it was sent with RSV1
 };
 
-/// An answer in HTTP.
+/// An HTTP response.
 struct ReceivedResponse {
     int status = 0;
     std::string head;  // with the status line and the empty line
     std::string body;  // unless the status is 101
 
-    /// The value of the header line of this name in any case; empty if there
-    /// is none or more than one.
+    /// Returns the value of the header with this name, in any case; empty if
+    /// there is none or more than one.
     std::string header(std::string_view name) const;
 };
 
-/// What a room is told of a client at 127.0.0.1.
+/// The announcements of a client at 127.0.0.1.
 constexpr char kConnected[] =
     R"({"type":"system","message":"127.0.0.1 connected"})";
 constexpr char kDisconnected[] =
     R"({"type":"system","message":"127.0.0.1 disconnected"})";
 
+/// A connection to the daemon, used as a WebSocket client, an HTTP client or a
+/// publisher of raw JSON.
 class Peer {
 public:
-    /// Connects. A receive buffer other than 0 is asked for before.
+    /// Connects, with a receive buffer of this size unless it is 0.
     explicit Peer(const SocketAddress& address, int receive_buffer = 0,
-                  Where at = {});
-    explicit Peer(const Daemon& daemon, Where at = {})
+                  SourceLine at = {});
+    explicit Peer(const Daemon& daemon, SourceLine at = {})
         : Peer(SocketAddress::v4(daemon.port()), 0, at) {}
-    /// One that is connected already.
+    /// Takes a connected socket.
     explicit Peer(Fd connected) : fd_(std::move(connected)) {}
 
-    // What it does.
+    // Sending
 
-    /// Sends all of it.
-    void send(std::string_view bytes, Where at = {});
-    /// Sends all of it unless the connection breaks meanwhile. Returns whether
-    /// it is still there.
-    bool send_if_possible(std::string_view bytes, Where at = {});
-    void say(std::string_view message, Where at = {}) {
+    /// Sends all bytes.
+    void send(std::string_view bytes, SourceLine at = {});
+    /// Sends all bytes. Returns false if the connection breaks meanwhile.
+    bool send_if_possible(std::string_view bytes, SourceLine at = {});
+    void send_message(std::string_view message, SourceLine at = {}) {
         send(text_frame(message), at);
     }
-    /// Ends its own direction.
+    /// Shuts down the sending direction.
     void half_close();
-    void hang_up() { fd_ = Fd(); }
-    /// Ends both directions with a reset.
+    void close_socket() { fd_ = Fd(); }
+    /// Closes the socket with a reset.
     void reset();
 
-    // What comes to it.
+    // Receiving. A function named expect_... fails the test if the next thing
+    // received is another one.
 
-    ReceivedResponse answer(Where at = {});
-    /// The head of an answer alone: the status line, header lines and the empty
-    /// line.
-    std::string answer_head(Where at = {});
-    Frame next(Where at = {});
-    /// The payload of the next frame, which must be a text message.
-    std::string next_text(Where at = {});
-    void hears(std::string_view message, Where at = {});
-    void hears_pong(std::string_view payload, Where at = {});
-    /// The next message is an error notice that holds `part`.
-    void hears_notice(std::string_view part, Where at = {});
-    /// A close frame with this code, then the end.
-    void is_closed(int code, Where at = {});
-    void hears_close(int code, Where at = {});
-    /// A refusal in due form, then the end.
-    void is_refused(int status, Where at = {});
-    /// The orderly end of what it is sent.
-    void hears_end(Where at = {});
-    /// The connection's end in either manner, after whatever comes before.
-    void is_gone(Where at = {});
-    /// A line without its end; for whoever has not shaken hands.
-    std::string line(Where at = {});
+    ReceivedResponse read_response(SourceLine at = {});
+    /// Reads only the head of a response: the status line, the header lines and
+    /// the empty line.
+    std::string read_response_head(SourceLine at = {});
+    Frame next_frame(SourceLine at = {});
+    /// Reads a text message. Returns its payload.
+    std::string next_text(SourceLine at = {});
+    /// Expects exactly this text message.
+    void expect_message(std::string_view message, SourceLine at = {});
+    void expect_pong(std::string_view payload, SourceLine at = {});
+    /// Expects an error notice that contains `part`.
+    void expect_notice(std::string_view part, SourceLine at = {});
+    /// Expects a close frame with this code, and then EOF.
+    void expect_closed(int code, SourceLine at = {});
+    void expect_close_frame(int code, SourceLine at = {});
+    /// Expects a well-formed HTTP error response, and then EOF.
+    void expect_refused(int status, SourceLine at = {});
+    /// Expects EOF without a reset.
+    void expect_eof(SourceLine at = {});
+    /// Discards all input until EOF or a reset.
+    void expect_gone(SourceLine at = {});
+    /// Reads a line, without its LF. For peers without a handshake.
+    std::string read_line(SourceLine at = {});
 
-    /// Waits for the answer to a ping: the daemon has read all that was sent
-    /// before. Other frames that come meanwhile are kept for next().
-    void sync(Where at = {});
+    /// Sends a ping and waits for its pong: then the daemon has handled all
+    /// bytes sent before. Frames received meanwhile are kept for next_frame().
+    void sync(SourceLine at = {});
 
-    /// Reads up to so many bytes of what has arrived or will, and forgets
-    /// them.
-    void take(size_t size, Where at = {});
+    /// Reads and discards `size` bytes.
+    void discard(size_t size, SourceLine at = {});
 
-    /// Whether there is something to read within this time.
+    /// Returns true if there is input within this time.
     bool has_input(int milliseconds);
 
-    /// Shakes hands and checks the answer; `target` and `more` are as
-    /// handshake() has them.
-    void shake_hands(Where at = {}) { shake_hands("/", {}, at); }
-    void shake_hands(std::string_view target, std::string_view more,
-                     Where at = {});
+    /// Sends a handshake and checks the response. For `target` and `more` see
+    /// handshake().
+    void do_handshake(SourceLine at = {}) { do_handshake("/", {}, at); }
+    void do_handshake(std::string_view target, std::string_view more,
+                      SourceLine at = {});
 
-    /// From now on messages may come deflated.
-    void take_deflated() { takes_deflated_ = true; }
+    /// Accepts deflated messages from now on.
+    void allow_deflated() { allows_deflated_ = true; }
 
     int fd() const { return fd_.get(); }
 
 private:
-    bool fill(Where at);
-    bool cut_frame(Frame& frame, Where at);
+    bool receive(SourceLine at);
+    bool take_frame(Frame& frame, SourceLine at);
     std::string_view unread() const;
-    std::string cut(size_t size);
+    std::string take_bytes(size_t size);
 
     Fd fd_;
     std::string in_;
-    size_t read_ = 0;     // bytes of in_ that have been dealt with
-    bool reset_ = false;  // the end was a reset
-    bool takes_deflated_ = false;
-    std::deque<Frame> kept_;
+    size_t read_ = 0;     // bytes of in_ that were consumed
+    bool reset_ = false;  // the connection ended with a reset
+    bool allows_deflated_ = false;
+    std::deque<Frame> queued_;
     int syncs_ = 0;
 };
 
-/// Whether somebody listens there.
-bool accepts(const SocketAddress& address);
+/// Returns true if a server accepts connections at this address.
+bool can_connect(const SocketAddress& address);
 
-/// A client: connected and through its handshake.
-Peer join(const SocketAddress& address, int receive_buffer = 0, Where at = {});
-Peer join(const Daemon& daemon, Where at = {});
-std::vector<Peer> join(const Daemon& daemon, int clients, Where at = {});
+/// Connects and completes the handshake.
+Peer join(const SocketAddress& address, int receive_buffer = 0,
+          SourceLine at = {});
+Peer join(const Daemon& daemon, SourceLine at = {});
+std::vector<Peer> join(const Daemon& daemon, int clients, SourceLine at = {});
 
-/// Another daemon, whose deadline for handshakes passes time.
-class Ticker {
+/// A clock without sleeping: another daemon, which answers a silent peer with
+/// 408 after its handshake timeout.
+class Timer {
 public:
-    /// Waits for half a second.
-    void tick() { Peer(daemon_).is_refused(408); }
+    /// Waits for half a second, multiplied by slowdown().
+    void wait() { Peer(daemon_).expect_refused(408); }
 
 private:
     Daemon daemon_{{timed("--handshake-timeout", 0.5)}};
 };
 
-/// Sends bytes so that the daemon reads them in two pieces, or one by one:
-/// `pacer`, another client of the same daemon, asks for a pong in between.
-void send_in_two(Peer& peer, std::string_view bytes, size_t cut, Peer& pacer);
-void send_one_by_one(Peer& peer, std::string_view bytes, Peer& pacer);
+/// Send bytes that the daemon reads in two pieces, or one by one: `observer`,
+/// another client of the same daemon, waits for a pong after each piece.
+void send_in_two(Peer& peer, std::string_view bytes, size_t cut,
+                 Peer& observer);
+void send_one_by_one(Peer& peer, std::string_view bytes, Peer& observer);
 
 }  // namespace wschat::test

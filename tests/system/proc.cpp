@@ -24,7 +24,7 @@ std::string contents(const std::string& path) {
     return text.str();
 }
 
-// The number that follows the label; -1 if it is not there.
+// Returns the number behind the label; -1 without the label.
 long number_after(const std::string& text, const std::string& label) {
     const size_t at = text.find(label);
     return at == std::string::npos ? -1 : std::atol(&text[at + label.size()]);
@@ -40,16 +40,16 @@ std::set<std::string> sockets_of(pid_t pid) {
     std::set<std::string> inodes;
     for (const auto& entry :
          std::filesystem::directory_iterator(path_of(pid, "fd"))) {
-        std::error_code gone;
+        std::error_code ignored;
         const std::string target =
-            std::filesystem::read_symlink(entry.path(), gone);
+            std::filesystem::read_symlink(entry.path(), ignored);
         if (target.rfind("socket:[", 0) == 0)
             inodes.insert(target.substr(8, target.size() - 9));
     }
     return inodes;
 }
 
-// The kernel prints addresses as 32-bit words of the machine's own order.
+// The kernel prints addresses as 32-bit words in the byte order of the machine.
 std::string address_in(const std::string& hex) {
     in6_addr raw{};
     const size_t words = hex.find(':') / 8;
@@ -84,11 +84,11 @@ std::set<std::string> listeners_in(const char* table,
 
 }  // namespace
 
-long memory(pid_t pid) {
+long resident_kib(pid_t pid) {
     return number_after(contents(path_of(pid, "status")), "VmRSS:");
 }
 
-long peak_memory(pid_t pid) {
+long peak_resident_kib(pid_t pid) {
     return number_after(contents(path_of(pid, "status")), "VmHWM:");
 }
 
@@ -96,17 +96,17 @@ double cpu_seconds(pid_t pid) {
     return std::atof(contents(path_of(pid, "schedstat")).c_str()) / 1e9;
 }
 
-long sleeps(pid_t pid, Where at) {
+long count_sleeps(pid_t pid, SourceLine at) {
     const TimeLimit deadline;
     while (state_of(pid) != 'S') {
-        if (deadline.over()) fail(at, "the process never sleeps");
+        if (deadline.is_over()) fail(at, "the process does not sleep");
         sched_yield();
     }
     return number_after(contents(path_of(pid, "status")),
                         "\nvoluntary_ctxt_switches:");
 }
 
-std::set<std::string> listens_at(pid_t pid) {
+std::set<std::string> listening_addresses(pid_t pid) {
     const std::set<std::string> inodes = sockets_of(pid);
     std::set<std::string> found = listeners_in("/proc/net/tcp", inodes);
     found.merge(listeners_in("/proc/net/tcp6", inodes));
@@ -118,12 +118,12 @@ size_t open_descriptors(pid_t pid) {
     return static_cast<size_t>(std::distance(begin(all), end(all)));
 }
 
-void wait_descriptors(pid_t pid, size_t number, Where at) {
+void wait_for_descriptors(pid_t pid, size_t number, SourceLine at) {
     const TimeLimit deadline;
     while (open_descriptors(pid) != number) {
-        if (deadline.over())
+        if (deadline.is_over())
             fail(at, std::to_string(open_descriptors(pid)) +
-                         " descriptors in place of " + std::to_string(number));
+                         " descriptors instead of " + std::to_string(number));
         sched_yield();
     }
 }
@@ -144,7 +144,7 @@ bool is_under_valgrind(pid_t pid) {
 }
 
 bool is_instrumented(pid_t pid) {
-    // The shadow that a sanitizer keeps takes terabytes of addresses.
+    // The shadow memory of a sanitizer takes terabytes of addresses.
     const long size = number_after(contents(path_of(pid, "status")), "VmSize:");
     return is_under_valgrind(pid) || size > (1L << 30);
 }

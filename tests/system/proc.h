@@ -1,5 +1,5 @@
-// What the kernel knows of a process: its memory, its wake-ups, where it
-// listens.
+// Reads the state of a process from /proc: its memory, its wake-ups, its
+// sockets.
 #pragma once
 
 #include <cstdint>
@@ -12,36 +12,36 @@
 
 namespace wschat::test {
 
-/// KiB of memory that are resident now, and at most until now.
-long memory(pid_t pid);
-long peak_memory(pid_t pid);
+/// Return the KiB of resident memory: now, and at most until now.
+long resident_kib(pid_t pid);
+long peak_resident_kib(pid_t pid);
 
-/// Seconds of processor time used until now.
+/// Returns the seconds of CPU time used until now.
 double cpu_seconds(pid_t pid);
 
-/// Waits until the process sleeps. Returns how often it has gone to sleep.
-long sleeps(pid_t pid, Where at = {});
+/// Waits until the process sleeps. Returns how often it has started to sleep.
+long count_sleeps(pid_t pid, SourceLine at = {});
 
-/// TCP addresses where it listens, as in "127.0.0.1:80" and "[::1]:80".
-std::set<std::string> listens_at(pid_t pid);
+/// Returns the TCP addresses that it listens on: "127.0.0.1:80", "[::1]:80".
+std::set<std::string> listening_addresses(pid_t pid);
 
-/// How many descriptors it has open.
+/// Returns the number of its open descriptors.
 size_t open_descriptors(pid_t pid);
 
-/// Waits until it has this many open.
-void wait_descriptors(pid_t pid, size_t number, Where at = {});
+/// Waits until it has this number of open descriptors.
+void wait_for_descriptors(pid_t pid, size_t number, SourceLine at = {});
 
-/// The soft limit of descriptors.
+/// Returns its soft limit of descriptors.
 long descriptor_limit(pid_t pid);
 
-/// How many descriptors a test may still open for its own.
+/// Returns how many descriptors the test itself may still open.
 int spare_descriptors();
 
-/// Whether it runs under valgrind, which has descriptors of its own and closes
-/// connections that it finds one too many.
+/// Returns true under valgrind, which needs descriptors itself and closes
+/// connections when the process has too many.
 bool is_under_valgrind(pid_t pid);
 
-/// Whether valgrind or a sanitizer has a share in its memory.
+/// Returns true if valgrind or a sanitizer uses a part of its memory.
 bool is_instrumented(pid_t pid);
 
 }  // namespace wschat::test

@@ -44,10 +44,11 @@ std::vector<char*> pointers_to(std::vector<std::string>& words) {
     return pointers;
 }
 
-// Between fork() and exec(), where nothing may be allocated.
+// Runs between fork() and exec(), where no memory may be allocated.
 void prepare_child(const Launch& launch, int out, int error) {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
-    if (!launch.low_ports) prctl(PR_CAPBSET_DROP, CAP_NET_BIND_SERVICE);
+    if (!launch.may_bind_low_ports)
+        prctl(PR_CAPBSET_DROP, CAP_NET_BIND_SERVICE);
     for (int number : {SIGPIPE, SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2})
         std::signal(number, SIG_DFL);
     dup2(open("/dev/null", O_RDONLY), STDIN_FILENO);
@@ -76,9 +77,9 @@ pid_t start(const Launch& launch, int out, int error) {
 Process::Process(const Launch& launch) {
     Pipe out = make_pipe();
     Pipe error = make_pipe();
-    const bool own = launch.stderr_fd < 0;
+    const bool is_piped = launch.stderr_fd < 0;
     pid_ = start(launch, out.write.get(),
-                 own ? error.write.get() : launch.stderr_fd);
+                 is_piped ? error.write.get() : launch.stderr_fd);
     out_pipe_ = std::move(out.read);
     err_pipe_ = std::move(error.read);
     collector_ = std::thread([this] { collect(); });
@@ -94,14 +95,14 @@ void Process::signal(int number) {
     if (!ended_) kill(pid_, number);
 }
 
-int Process::wait_exit(Where at) {
+int Process::wait_for_exit(SourceLine at) {
     std::unique_lock lock(mutex_);
-    if (!changed_.wait_for(lock, patience(), [this] { return ended_; }))
-        fail(at, "the program goes on; it said:\n" + err_);
+    if (!changed_.wait_for(lock, max_wait(), [this] { return ended_; }))
+        fail(at, "the program still runs; its standard error:\n" + err_);
     return status_;
 }
 
-bool Process::ended() const {
+bool Process::has_ended() const {
     const std::lock_guard lock(mutex_);
     return ended_;
 }
@@ -116,12 +117,14 @@ std::string Process::err() const {
     return err_;
 }
 
-void Process::wait_err(std::string_view text, size_t times, Where at) {
+void Process::wait_for_stderr(std::string_view text, size_t times,
+                              SourceLine at) {
     std::unique_lock lock(mutex_);
-    const auto there = [&] { return count(err_, text) >= times; };
-    changed_.wait_for(lock, patience(), [&] { return ended_ || there(); });
-    if (!there())
-        fail(at, "not logged: " + shown(text) + "; it said:\n" + err_);
+    const auto is_there = [&] { return count(err_, text) >= times; };
+    changed_.wait_for(lock, max_wait(), [&] { return ended_ || is_there(); });
+    if (!is_there())
+        fail(at, "not logged: " + printable(text) + "; its standard error:\n" +
+                     err_);
 }
 
 void Process::collect() {
@@ -145,8 +148,8 @@ void Process::collect() {
     reap();
 }
 
-// The process is a zombie until the lock is held, so that signal() never
-// meets a stranger with its number.
+// Reaps the zombie only under the lock, so that signal() never sends a signal
+// to another process that has got the same id.
 void Process::reap() {
     siginfo_t info{};
     while (waitid(P_PID, static_cast<id_t>(pid_), &info, WEXITED | WNOWAIT) < 0)
@@ -167,9 +170,9 @@ size_t count(std::string_view whole, std::string_view part) {
     return n;
 }
 
-Outcome run(const Launch& launch, Where at) {
+Outcome run(const Launch& launch, SourceLine at) {
     Process process(launch);
-    const int status = process.wait_exit(at);
+    const int status = process.wait_for_exit(at);
     return {status, process.out(), process.err()};
 }
 

@@ -1,4 +1,4 @@
-// A program under test: started, listened to, signalled, waited for.
+// A program as a child process: start, signal, wait, collect its output.
 #pragma once
 
 #include <condition_variable>
@@ -21,16 +21,16 @@ namespace wschat::test {
 struct Launch {
     std::vector<std::string> command;      // its path and its arguments
     std::vector<std::string> environment;  // NAME=value, beside the tests' own
-    rlim_t soft_descriptors = 0;           // 0: the limits of the tests
+    rlim_t soft_descriptors = 0;           // 0: the limits of the test process
     rlim_t hard_descriptors = 0;
     bool under_journal = false;   // JOURNAL_STREAM names its standard error
-    bool low_ports = true;        // false: not even root may bind them
-    int stderr_fd = -1;           // in place of a pipe that is collected
-    bool no_descriptors = false;  // not even 0, 1 and 2
+    bool may_bind_low_ports = true;  // false: even root may not bind them
+    int stderr_fd = -1;              // -1: a pipe, which is collected
+    bool no_descriptors = false;     // 0, 1 and 2 are closed too
 };
 
-/// A child that is killed, if it still runs, when its owner goes. What it
-/// writes is collected by a thread, so that it never waits for the test.
+/// A child process. The destructor kills it if it still runs. A thread collects
+/// its output, so that it never waits for the test.
 class Process {
 public:
     explicit Process(const Launch& launch);
@@ -43,19 +43,19 @@ public:
     /// Does nothing if the process has ended.
     void signal(int number);
 
-    /// Waits for its end. Returns its exit status, or 128 and the signal that
-    /// killed it.
-    int wait_exit(Where at = {});
+    /// Waits for its end. Returns its exit status, or 128 plus the number of
+    /// the signal that killed it.
+    int wait_for_exit(SourceLine at = {});
 
-    bool ended() const;
+    bool has_ended() const;
 
-    /// What it has written to standard output and standard error until now;
-    /// all of it after wait_exit().
+    /// Return what it has written until now; all of it after wait_for_exit().
     std::string out() const;
     std::string err() const;
 
-    /// Waits until its standard error holds `text` so many times.
-    void wait_err(std::string_view text, size_t times = 1, Where at = {});
+    /// Waits until its standard error has `text` at least `times` times.
+    void wait_for_stderr(std::string_view text, size_t times = 1,
+                         SourceLine at = {});
 
 private:
     void collect();
@@ -64,24 +64,25 @@ private:
     Fd out_pipe_, err_pipe_;
     pid_t pid_ = -1;
 
-    mutable std::mutex mutex_;  // of all below
+    mutable std::mutex mutex_;  // guards the fields below
     std::condition_variable changed_;
     std::string out_, err_;
     bool ended_ = false;
     int status_ = 0;
 
-    std::thread collector_;  // last, since it uses all above
+    std::thread collector_;  // last, because it uses the fields above
 };
 
-/// How often `part` is in `whole`.
+/// Returns how often `part` occurs in `whole`.
 size_t count(std::string_view whole, std::string_view part);
 
-/// What a program that ends by itself came to.
+/// The exit status and the output of a program.
 struct Outcome {
     int status = 0;
     std::string out, err;
 };
 
-Outcome run(const Launch& launch, Where at = {});
+/// Runs a program that ends by itself.
+Outcome run(const Launch& launch, SourceLine at = {});
 
 }  // namespace wschat::test

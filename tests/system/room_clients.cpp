@@ -9,20 +9,20 @@ namespace wschat::test {
 namespace {
 
 Peer join_with(const Daemon& daemon, std::string_view target,
-               std::string_view more, Where at) {
+               std::string_view more, SourceLine at) {
     Peer peer(daemon, at);
-    peer.shake_hands(target, more, at);
+    peer.do_handshake(target, more, at);
     return peer;
 }
 
-Hello parse_hello(const std::string& text, Where at) {
+Hello parse_hello(const std::string& text, SourceLine at) {
     static const std::regex form(
         R"_(\{"type":"hello","room":"([^"]*)","epoch":"([0-9a-f]{12})",)_"
         R"("first":(\d+),"last":(\d+),"clients":(\d+),)"
         R"("recovered":(true|false)\})");
     std::smatch part;
     if (!std::regex_match(text, part, form))
-        fail(at, shown(text) + " in place of a hello");
+        fail(at, printable(text) + " instead of a hello");
     return {part[1],
             part[2],
             std::stoull(part[3]),
@@ -33,46 +33,49 @@ Hello parse_hello(const std::string& text, Where at) {
 
 }  // namespace
 
-Peer join_room(const Daemon& daemon, std::string_view target, Where at) {
+Peer join_room(const Daemon& daemon, std::string_view target, SourceLine at) {
     return join_with(daemon, target, {}, at);
 }
 
-Peer join_deflating(const Daemon& daemon, std::string_view target, Where at) {
+Peer join_with_deflate(const Daemon& daemon, std::string_view target,
+                       SourceLine at) {
     Peer peer = join_with(daemon, target, kDeflate, at);
-    peer.take_deflated();
+    peer.allow_deflated();
     return peer;
 }
 
 Member join_v1(const Daemon& daemon, std::string_view target,
-               std::string_view more, Where at) {
+               std::string_view more, SourceLine at) {
     Peer peer = join_with(daemon, target, std::string(kV1).append(more), at);
-    if (more == kDeflate) peer.take_deflated();
+    if (more == kDeflate) peer.allow_deflated();
     Hello hello = parse_hello(peer.next_text(at), at);
     return {std::move(peer), std::move(hello)};
 }
 
-std::string since(const Hello& hello, uint64_t number) {
+std::string resume_target(const Hello& hello, uint64_t number) {
     return hello.room + "?epoch=" + hello.epoch +
            "&since=" + std::to_string(number);
 }
 
-std::string numbered(uint64_t number) {
+std::string numbered_message(uint64_t number) {
     return "{\"number\":" + std::to_string(number) + "}";
 }
 
-void say_numbered(Peer& peer, uint64_t first, uint64_t last, Where at) {
+void send_numbered(Peer& peer, uint64_t first, uint64_t last, SourceLine at) {
     std::string frames;
-    for (uint64_t i = first; i <= last; ++i) frames += text_frame(numbered(i));
+    for (uint64_t i = first; i <= last; ++i)
+        frames += text_frame(numbered_message(i));
     peer.send(frames, at);
 }
 
-void hears_numbered(Peer& peer, uint64_t first, uint64_t last, Where at) {
-    for (uint64_t i = first; i <= last; ++i) peer.hears(numbered(i), at);
+void expect_numbered(Peer& peer, uint64_t first, uint64_t last, SourceLine at) {
+    for (uint64_t i = first; i <= last; ++i)
+        peer.expect_message(numbered_message(i), at);
 }
 
-void hears_no_more(Peer& peer, Where at) {
-    peer.say("\"no more\"", at);
-    peer.hears("\"no more\"", at);
+void expect_nothing_else(Peer& peer, SourceLine at) {
+    peer.send_message("\"no more\"", at);
+    peer.expect_message("\"no more\"", at);
 }
 
 std::string bearer(std::string_view key) {
@@ -93,25 +96,26 @@ std::string post(std::string_view body, std::string_view target,
     return post_with(lines + std::string(more), body, target);
 }
 
-Receipt publish(Peer publisher, std::string_view request, Where at) {
+Receipt publish(Peer publisher, std::string_view request, SourceLine at) {
     static const std::regex form(
         R"_(\{"room":"([^"]*)","clients":(\d+),"number":(\d+)\}\n)_");
     publisher.send(request, at);
-    const ReceivedResponse answer = publisher.answer(at);
+    const ReceivedResponse answer = publisher.read_response(at);
     std::smatch part;
     if (answer.status != 200 || !std::regex_match(answer.body, part, form) ||
         answer.header("Content-Type") != "application/json" ||
         answer.header("Connection") != "close")
-        fail(at, shown(answer.head + answer.body) + " in place of a receipt");
-    publisher.hears_end(at);
+        fail(at,
+             printable(answer.head + answer.body) + " instead of a receipt");
+    publisher.expect_eof(at);
     return {part[1], std::stoull(part[2]), std::stoull(part[3])};
 }
 
-void is_refused(const Daemon& daemon, std::string_view request, int status,
-                Where at) {
+void expect_refused(const Daemon& daemon, std::string_view request, int status,
+                    SourceLine at) {
     Peer publisher(daemon, at);
     publisher.send(request, at);
-    publisher.is_refused(status, at);
+    publisher.expect_refused(status, at);
 }
 
 }  // namespace wschat::test

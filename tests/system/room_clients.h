@@ -1,5 +1,4 @@
-// Rooms from outside: clients that join one, what they are told first, and
-// publishers over HTTP.
+// Clients of rooms, with and without wschat.v1, and publishers over HTTP.
 #pragma once
 
 #include <cstdint>
@@ -16,42 +15,45 @@ namespace wschat::test {
 constexpr char kV1[] = "Sec-WebSocket-Protocol: wschat.v1\r\n";
 constexpr char kDeflate[] = "Sec-WebSocket-Extensions: permessage-deflate\r\n";
 
-/// A client that has joined the room of this target.
-Peer join_room(const Daemon& daemon, std::string_view target, Where at = {});
+/// Joins the room of this target.
+Peer join_room(const Daemon& daemon, std::string_view target,
+               SourceLine at = {});
 
-/// One that takes deflated messages.
-Peer join_deflating(const Daemon& daemon, std::string_view target = "/",
-                    Where at = {});
+/// Joins as a client that accepts deflated messages.
+Peer join_with_deflate(const Daemon& daemon, std::string_view target = "/",
+                       SourceLine at = {});
 
-/// What a client that speaks wschat.v1 is told first.
+/// The first message to a client that speaks wschat.v1.
 struct Hello {
     std::string room, epoch;
     uint64_t first = 0, last = 0, clients = 0;
     bool recovered = false;
 };
 
-/// A client that speaks wschat.v1 and has heard its hello.
+/// A client that speaks wschat.v1 and has received its hello.
 struct Member {
     Peer peer;
     Hello hello;
 };
 Member join_v1(const Daemon& daemon, std::string_view target = "/",
-               std::string_view more = {}, Where at = {});
+               std::string_view more = {}, SourceLine at = {});
 
-/// The target with which a client comes back that has everything up to this
-/// number.
-std::string since(const Hello& hello, uint64_t number);
+/// Returns the target with which a client resumes after this number.
+std::string resume_target(const Hello& hello, uint64_t number);
 
-/// The message by which tests know its number, and those from one to another.
-std::string numbered(uint64_t number);
-void say_numbered(Peer& peer, uint64_t first, uint64_t last, Where at = {});
-void hears_numbered(Peer& peer, uint64_t first, uint64_t last, Where at = {});
+/// A test message that contains its number; send and expect such messages from
+/// `first` to `last`.
+std::string numbered_message(uint64_t number);
+void send_numbered(Peer& peer, uint64_t first, uint64_t last,
+                   SourceLine at = {});
+void expect_numbered(Peer& peer, uint64_t first, uint64_t last,
+                     SourceLine at = {});
 
-/// The peer was sent all that was published until now, and hears nothing of
-/// that any more. It says and hears a message of its own.
-void hears_no_more(Peer& peer, Where at = {});
+/// Checks that no earlier message is still on its way to the peer: it sends a
+/// message, and must receive that one next.
+void expect_nothing_else(Peer& peer, SourceLine at = {});
 
-/// Keys of publishers, in a file.
+/// A file with the keys of publishers.
 class KeyFile {
 public:
     explicit KeyFile(const std::string& content = std::string(kKey) + "\n") {
@@ -68,30 +70,30 @@ private:
     ScratchDirectory scratch_;
 };
 
-/// The header line that shows a key.
+/// Returns the Authorization header line with this key.
 std::string bearer(std::string_view key = KeyFile::kKey);
 
-/// A POST with these header lines beside Host, and this body.
+/// Returns a POST with a Host header, these header lines and this body.
 std::string post_with(std::string_view lines, std::string_view body,
                       std::string_view target = "/");
 
-/// A POST of this body in due form; `more` is further header lines.
+/// Returns a valid POST of this body; `more` is further header lines.
 std::string post(std::string_view body, std::string_view target = "/",
                  std::string_view more = {});
 
-constexpr char kLines[] = "Content-Type: application/x-ndjson\r\n";
+constexpr char kJsonLines[] = "Content-Type: application/x-ndjson\r\n";
 
-/// What a publisher is told.
+/// The response to a publisher.
 struct Receipt {
     std::string room;
     uint64_t clients = 0, number = 0;
 };
 
-/// Sends a request and waits for the receipt, in due form, and the end.
-Receipt publish(Peer publisher, std::string_view request, Where at = {});
+/// Sends a request. Expects a well-formed receipt, and then EOF.
+Receipt publish(Peer publisher, std::string_view request, SourceLine at = {});
 
-/// Sends a request and waits for the refusal and the end.
-void is_refused(const Daemon& daemon, std::string_view request, int status,
-                Where at = {});
+/// Sends a request. Expects an error response with this status, and then EOF.
+void expect_refused(const Daemon& daemon, std::string_view request, int status,
+                    SourceLine at = {});
 
 }  // namespace wschat::test

@@ -10,12 +10,12 @@
 
 namespace wschat::test {
 
-void fail(Where at, const std::string& why) {
+void fail(SourceLine at, const std::string& why) {
     ADD_FAIL_AT(at.file, at.line, why);
     throw std::logic_error(why);
 }
 
-std::string shown(std::string_view bytes) {
+std::string printable(std::string_view bytes) {
     constexpr size_t kMaxShown = 300;
     constexpr char kHex[] = "0123456789abcdef";
     std::string out = "\"";
@@ -35,26 +35,26 @@ std::string shown(std::string_view bytes) {
     return out;
 }
 
-double slowness() {
+double slowdown() {
     const char* factor = std::getenv("WSCHAT_TEST_SLOW");
     return factor ? std::max(1.0, std::atof(factor)) : 1;
 }
 
-std::chrono::milliseconds patience() {
-    return std::chrono::milliseconds(static_cast<int>(15000 * slowness()));
+std::chrono::milliseconds max_wait() {
+    return std::chrono::milliseconds(static_cast<int>(15000 * slowdown()));
 }
 
 std::string timed(const std::string& option, double seconds) {
     std::ostringstream text;
-    text << option << '=' << seconds * slowness();
+    text << option << '=' << seconds * slowdown();
     return text.str();
 }
 
-int TimeLimit::left() const {
+int TimeLimit::remaining() const {
     using std::chrono::milliseconds;
-    const auto left = std::chrono::duration_cast<milliseconds>(
+    const auto remaining = std::chrono::duration_cast<milliseconds>(
         end_ - std::chrono::steady_clock::now());
-    return static_cast<int>(std::max<int64_t>(0, left.count()));
+    return static_cast<int>(std::max<int64_t>(0, remaining.count()));
 }
 
 void write_file(const std::string& path, const std::string& content) {

@@ -1,5 +1,5 @@
-// What every system test needs: failing at the line of the test, waiting for
-// long enough, a directory of its own.
+// Helpers of all system tests: failures that name the test's line, limits for
+// waiting, files.
 #pragma once
 
 #include <chrono>
@@ -10,43 +10,44 @@
 
 namespace wschat::test {
 
-/// A line of a test. A verb of the fixture has one as its last, defaulted
-/// parameter, so that its failure is reported where the test used it.
-struct Where {
-    Where(const char* file_ = __builtin_FILE(), int line_ = __builtin_LINE())
+/// A line of a test. The functions of the fixtures have one as their last,
+/// defaulted parameter, so that a failure is reported at the test's line.
+struct SourceLine {
+    SourceLine(const char* file_ = __builtin_FILE(),
+               int line_ = __builtin_LINE())
         : file(file_), line(line_) {}
 
     const char* file;
     int line;
 };
 
-/// Fails the test and leaves it.
-[[noreturn]] void fail(Where at, const std::string& why);
+/// Reports a failure at this line and ends the test.
+[[noreturn]] void fail(SourceLine at, const std::string& why);
 
-/// Bytes as a message shows them: quoted, escaped, and cut if they are many.
-std::string shown(std::string_view bytes);
+/// Returns the bytes for a failure message: quoted, escaped, and cut to 300.
+std::string printable(std::string_view bytes);
 
-/// How many times slower than usual the program runs, as WSCHAT_TEST_SLOW
-/// says; 1 without it.
-double slowness();
+/// Returns how many times slower than usual the program runs: the value of
+/// WSCHAT_TEST_SLOW, at least 1.
+double slowdown();
 
-/// How long a test waits for something that must come. Never reached when all
-/// is well.
-std::chrono::milliseconds patience();
+/// Returns how long a test waits for an event that must happen. A test that
+/// passes never waits that long.
+std::chrono::milliseconds max_wait();
 
-/// An option that takes seconds, stretched by slowness():
+/// Returns an option with a number of seconds, multiplied by slowdown():
 /// timed("--stall-timeout", 0.5) is "--stall-timeout=0.5" on a usual machine.
 std::string timed(const std::string& option, double seconds);
 
-/// When patience ends.
+/// The end of a wait of max_wait().
 class TimeLimit {
 public:
-    TimeLimit() : end_(std::chrono::steady_clock::now() + patience()) {}
+    TimeLimit() : end_(std::chrono::steady_clock::now() + max_wait()) {}
 
-    bool over() const { return std::chrono::steady_clock::now() >= end_; }
+    bool is_over() const { return std::chrono::steady_clock::now() >= end_; }
 
-    /// Milliseconds left, as poll() takes them.
-    int left() const;
+    /// Returns the remaining milliseconds, a timeout for poll().
+    int remaining() const;
 
 private:
     std::chrono::steady_clock::time_point end_;

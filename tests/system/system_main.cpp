@@ -1,5 +1,5 @@
-// The system tests: the real program, started anew by each test and spoken to
-// over sockets.
+// The system tests. Each one starts the real program and talks to it over
+// sockets.
 #define DOCTEST_CONFIG_IMPLEMENT
 #include <csignal>
 

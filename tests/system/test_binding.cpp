@@ -1,4 +1,4 @@
-// Where it listens: IPv4, IPv6 and unix sockets, and nowhere else.
+// The addresses that the daemon listens on: IPv4, IPv6 and unix sockets.
 #include <filesystem>
 #include <fstream>
 #include <set>
@@ -23,11 +23,12 @@ std::string at_port(const std::string& address, const Daemon& daemon) {
     return address + ":" + std::to_string(daemon.port());
 }
 
-// Only a message through the daemon shows that a connection is served.
-void check_chat(const SocketAddress& address) {
+// The kernel completes a connect() by itself; a message shows that the daemon
+// serves the connection.
+void check_is_served(const SocketAddress& address) {
     Peer peer = join(address);
-    peer.say("[1]");
-    peer.hears("[1]");
+    peer.send_message("[1]");
+    peer.expect_message("[1]");
 }
 
 std::string unix_option(const std::string& path, const std::string& more = "") {
@@ -36,7 +37,7 @@ std::string unix_option(const std::string& path, const std::string& more = "") {
 
 void check_in_use(const std::string& path) {
     const Outcome outcome = run(command({unix_option(path), "localhost", "0"}));
-    INFO("it said: " << outcome.err);
+    INFO("stderr: " << outcome.err);
     CHECK(outcome.status == 1);
     CHECK(count(outcome.err, "\n") == 1);
     CHECK(outcome.err.find(path) != std::string::npos);
@@ -56,8 +57,8 @@ mode_t mode_of(const std::string& path) {
     return file.st_mode & 0777;
 }
 
-// A group that the process may give a file to: for root any, for others one
-// of theirs, another than the usual one if there is one.
+// Returns a group that the process may give a file to, and not its own one if
+// there is another: root may use any group, others only the groups they are in.
 gid_t some_other_group() {
     if (geteuid() == 0) return 1;
     gid_t groups[64];
@@ -69,81 +70,83 @@ gid_t some_other_group() {
 
 }  // namespace
 
-TEST_CASE("an address as the host is the address it listens at") {
+TEST_CASE("an IP address as the host is the address to listen on") {
     Daemon v4({}, "127.0.0.1");
-    CHECK(listens_at(v4.pid()) == Addresses{at_port("127.0.0.1", v4)});
-    check_chat(SocketAddress::v4(v4.port()));
+    CHECK(listening_addresses(v4.pid()) == Addresses{at_port("127.0.0.1", v4)});
+    check_is_served(SocketAddress::v4(v4.port()));
 
     Daemon v6({}, "::1");
-    CHECK(listens_at(v6.pid()) == Addresses{at_port("[::1]", v6)});
-    check_chat(SocketAddress::v6(v6.port()));
+    CHECK(listening_addresses(v6.pid()) == Addresses{at_port("[::1]", v6)});
+    check_is_served(SocketAddress::v6(v6.port()));
 
     Daemon other({}, "127.0.0.2");
-    CHECK(listens_at(other.pid()) == Addresses{at_port("127.0.0.2", other)});
-    check_chat(SocketAddress::v4(other.port(), "127.0.0.2"));
+    CHECK(listening_addresses(other.pid()) ==
+          Addresses{at_port("127.0.0.2", other)});
+    check_is_served(SocketAddress::v4(other.port(), "127.0.0.2"));
 }
 
-TEST_CASE("localhost is both loopback addresses at one port") {
+TEST_CASE("localhost means both loopback addresses on the same port") {
     Daemon daemon({}, "localhost");
-    CHECK(listens_at(daemon.pid()) ==
+    CHECK(listening_addresses(daemon.pid()) ==
           Addresses{at_port("127.0.0.1", daemon), at_port("[::1]", daemon)});
     Peer ann = join(SocketAddress::v4(daemon.port()));
     Peer bob = join(SocketAddress::v6(daemon.port()));
-    ann.say("[4]");
-    bob.hears("[4]");
-    bob.say("[6]");
-    ann.hears("[4]");
-    ann.hears("[6]");
+    ann.send_message("[4]");
+    bob.expect_message("[4]");
+    bob.send_message("[6]");
+    ann.expect_message("[4]");
+    ann.expect_message("[6]");
 }
 
-TEST_CASE("a name as the host listens at every address") {
+TEST_CASE("any other host name means all addresses") {
     Daemon daemon({"--announce=address"}, "chat.example.org");
-    CHECK(listens_at(daemon.pid()) ==
+    CHECK(listening_addresses(daemon.pid()) ==
           Addresses{at_port("0.0.0.0", daemon), at_port("[::]", daemon)});
     Peer ann = join(SocketAddress::v4(daemon.port()));
-    ann.hears(kConnected);
+    ann.expect_message(kConnected);
     Peer bob = join(SocketAddress::v6(daemon.port()));
-    ann.hears(R"({"type":"system","message":"::1 connected"})");
+    ann.expect_message(R"({"type":"system","message":"::1 connected"})");
 }
 
-TEST_CASE("--bind says where to listen, whatever the host") {
+TEST_CASE("--bind replaces the addresses of the host") {
     Daemon one({"--bind=127.0.0.1"}, "chat.example.org");
-    CHECK(listens_at(one.pid()) == Addresses{at_port("127.0.0.1", one)});
+    CHECK(listening_addresses(one.pid()) ==
+          Addresses{at_port("127.0.0.1", one)});
 
     Daemon both({"--bind=localhost"}, "chat.example.org");
-    CHECK(listens_at(both.pid()) ==
+    CHECK(listening_addresses(both.pid()) ==
           Addresses{at_port("127.0.0.1", both), at_port("[::1]", both)});
 }
 
-TEST_CASE("--bind may be repeated, and all its addresses are one room") {
+TEST_CASE("--bind may be repeated, and all addresses serve the same room") {
     ScratchDirectory scratch;
     Daemon daemon({"--bind=127.0.0.1", "--bind=::1", "--bind=127.0.0.3",
                    unix_option(scratch / "a"), unix_option(scratch / "b")},
                   "chat.example.org");
-    CHECK(listens_at(daemon.pid()) == Addresses{at_port("127.0.0.1", daemon),
-                                                at_port("[::1]", daemon),
-                                                at_port("127.0.0.3", daemon)});
+    CHECK(listening_addresses(daemon.pid()) ==
+          Addresses{at_port("127.0.0.1", daemon), at_port("[::1]", daemon),
+                    at_port("127.0.0.3", daemon)});
     std::vector<Peer> peers;
     peers.push_back(join(SocketAddress::v4(daemon.port())));
     peers.push_back(join(SocketAddress::v6(daemon.port())));
     peers.push_back(join(SocketAddress::v4(daemon.port(), "127.0.0.3")));
     peers.push_back(join(SocketAddress::unix_socket(scratch / "a")));
     peers.push_back(join(SocketAddress::unix_socket(scratch / "b")));
-    peers.back().say("[1]");
-    for (Peer& peer : peers) peer.hears("[1]");
+    peers.back().send_message("[1]");
+    for (Peer& peer : peers) peer.expect_message("[1]");
 }
 
-TEST_CASE("a unix socket alone opens no port") {
+TEST_CASE("with only a unix socket no TCP port is opened") {
     ScratchDirectory scratch;
     Daemon daemon({unix_option(scratch / "chat"), "--announce=address"});
-    CHECK(listens_at(daemon.pid()).empty());
+    CHECK(listening_addresses(daemon.pid()).empty());
     CHECK(daemon.log().find("unix:" + scratch / "chat") != std::string::npos);
     Peer ann = join(SocketAddress::unix_socket(scratch / "chat"));
-    ann.hears(R"({"type":"system","message":"unix connected"})");
-    daemon.wait_log("wschat: unix joined");
+    ann.expect_message(R"({"type":"system","message":"unix connected"})");
+    daemon.wait_for_log("wschat: unix joined");
 }
 
-TEST_CASE("a unix socket has the mode and the group that it is given") {
+TEST_CASE("a unix socket has the mode and the group of its option") {
     ScratchDirectory scratch;
     const gid_t gid = some_other_group();
     const std::string group = getgrgid(gid)->gr_name;
@@ -158,7 +161,7 @@ TEST_CASE("a unix socket has the mode and the group that it is given") {
     CHECK(file.st_gid == gid);
 }
 
-TEST_CASE("a group that does not exist is one line") {
+TEST_CASE("the error names a group that does not exist") {
     ScratchDirectory scratch;
     const Outcome outcome =
         run(command({unix_option(scratch / "a", ",group=no-such-group"),
@@ -174,7 +177,7 @@ TEST_CASE("a unix socket is removed at exit") {
         Daemon daemon({unix_option(scratch / "chat")});
         CHECK(std::filesystem::exists(scratch / "chat"));
         daemon.signal(number);
-        daemon.wait_exit();
+        daemon.wait_for_exit();
         CHECK(!std::filesystem::exists(scratch / "chat"));
     }
 }
@@ -184,28 +187,29 @@ TEST_CASE("a stale unix socket is replaced") {
     bound_socket(scratch / "chat", SOCK_STREAM);
     REQUIRE(std::filesystem::exists(scratch / "chat"));
     Daemon daemon({unix_option(scratch / "chat")});
-    check_chat(SocketAddress::unix_socket(scratch / "chat"));
+    check_is_served(SocketAddress::unix_socket(scratch / "chat"));
 }
 
 TEST_CASE("a unix socket left by a killed daemon is replaced") {
     ScratchDirectory scratch;
     {
         Process killed(command({unix_option(scratch / "chat"), "x.org", "0"}));
-        killed.wait_err("listening on");
+        killed.wait_for_stderr("listening on");
     }
     REQUIRE(std::filesystem::exists(scratch / "chat"));
     Daemon daemon({unix_option(scratch / "chat")});
-    check_chat(SocketAddress::unix_socket(scratch / "chat"));
+    check_is_served(SocketAddress::unix_socket(scratch / "chat"));
 }
 
-TEST_CASE("a live unix socket is in use, and stays its owner's") {
+TEST_CASE("a unix socket of a running daemon is in use, and is not replaced") {
     ScratchDirectory scratch;
     Daemon daemon({unix_option(scratch / "chat")});
     check_in_use(scratch / "chat");
-    check_chat(SocketAddress::unix_socket(scratch / "chat"));
+    check_is_served(SocketAddress::unix_socket(scratch / "chat"));
 }
 
-TEST_CASE("a unix socket is live though its owner accepts nobody now") {
+TEST_CASE(
+    "a unix socket is in use even if its owner accepts no connection now") {
     ScratchDirectory scratch;
     const wschat::Fd owner = bound_socket(scratch / "full", SOCK_STREAM);
     listen(owner.get(), 0);
@@ -220,22 +224,22 @@ TEST_CASE("a unix socket is live though its owner accepts nobody now") {
     CHECK(std::filesystem::exists(scratch / "log"));
 }
 
-TEST_CASE("a path that cannot be a unix socket is one line") {
+TEST_CASE("the error names a path that can't be a unix socket") {
     ScratchDirectory scratch;
-    std::ofstream(scratch / "file") << "precious";
+    std::ofstream(scratch / "file") << "8 bytes.";
     for (const std::string& path :
          {scratch / "file", scratch / "none/chat", scratch / "",
           scratch / std::string(120, 'x')}) {
         const Outcome outcome =
             run(command({unix_option(path), "localhost", "0"}));
-        INFO("it said: " << outcome.err);
+        INFO("stderr: " << outcome.err);
         CHECK((outcome.status == 1 || outcome.status == 2));
         CHECK(outcome.err.find(path) != std::string::npos);
     }
     CHECK(std::filesystem::file_size(scratch / "file") == 8);
 }
 
-TEST_CASE("a start that fails leaves no unix socket behind") {
+TEST_CASE("a start that fails removes its unix socket") {
     ScratchDirectory scratch;
     Daemon daemon;
     const Outcome outcome =
@@ -245,7 +249,7 @@ TEST_CASE("a start that fails leaves no unix socket behind") {
     CHECK(!std::filesystem::exists(scratch / "chat"));
 }
 
-TEST_CASE("the line that it listens tells where, and what to open") {
+TEST_CASE("the log names the addresses and the URL to open") {
     Daemon v4({}, "127.0.0.1");
     CHECK(v4.log() == "wschat: listening on " + at_port("127.0.0.1", v4) +
                           ", open http://" + at_port("127.0.0.1", v4) + "/\n");
@@ -258,7 +262,7 @@ TEST_CASE("the line that it listens tells where, and what to open") {
                             at_port("localhost", both) + "/\n");
 }
 
-TEST_CASE("where only a proxy can connect, there is nothing to open") {
+TEST_CASE("the log names no URL if only a proxy can connect") {
     Daemon daemon({"--bind=127.0.0.1"}, "example.com");
     CHECK(daemon.log() ==
           "wschat: listening on " + at_port("127.0.0.1", daemon) + "\n");

@@ -1,4 +1,4 @@
-// The command line: what it prints, what it refuses, and with which status.
+// The command line: output, errors and exit statuses.
 #include <fstream>
 #include <regex>
 
@@ -12,12 +12,12 @@ using namespace wschat::test;
 
 namespace {
 
-// "One line that says what is wrong, then the usage line."
+// Expects one line with the error, and then the usage line.
 void check_usage_error(const Options& arguments, const std::string& names) {
     INFO("arguments: " << doctest::toString(
-             shown(arguments.empty() ? "(none)" : arguments.front())));
+             printable(arguments.empty() ? "(none)" : arguments.front())));
     const Outcome outcome = run(command(arguments));
-    INFO("it said: " << outcome.err);
+    INFO("stderr: " << outcome.err);
     CHECK(outcome.status == 2);
     CHECK(outcome.out == "");
     CHECK(std::regex_match(outcome.err, std::regex("wschat: [^\n]+\n"
@@ -25,18 +25,18 @@ void check_usage_error(const Options& arguments, const std::string& names) {
                                                    "[^\n]*host port\n")));
     const std::string first = outcome.err.substr(0, outcome.err.find('\n'));
     CHECK_MESSAGE(first.find(names) != std::string::npos,
-                  "not named: " << names);
+                  "does not name: " << names);
 }
 
-// "Could not start": one line that names what it could not have.
+// Expects one line that names what the daemon can't use.
 void check_cannot_start(const Launch& launch, const std::string& names) {
     const Outcome outcome = run(launch);
-    INFO("it said: " << outcome.err);
+    INFO("stderr: " << outcome.err);
     CHECK(outcome.status == 1);
     CHECK(outcome.out == "");
     CHECK(std::regex_match(outcome.err, std::regex("wschat: [^\n]+\n")));
     CHECK_MESSAGE(outcome.err.find(names) != std::string::npos,
-                  "not named: " << names);
+                  "does not name: " << names);
 }
 
 constexpr const char* kAllOptions[] = {"--announce",
@@ -56,7 +56,7 @@ constexpr const char* kAllOptions[] = {"--announce",
 
 }  // namespace
 
-TEST_CASE("--help and -h show every option on standard output") {
+TEST_CASE("--help and -h print every option on standard output") {
     for (const char* option : {"--help", "-h"}) {
         const Outcome outcome = run(command({option}));
         CHECK(outcome.status == 0);
@@ -69,14 +69,14 @@ TEST_CASE("--help and -h show every option on standard output") {
     CHECK(run(command({"-h"})).out == run(command({"--help"})).out);
 }
 
-TEST_CASE("--version shows the version on standard output") {
+TEST_CASE("--version prints the version on standard output") {
     const Outcome outcome = run(command({"--version"}));
     CHECK(outcome.status == 0);
     CHECK(outcome.out == "wschat 0.1.0\n");
     CHECK(outcome.err == "");
 }
 
-TEST_CASE("host and port are needed, and nothing beside them") {
+TEST_CASE("a host and a port are required, and no other argument is accepted") {
     check_usage_error({}, "host");
     check_usage_error({"localhost"}, "port");
     check_usage_error({"localhost", "0", "extra"}, "extra");
@@ -94,13 +94,13 @@ TEST_CASE("a port is a number from 0 to 65535") {
     check_usage_error({"--", "127.0.0.1", "-1"}, "port");
 }
 
-TEST_CASE("an unknown option is named") {
+TEST_CASE("the error names an unknown option") {
     check_usage_error({"--frobnicate", "127.0.0.1", "0"}, "--frobnicate");
     check_usage_error({"-x", "127.0.0.1", "0"}, "x");
     check_usage_error({"127.0.0.1", "0", "--frobnicate"}, "--frobnicate");
 }
 
-TEST_CASE("an option with a bad value is named") {
+TEST_CASE("the error names an option with a bad value") {
     for (const char* option : {"--announce=everybody",
                                "--announce=",
                                "--max-message=abc",
@@ -129,7 +129,7 @@ TEST_CASE("an option with a bad value is named") {
     check_usage_error({"127.0.0.1", "0", "--bind"}, "bind");
 }
 
-TEST_CASE("--bind takes IP addresses, localhost and unix sockets alone") {
+TEST_CASE("--bind accepts only IP addresses, localhost and unix sockets") {
     for (const std::string address :
          {"", "example.org", "127.0.0.256", "127.0.0.1:80", "unix:", "*",
           "unix:/tmp/x,mode=abc", "unix:/tmp/x,mode=0999",
@@ -141,23 +141,23 @@ TEST_CASE("--bind takes IP addresses, localhost and unix sockets alone") {
     }
 }
 
-TEST_CASE("a backlog below the size of a message is refused") {
+TEST_CASE("a --max-backlog smaller than --max-message is refused") {
     check_usage_error({"--max-message=2M", "--max-backlog=1M", "::1", "0"},
                       "--max-backlog");
     check_usage_error({"--max-message=5M", "::1", "0"}, "--max-backlog");
     Daemon equal({"--max-message=64K", "--max-backlog=65536"});
 }
 
-TEST_CASE("sizes take the suffixes K, M and G") {
+TEST_CASE("sizes may have the suffix K, M or G") {
     Daemon daemon({"--max-message=1K", "--max-backlog=1G"});
     Peer ann = join(daemon);
-    ann.say(json_string(1024));
-    ann.hears(json_string(1024));
-    ann.say(json_string(1025));
-    ann.is_closed(1009);
+    ann.send_message(json_string(1024));
+    ann.expect_message(json_string(1024));
+    ann.send_message(json_string(1025));
+    ann.expect_closed(1009);
 }
 
-TEST_CASE("a busy port is one line, and its owner is not disturbed") {
+TEST_CASE("the error names a port in use, and its daemon is not affected") {
     Daemon daemon;
     const std::string port = std::to_string(daemon.port());
     check_cannot_start(command({"127.0.0.1", port}), "127.0.0.1:" + port);
@@ -165,26 +165,26 @@ TEST_CASE("a busy port is one line, and its owner is not disturbed") {
     ann.sync();
 }
 
-TEST_CASE("localhost needs both its addresses") {
+TEST_CASE("localhost needs both of its addresses") {
     Daemon daemon({}, "::1");
     const std::string port = std::to_string(daemon.port());
     check_cannot_start(command({"localhost", port}), "[::1]:" + port);
 }
 
-TEST_CASE("a port without the right to it is one line") {
-    // Where everybody may bind port 80 there is nothing to see.
+TEST_CASE("the error names a port that needs a privilege") {
+    // If every user may bind port 80, there is no error to test.
     std::ifstream setting("/proc/sys/net/ipv4/ip_unprivileged_port_start");
     int first_free = 1024;
     setting >> first_free;
     if (first_free <= 80) {
-        MESSAGE("skipped: port 80 is free for all");
+        MESSAGE("skipped: every user may bind port 80");
         return;
     }
     Launch launch = command({"127.0.0.1", "80"});
-    launch.low_ports = false;
+    launch.may_bind_low_ports = false;
     check_cannot_start(launch, "127.0.0.1:80");
 }
 
-TEST_CASE("an address of another machine is one line") {
+TEST_CASE("the error names an address of another machine") {
     check_cannot_start(command({"198.51.100.1", "0"}), "198.51.100.1");
 }

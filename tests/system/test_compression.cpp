@@ -1,5 +1,5 @@
-// permessage-deflate: what is agreed on, and messages that are deflated one
-// way or the other (RFC 7692).
+// permessage-deflate: the negotiation, and deflated messages in both directions
+// (RFC 7692).
 #include <string>
 #include <vector>
 
@@ -16,7 +16,7 @@ using namespace wschat::test;
 
 namespace {
 
-constexpr char kAgreed[] =
+constexpr char kAccepted[] =
     "permessage-deflate; server_no_context_takeover; "
     "client_no_context_takeover";
 
@@ -24,17 +24,18 @@ std::string offer(const std::string& extensions) {
     return "Sec-WebSocket-Extensions: " + extensions + "\r\n";
 }
 
-// What the answer to a handshake says of extensions.
-std::string agreed_on(const Daemon& daemon, const std::string& lines) {
+// Returns the extensions in the response to a handshake.
+std::string accepted_extensions(const Daemon& daemon,
+                                const std::string& lines) {
     Peer peer(daemon);
     peer.send(handshake("/", lines));
-    const ReceivedResponse answer = peer.answer();
+    const ReceivedResponse answer = peer.read_response();
     CHECK(answer.status == 101);
     if (count(answer.head, "Sec-WebSocket-Extensions") > 1) return "twice";
     return answer.header("Sec-WebSocket-Extensions");
 }
 
-// Of this size, and one that compresses well.
+// Returns a text of this size that compresses well.
 std::string text_of(size_t size) {
     return json_string(size);
 }
@@ -43,8 +44,9 @@ std::string deflated_frame(std::string_view text) {
     return frame(kFin | kRsv1 | kText, deflated(text));
 }
 
-void hears(Peer& peer, const std::string& text, bool deflated, Where at = {}) {
-    const Frame frame = peer.next(at);
+void expect_text(Peer& peer, const std::string& text, bool deflated,
+                 SourceLine at = {}) {
+    const Frame frame = peer.next_frame(at);
     CHECK(frame.opcode == kText);
     CHECK(frame.payload == text);
     CHECK(frame.deflated == deflated);
@@ -52,10 +54,10 @@ void hears(Peer& peer, const std::string& text, bool deflated, Where at = {}) {
 
 }  // namespace
 
-TEST_CASE("deflate is agreed on if it was offered in due form") {
+TEST_CASE("a valid offer of permessage-deflate is accepted") {
     Daemon daemon;
-    CHECK(agreed_on(daemon, "") == "");
-    CHECK(agreed_on(daemon, offer("x-webkit-deflate-frame")) == "");
+    CHECK(accepted_extensions(daemon, "") == "");
+    CHECK(accepted_extensions(daemon, offer("x-webkit-deflate-frame")) == "");
     for (const char* good :
          {"permessage-deflate", "permessage-deflate; client_max_window_bits",
           "permessage-deflate;client_max_window_bits=15",
@@ -67,17 +69,19 @@ TEST_CASE("deflate is agreed on if it was offered in due form") {
           "x-other; a=\"b, permessage-deflate\", permessage-deflate",
           "permessage-deflate; unknown, permessage-deflate",
           "permessage-deflate, permessage-deflate; server_max_window_bits=9"})
-        CHECK_MESSAGE(agreed_on(daemon, offer(good)) == kAgreed, good);
-    CHECK(agreed_on(daemon, offer("x-other") + offer("permessage-deflate")) ==
-          kAgreed);
+        CHECK_MESSAGE(accepted_extensions(daemon, offer(good)) == kAccepted,
+                      good);
+    CHECK(accepted_extensions(daemon,
+                              offer("x-other") + offer("permessage-deflate")) ==
+          kAccepted);
     for (const char* bits : {"8", "9", "10", "14", "15"})
-        CHECK(agreed_on(daemon,
-                        offer("permessage-deflate; server_max_window_bits=" +
-                              std::string(bits))) ==
-              std::string(kAgreed) + "; server_max_window_bits=" + bits);
+        CHECK(accepted_extensions(
+                  daemon, offer("permessage-deflate; server_max_window_bits=" +
+                                std::string(bits))) ==
+              std::string(kAccepted) + "; server_max_window_bits=" + bits);
 }
 
-TEST_CASE("an offer of deflate that is malformed is declined") {
+TEST_CASE("a malformed offer of permessage-deflate is declined") {
     Daemon daemon;
     for (const char* bad :
          {"permessage-deflate; server_max_window_bits",
@@ -94,143 +98,148 @@ TEST_CASE("an offer of deflate that is malformed is declined") {
           "permessage-deflate=1", "permessage-deflate x",
           "permessage-deflate; client_max_window_bits=\"10", ";;;",
           "permessage_deflate", "Permessage-Deflate"})
-        CHECK_MESSAGE(agreed_on(daemon, offer(bad)) == "", bad);
+        CHECK_MESSAGE(accepted_extensions(daemon, offer(bad)) == "", bad);
 }
 
-TEST_CASE("--no-deflate agrees on nothing") {
+TEST_CASE("--no-deflate declines every offer") {
     Daemon daemon({"--no-deflate"});
-    CHECK(agreed_on(daemon, kDeflate) == "");
-    Peer ann = join_deflating(daemon);
-    ann.say(text_of(1000));
-    hears(ann, text_of(1000), false);
+    CHECK(accepted_extensions(daemon, kDeflate) == "");
+    Peer ann = join_with_deflate(daemon);
+    ann.send_message(text_of(1000));
+    expect_text(ann, text_of(1000), false);
     ann.send(deflated_frame(text_of(1000)));
-    ann.is_closed(1002);
+    ann.expect_closed(1002);
 }
 
-TEST_CASE("what comes deflated is relayed to everyone, each as it takes it") {
+TEST_CASE(
+    "a deflated message is relayed deflated or plain, as each client wants") {
     Daemon daemon;
     Peer plain = join(daemon);
-    Peer ann = join_deflating(daemon);
+    Peer ann = join_with_deflate(daemon);
     for (int bits = 9; bits <= 15; ++bits) {
         const std::string text = text_of(500 + static_cast<size_t>(bits));
         ann.send(frame(kFin | kRsv1 | kText, deflated(text, bits)));
-        hears(plain, text, false);
-        hears(ann, text, true);
+        expect_text(plain, text, false);
+        expect_text(ann, text, true);
     }
-    plain.say(text_of(1000));
-    hears(plain, text_of(1000), false);
-    hears(ann, text_of(1000), true);
-    ann.say("[1]");
+    plain.send_message(text_of(1000));
+    expect_text(plain, text_of(1000), false);
+    expect_text(ann, text_of(1000), true);
+    ann.send_message("[1]");
     ann.send(frame(kFin | kRsv1 | kBinary, deflated("[2]", 15, Z_FINISH)));
     ann.send("{\"raw\":3}");
     for (const char* text : {"[1]", "[2]", "{\"raw\":3}"}) {
-        hears(plain, text, false);
-        hears(ann, text, false);
+        expect_text(plain, text, false);
+        expect_text(ann, text, false);
     }
 }
 
-TEST_CASE("messages of 128 bytes and more go out deflated, shorter ones not") {
+TEST_CASE(
+    "messages of 128 bytes or more are sent deflated, shorter ones are not") {
     Daemon daemon;
-    Peer ann = join_deflating(daemon);
-    Peer bob = join_deflating(daemon);
+    Peer ann = join_with_deflate(daemon);
+    Peer bob = join_with_deflate(daemon);
     for (size_t size : {3U, 127U, 128U, 129U, 70'000U, 1U << 20, 127U}) {
-        bob.say(text_of(size));
-        hears(ann, text_of(size), size >= 128);
-        hears(bob, text_of(size), size >= 128);
+        bob.send_message(text_of(size));
+        expect_text(ann, text_of(size), size >= 128);
+        expect_text(bob, text_of(size), size >= 128);
     }
     std::string noise = "\"";
     for (unsigned random = 1; noise.size() < 200;
          random = random * 1664525 + 1013904223)
         noise += static_cast<char>('#' + (random >> 24) % 56);
     noise += '"';
-    bob.say(noise);
-    CHECK(ann.next().payload == noise);
+    bob.send_message(noise);
+    CHECK(ann.next_frame().payload == noise);
 }
 
-TEST_CASE("who wants a smaller window gets nothing deflated, and may deflate") {
+TEST_CASE(
+    "a client that limits the window gets plain messages, and may deflate") {
     Daemon daemon;
     Peer ann(daemon);
-    ann.shake_hands("/", offer("permessage-deflate; server_max_window_bits=10"),
-                    {});
-    Peer bob = join_deflating(daemon);
+    ann.do_handshake(
+        "/", offer("permessage-deflate; server_max_window_bits=10"), {});
+    Peer bob = join_with_deflate(daemon);
     ann.send(deflated_frame(text_of(1000)));
-    hears(ann, text_of(1000), false);
-    hears(bob, text_of(1000), true);
+    expect_text(ann, text_of(1000), false);
+    expect_text(bob, text_of(1000), true);
 }
 
-TEST_CASE("fragments, and control frames between them, may be deflated") {
+TEST_CASE(
+    "a deflated message may have fragments, with control frames between") {
     Daemon daemon;
-    Peer ann = join_deflating(daemon);
+    Peer ann = join_with_deflate(daemon);
     Peer plain = join(daemon);
     const std::string data = deflated(text_of(5000));
     for (size_t cut = 0; cut <= data.size(); ++cut) {
         ann.send(frame(kRsv1 | kText, data.substr(0, cut)) + ping_frame("?") +
                  last_fragment(data.substr(cut)));
-        ann.hears_pong("?");
-        hears(ann, text_of(5000), true);
-        hears(plain, text_of(5000), false);
+        ann.expect_pong("?");
+        expect_text(ann, text_of(5000), true);
+        expect_text(plain, text_of(5000), false);
     }
     ann.send(frame(kRsv1 | kText, "") + next_fragment(data) +
              last_fragment(""));
-    hears(ann, text_of(5000), true);
+    expect_text(ann, text_of(5000), true);
     send_one_by_one(ann, deflated_frame("[1]"), plain);
-    hears(ann, "[1]", false);
+    expect_text(ann, "[1]", false);
 }
 
-TEST_CASE("a deflated message is judged by what it holds") {
+TEST_CASE("a deflated message is checked after it is inflated") {
     Daemon daemon;
-    Peer ann = join_deflating(daemon);
+    Peer ann = join_with_deflate(daemon);
     Peer plain = join(daemon);
     ann.send(deflated_frame("nonsense"));
-    ann.hears_notice("at byte");
+    ann.expect_notice("at byte");
     ann.send(deflated_frame("{\"type\":\"system\"}"));
-    ann.hears_notice("reserved");
+    ann.expect_notice("reserved");
     ann.send(deflated_frame("null") + deflated_frame(""));
-    ann.hears_notice("");
-    hears_no_more(plain);
+    ann.expect_notice("");
+    expect_nothing_else(plain);
 }
 
-TEST_CASE("a bomb is closed with 1009, at any limit, and hurts nobody") {
+TEST_CASE(
+    "a compression bomb is closed with 1009 and affects no other client") {
     Daemon daemon({"--max-message=100K"});
     Peer ann = join(daemon);
     const std::string most = text_of(100 << 10);
-    Peer bob = join_deflating(daemon);
+    Peer bob = join_with_deflate(daemon);
     bob.send(deflated_frame(most));
-    hears(bob, most, true);
-    ann.hears(most);
+    expect_text(bob, most, true);
+    ann.expect_message(most);
     for (size_t size : {(100U << 10) + 1, 20U << 20}) {
         const std::string data = deflated(text_of(size));
-        Peer eve = join_deflating(daemon);
+        Peer eve = join_with_deflate(daemon);
         eve.send(frame(kFin | kRsv1 | kText, data));
-        eve.is_closed(1009);
-        Peer fred = join_deflating(daemon);
+        eve.expect_closed(1009);
+        Peer fred = join_with_deflate(daemon);
         fred.send(frame(kRsv1 | kText, data.substr(0, 10)) +
                   next_fragment(data.substr(10)));
-        fred.is_closed(1009);
+        fred.expect_closed(1009);
     }
-    Peer gina = join_deflating(daemon);
+    Peer gina = join_with_deflate(daemon);
     gina.send(frame_header(kFin | kRsv1 | kText, 1 << 20));
-    gina.is_closed(1009);
-    hears_no_more(bob);
+    gina.expect_closed(1009);
+    expect_nothing_else(bob);
 }
 
-TEST_CASE("what can't be inflated, or is no UTF-8 then, is closed with 1007") {
+TEST_CASE("corrupt deflated data and inflated bad UTF-8 are closed with 1007") {
     Daemon daemon;
     Peer ann = join(daemon);
     for (const std::string& data :
          {bytes({0xFF, 0xFF, 0xFF}), bytes({0x06}), std::string("[1]"),
           deflated("\"\xC3\""), deflated("\"\xED\xA0\x80\"")}) {
-        CAPTURE(shown(data));
-        Peer eve = join_deflating(daemon);
+        CAPTURE(printable(data));
+        Peer eve = join_with_deflate(daemon);
         eve.send(frame(kFin | kRsv1 | kText, data));
-        eve.is_closed(1007);
+        eve.expect_closed(1007);
     }
-    hears_no_more(ann);
+    expect_nothing_else(ann);
 }
 
-TEST_CASE("no message may refer to the one before it") {
+TEST_CASE("a deflated message must not refer to an earlier one") {
     Daemon daemon;
-    Peer ann = join_deflating(daemon);
+    Peer ann = join_with_deflate(daemon);
     Peer plain = join(daemon);
     z_stream stream{};
     deflateInit2(&stream, Z_DEFAULT_COMPRESSION, Z_DEFLATED, -15, 8,
@@ -249,105 +258,106 @@ TEST_CASE("no message may refer to the one before it") {
     deflateEnd(&stream);
     REQUIRE(messages[1].size() < messages[0].size());
     ann.send(frame(kFin | kRsv1 | kText, messages[0]));
-    ann.hears(text);
+    ann.expect_message(text);
     ann.send(frame(kFin | kRsv1 | kText, messages[1]));
-    ann.is_closed(1007);
-    plain.hears(text);
-    hears_no_more(plain);
+    ann.expect_closed(1007);
+    plain.expect_message(text);
+    expect_nothing_else(plain);
 }
 
-TEST_CASE("the bit of deflated messages is closed with 1002 elsewhere") {
+TEST_CASE("RSV1 on any other frame is closed with 1002") {
     Daemon daemon;
     Peer ann = join(daemon);
     const std::string data = deflated("[1]");
-    const auto is_closed = [&](bool deflating, const std::string& sent) {
-        CAPTURE(shown(sent));
-        Peer eve = deflating ? join_deflating(daemon) : join(daemon);
+    const auto check_closed = [&](bool deflating, const std::string& sent) {
+        CAPTURE(printable(sent));
+        Peer eve = deflating ? join_with_deflate(daemon) : join(daemon);
         eve.send(sent);
-        eve.is_closed(1002);
+        eve.expect_closed(1002);
     };
-    is_closed(false, frame(kFin | kRsv1 | kText, data));
-    is_closed(false, frame(kFin | kRsv1 | kBinary, data));
-    is_closed(true, frame(kFin | kRsv1 | kPing, ""));
-    is_closed(true, frame(kFin | kRsv1 | kPong, ""));
-    is_closed(true, frame(kFin | kRsv1 | kClose, close_payload(1000, "")));
-    is_closed(true, frame(kRsv1 | kText, data.substr(0, 1)) +
-                        frame(kFin | kRsv1 | kContinuation, data.substr(1)));
-    is_closed(true,
-              first_fragment("[1") + frame(kFin | kRsv1 | kContinuation, "]"));
-    is_closed(true, frame(kFin | kRsv1 | kContinuation, data));
-    is_closed(true, frame(kFin | 0x20 | kText, "[1]"));
-    is_closed(true, frame(kFin | kRsv1 | 0x10 | kText, data));
-    hears_no_more(ann);
+    check_closed(false, frame(kFin | kRsv1 | kText, data));
+    check_closed(false, frame(kFin | kRsv1 | kBinary, data));
+    check_closed(true, frame(kFin | kRsv1 | kPing, ""));
+    check_closed(true, frame(kFin | kRsv1 | kPong, ""));
+    check_closed(true, frame(kFin | kRsv1 | kClose, close_payload(1000, "")));
+    check_closed(true, frame(kRsv1 | kText, data.substr(0, 1)) +
+                           frame(kFin | kRsv1 | kContinuation, data.substr(1)));
+    check_closed(
+        true, first_fragment("[1") + frame(kFin | kRsv1 | kContinuation, "]"));
+    check_closed(true, frame(kFin | kRsv1 | kContinuation, data));
+    check_closed(true, frame(kFin | 0x20 | kText, "[1]"));
+    check_closed(true, frame(kFin | kRsv1 | 0x10 | kText, data));
+    expect_nothing_else(ann);
 }
 
-TEST_CASE("who takes deflated and who does not hear the same in one order") {
+TEST_CASE(
+    "deflated and plain clients get the same messages in the same order") {
     Daemon daemon({"--announce=address"});
     std::vector<Peer> peers;
     for (int i = 0; i < 6; ++i)
-        peers.push_back(i % 2 ? join_deflating(daemon) : join(daemon));
+        peers.push_back(i % 2 ? join_with_deflate(daemon) : join(daemon));
     for (size_t i = 0; i < 300; ++i)
-        peers[i % 6].say("[" + std::to_string(i) + "," + text_of(i * 3 + 2) +
-                         "]");
+        peers[i % 6].send_message("[" + std::to_string(i) + "," +
+                                  text_of(i * 3 + 2) + "]");
     std::vector<std::string> first;
     for (Peer& peer : peers) {
-        std::vector<std::string> heard;
-        while (heard.size() < 300) {
+        std::vector<std::string> received;
+        while (received.size() < 300) {
             const std::string text = peer.next_text();
-            if (text[0] == '[') heard.push_back(text);
+            if (text[0] == '[') received.push_back(text);
         }
-        if (first.empty()) first = heard;
-        CHECK(heard == first);
-        hears_no_more(peer);
+        if (first.empty()) first = received;
+        CHECK(received == first);
+        expect_nothing_else(peer);
     }
 }
 
-TEST_CASE("a room's clients may all change between deflated and plain") {
+TEST_CASE("a room works while its clients change between deflated and plain") {
     Daemon daemon;
     Peer ann = join(daemon);
     for (int i = 0; i < 5; ++i) {
-        Peer bob = join_deflating(daemon);
-        ann.say(text_of(1000));
-        hears(bob, text_of(1000), true);
-        bob.hang_up();
-        daemon.wait_log(" left: ", static_cast<size_t>(i) + 1);
-        ann.say(text_of(2000));
-        ann.hears(text_of(1000));
-        ann.hears(text_of(2000));
+        Peer bob = join_with_deflate(daemon);
+        ann.send_message(text_of(1000));
+        expect_text(bob, text_of(1000), true);
+        bob.close_socket();
+        daemon.wait_for_log(" left: ", static_cast<size_t>(i) + 1);
+        ann.send_message(text_of(2000));
+        ann.expect_message(text_of(1000));
+        ann.expect_message(text_of(2000));
     }
 }
 
-TEST_CASE("who reads its history late moves over to deflated in order") {
+TEST_CASE("a client that reads its history late gets the next ones deflated") {
     Daemon daemon({"--history=100", timed("--stall-timeout", 600)});
     Peer ann = join(daemon);
-    const auto said = [](int i) {
+    const auto text_number = [](int i) {
         return "[" + std::to_string(i) + "," + text_of(20'000) + "]";
     };
-    const auto say = [&](int first, int last) {
+    const auto exchange = [&](int first, int last) {
         for (int i = first; i <= last; ++i) {
-            ann.say(said(i));
-            ann.hears(said(i));
+            ann.send_message(text_number(i));
+            ann.expect_message(text_number(i));
         }
     };
-    say(1, 50);
+    exchange(1, 50);
     Peer late(SocketAddress::v4(daemon.port()), 4096);
-    late.shake_hands("/", kDeflate, {});
-    late.take_deflated();
-    say(51, 100);
-    for (int i = 1; i <= 100; ++i) late.hears(said(i));
+    late.do_handshake("/", kDeflate, {});
+    late.allow_deflated();
+    exchange(51, 100);
+    for (int i = 1; i <= 100; ++i) late.expect_message(text_number(i));
     late.sync();
-    say(101, 110);
-    for (int i = 101; i <= 110; ++i) hears(late, said(i), true);
+    exchange(101, 110);
+    for (int i = 101; i <= 110; ++i) expect_text(late, text_number(i), true);
 }
 
-TEST_CASE("deflated messages go over TLS") {
+TEST_CASE("deflated messages are sent over TLS") {
     CertificateFiles files;
     Daemon daemon(files.options());
     TlsTunnel ann(daemon), bob(daemon);
-    ann.peer().shake_hands("/", kDeflate, {});
-    ann.peer().take_deflated();
-    bob.peer().shake_hands();
+    ann.peer().do_handshake("/", kDeflate, {});
+    ann.peer().allow_deflated();
+    bob.peer().do_handshake();
     ann.peer().send(deflated_frame(text_of(100'000)));
-    hears(ann.peer(), text_of(100'000), true);
-    hears(bob.peer(), text_of(100'000), false);
+    expect_text(ann.peer(), text_of(100'000), true);
+    expect_text(bob.peer(), text_of(100'000), false);
 }

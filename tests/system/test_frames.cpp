@@ -13,27 +13,29 @@ using namespace wschat::test;
 
 namespace {
 
-// A row of a table: what a client sends, and how it is closed for it.
-struct Fault {
+// A row of a table: the bytes that a client sends, and its close code.
+struct ErrorCase {
     const char* name;
     std::string sent;
     int code;
 };
 
-// Whatever one client does wrong, the other hears the marker next.
-void check_faults(const Daemon& daemon, const std::vector<Fault>& table) {
-    Peer witness = join(daemon);
-    for (const Fault& fault : table) {
-        INFO("sent: " << fault.name);
+// Sends the bytes of each row. Another client must receive none of them: its
+// next message is the marker.
+void check_closed_with(const Daemon& daemon,
+                       const std::vector<ErrorCase>& table) {
+    Peer observer = join(daemon);
+    for (const ErrorCase& row : table) {
+        INFO("sent: " << row.name);
         Peer peer = join(daemon);
-        peer.send(fault.sent);
-        peer.is_closed(fault.code);
-        witness.say("\"marker\"");
-        witness.hears("\"marker\"");
+        peer.send(row.sent);
+        peer.expect_closed(row.code);
+        observer.send_message("\"marker\"");
+        observer.expect_message("\"marker\"");
     }
 }
 
-// A text message in pieces, each a fragment.
+// Returns a text message in fragments: the pieces, or pieces of `size` bytes.
 std::string in_fragments(const std::vector<std::string>& pieces) {
     std::string out;
     for (size_t i = 0; i < pieces.size(); ++i) {
@@ -65,10 +67,10 @@ std::string header_64(int first, uint64_t length) {
 
 }  // namespace
 
-TEST_CASE("illegal frame headers are closed with 1002") {
+TEST_CASE("an illegal frame header is closed with 1002") {
     Daemon daemon;
     const std::string rest(600, 'x');
-    check_faults(
+    check_closed_with(
         daemon,
         {{"an unmasked text", bytes({0x81, 0x03}) + "[1]", 1002},
          {"an unmasked empty text", bytes({0x81, 0x00}), 1002},
@@ -111,13 +113,13 @@ TEST_CASE("illegal frame headers are closed with 1002") {
          {"all bits of the length", header_64(0x81, ~0ULL), 1002}});
 }
 
-TEST_CASE("illegal sequences of frames are closed with 1002") {
+TEST_CASE("an illegal sequence of frames is closed with 1002") {
     Daemon daemon;
-    check_faults(
+    check_closed_with(
         daemon,
-        {{"a continuation of nothing", next_fragment("[1]"), 1002},
-         {"a last fragment of nothing", last_fragment("[1]"), 1002},
-         {"an empty last fragment of nothing", last_fragment(""), 1002},
+        {{"a continuation without a message", next_fragment("[1]"), 1002},
+         {"a last fragment without a message", last_fragment("[1]"), 1002},
+         {"an empty last fragment, no message", last_fragment(""), 1002},
          {"a continuation behind a whole message",
           text_frame("null") + last_fragment("[1]"), 1002},
          {"a text inside a text", first_fragment("[1,") + text_frame("[1]"),
@@ -131,23 +133,23 @@ TEST_CASE("illegal sequences of frames are closed with 1002") {
           1002}});
 }
 
-TEST_CASE("a fault is answered as soon as the byte that shows it is there") {
+TEST_CASE("an error is answered at the first byte that shows it") {
     Daemon daemon;
-    check_faults(
+    check_closed_with(
         daemon,
         {{"a reserved bit", bytes({0xC1}), 1002},
          {"a reserved opcode", bytes({0x83}), 1002},
          {"a control frame in fragments", bytes({0x09}), 1002},
          {"no mask", bytes({0x81, 0x05}), 1002},
          {"a long control frame", bytes({0x89, 0xFE}), 1002},
-         {"a continuation of nothing", frame_header(0x80, 5), 1002},
+         {"a continuation without a message", frame_header(0x80, 5), 1002},
          {"16 bits for a short length", bytes({0x81, 0xFE, 0, 125}), 1002},
          {"a length over the limit", header_64(0x81, (1 << 20) + 1), 1009},
          {"a bad byte in a text",
           frame_header(0x81, 100, bytes({0, 0, 0, 0})) + "\"ab\xff", 1007}});
 }
 
-TEST_CASE("every length and fragment that is legal is taken") {
+TEST_CASE("fragments of every legal length are accepted") {
     Daemon daemon;
     Peer ann = join(daemon);
     const std::string message = json_string(1000);
@@ -155,7 +157,7 @@ TEST_CASE("every length and fragment that is legal is taken") {
                                                      500, 999, 1000}) {
         CAPTURE(size);
         ann.send(in_fragments(message, size));
-        ann.hears(message);
+        ann.expect_message(message);
     }
     for (const auto& pieces :
          std::vector<std::vector<std::string>>{{"[1", "]"},
@@ -163,13 +165,13 @@ TEST_CASE("every length and fragment that is legal is taken") {
                                                {"[1]", ""},
                                                {"", "", "[1", "", "]", ""}}) {
         ann.send(in_fragments(pieces));
-        ann.hears("[1]");
+        ann.expect_message("[1]");
     }
     ann.send(frame(kBinary, "[1") + last_fragment("]"));
-    ann.hears("[1]");
+    ann.expect_message("[1]");
 }
 
-TEST_CASE("every masking key is undone") {
+TEST_CASE("every masking key is removed") {
     Daemon daemon;
     Peer ann = join(daemon);
     const std::string message = json_string(37);
@@ -180,7 +182,7 @@ TEST_CASE("every masking key is undone") {
         for (size_t i = 0; i < masked.size(); ++i)
             masked[i] = static_cast<char>(masked[i] ^ key[i % 4]);
         ann.send(frame_header(0x81, masked.size(), key) + masked);
-        ann.hears(message);
+        ann.expect_message(message);
     }
 }
 
@@ -188,23 +190,23 @@ TEST_CASE("control frames may come between fragments") {
     Daemon daemon;
     Peer ann = join(daemon);
     ann.send(first_fragment("[1,") + ping_frame("a") + next_fragment("2,") +
-             pong_frame("nobody asked") + next_fragment("") +
+             pong_frame("unasked") + next_fragment("") +
              ping_frame(std::string(125, 'b')) + ping_frame());
-    ann.hears_pong("a");
-    ann.hears_pong(std::string(125, 'b'));
-    ann.hears_pong("");
+    ann.expect_pong("a");
+    ann.expect_pong(std::string(125, 'b'));
+    ann.expect_pong("");
     ann.send(last_fragment("3]"));
-    ann.hears("[1,2,3]");
+    ann.expect_message("[1,2,3]");
 }
 
 TEST_CASE("a close frame may come between fragments") {
     Daemon daemon;
     Peer ann = join(daemon);
     ann.send(first_fragment("[1,") + close_frame(1000));
-    ann.is_closed(1000);
+    ann.expect_closed(1000);
 }
 
-TEST_CASE("a ping is answered with its own payload, in order") {
+TEST_CASE("pings are answered in order, with their own payload") {
     Daemon daemon;
     Peer ann = join(daemon);
     std::string pings;
@@ -212,18 +214,18 @@ TEST_CASE("a ping is answered with its own payload, in order") {
         pings += ping_frame(std::string(size, static_cast<char>(size)));
     ann.send(pings);
     for (size_t size = 0; size <= 125; ++size)
-        ann.hears_pong(std::string(size, static_cast<char>(size)));
+        ann.expect_pong(std::string(size, static_cast<char>(size)));
 }
 
-TEST_CASE("a pong that nobody asked for is ignored") {
+TEST_CASE("a pong without a ping is ignored") {
     Daemon daemon;
     Peer ann = join(daemon);
     ann.send(pong_frame() + pong_frame("x") + pong_frame(std::string(125, 0)));
-    ann.say("[1]");
-    ann.hears("[1]");
+    ann.send_message("[1]");
+    ann.expect_message("[1]");
 }
 
-TEST_CASE("pings among messages are answered, and no message is lost") {
+TEST_CASE("pings between messages are answered, and no message is lost") {
     Daemon daemon;
     Peer ann = join(daemon);
     std::string all;
@@ -233,7 +235,7 @@ TEST_CASE("pings among messages are answered, and no message is lost") {
     ann.send(all);
     int messages = 0, pongs = 0;
     for (int i = 0; i < 400; ++i) {
-        const Frame frame = ann.next();
+        const Frame frame = ann.next_frame();
         if (frame.opcode == kPong)
             CHECK(frame.payload == std::to_string(pongs++));
         else
@@ -245,39 +247,39 @@ TEST_CASE("pings among messages are answered, and no message is lost") {
 
 TEST_CASE("a stream of frames may be cut anywhere") {
     Daemon daemon;
-    Peer pacer = join(daemon);
+    Peer observer = join(daemon);
     const std::string stream = text_frame("[1]") + first_fragment("[\"\xc3") +
                                ping_frame("p") + last_fragment("\xa9\"]") +
                                binary_frame(json_string(126)) + pong_frame("q");
     for (size_t cut = 1; cut < stream.size(); ++cut) {
         CAPTURE(cut);
         Peer ann = join(daemon);
-        send_in_two(ann, stream, cut, pacer);
-        pacer.hears("[1]");
-        pacer.hears("[\"\xc3\xa9\"]");
-        pacer.hears(json_string(126));
+        send_in_two(ann, stream, cut, observer);
+        observer.expect_message("[1]");
+        observer.expect_message("[\"\xc3\xa9\"]");
+        observer.expect_message(json_string(126));
         ann.sync();
     }
     Peer ann = join(daemon);
-    send_one_by_one(ann, stream, pacer);
-    pacer.hears("[1]");
-    pacer.hears("[\"\xc3\xa9\"]");
-    pacer.hears(json_string(126));
+    send_one_by_one(ann, stream, observer);
+    observer.expect_message("[1]");
+    observer.expect_message("[\"\xc3\xa9\"]");
+    observer.expect_message(json_string(126));
 }
 
-TEST_CASE("a message of exactly the limit is relayed, one byte more is 1009") {
+TEST_CASE("a message of the limit is relayed, a longer one closed with 1009") {
     Daemon daemon;
     Peer ann = join(daemon);
     Peer bob = join(daemon);
     const std::string largest = json_string(1 << 20);
-    ann.say(largest);
-    ann.hears(largest);
-    bob.hears(largest);
+    ann.send_message(largest);
+    ann.expect_message(largest);
+    bob.expect_message(largest);
     ann.send(in_fragments(largest, 400000));
-    ann.hears(largest);
-    bob.hears(largest);
+    ann.expect_message(largest);
+    bob.expect_message(largest);
     const std::string part(600000, 'x');
-    check_faults(
+    check_closed_with(
         daemon,
         {{"one byte more", header_64(0x81, (1 << 20) + 1), 1009},
          {"one byte more, binary", header_64(0x82, (1 << 20) + 1), 1009},
@@ -297,29 +299,29 @@ TEST_CASE("a message of exactly the limit is relayed, one byte more is 1009") {
           1009}});
 }
 
-TEST_CASE("--max-message is the limit") {
+TEST_CASE("--max-message sets the limit of a message") {
     Daemon daemon({"--max-message=1000"});
     Peer ann = join(daemon);
-    ann.say(json_string(1000));
-    ann.hears(json_string(1000));
-    check_faults(
+    ann.send_message(json_string(1000));
+    ann.expect_message(json_string(1000));
+    check_closed_with(
         daemon, {{"one byte more", frame_header(0x81, 1001), 1009},
                  {"in fragments",
                   first_fragment(std::string(999, ' ')) + frame_header(0x00, 2),
                   1009}});
 }
 
-TEST_CASE("1,000 fragments of a message may be empty, and no more") {
+TEST_CASE("a message may have 1,000 empty fragments, and no more") {
     Daemon daemon;
     Peer ann = join(daemon);
     ann.send(with_empty_fragments(1000));
-    ann.hears("[1]");
+    ann.expect_message("[1]");
     ann.send(with_empty_fragments(1000));
-    ann.hears("[1]");
+    ann.expect_message("[1]");
     std::string endless = first_fragment("");
     for (int i = 0; i < 1000; ++i) endless += next_fragment("");
-    check_faults(daemon, {{"1,001", with_empty_fragments(1001), 1008},
-                          {"the first too, and no end", endless, 1008}});
+    check_closed_with(daemon, {{"1,001", with_empty_fragments(1001), 1008},
+                               {"1,001 and no last one", endless, 1008}});
 }
 
 TEST_CASE("a message of 4 MiB may come in fragments of 64 bytes") {
@@ -328,22 +330,21 @@ TEST_CASE("a message of 4 MiB may come in fragments of 64 bytes") {
     Peer bob = join(daemon);
     const std::string message = json_string(4 << 20);
     ann.send(in_fragments(message, 64));
-    bob.hears(message);
-    ann.hears(message);
+    bob.expect_message(message);
+    ann.expect_message(message);
 }
 
-TEST_CASE(
-    "what came before a fault is relayed, its sender too, nothing after") {
+TEST_CASE("messages before an error are relayed to all, and none after it") {
     Daemon daemon;
     Peer ann = join(daemon);
     Peer bob = join(daemon);
     ann.send(text_frame("[1]") + text_frame("[2]") + bytes({0x83, 0x80}) +
              "mask" + text_frame("[3]"));
-    ann.hears("[1]");
-    ann.hears("[2]");
-    ann.is_closed(1002);
-    bob.say("[4]");
-    bob.hears("[1]");
-    bob.hears("[2]");
-    bob.hears("[4]");
+    ann.expect_message("[1]");
+    ann.expect_message("[2]");
+    ann.expect_closed(1002);
+    bob.send_message("[4]");
+    bob.expect_message("[1]");
+    bob.expect_message("[2]");
+    bob.expect_message("[4]");
 }

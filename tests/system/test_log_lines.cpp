@@ -1,4 +1,4 @@
-// What the daemon says on standard error, and that saying it never hurts.
+// The log on standard error. A blocked or closed log must affect no client.
 #include <regex>
 #include <sstream>
 #include <string>
@@ -16,9 +16,9 @@ using namespace wschat::test;
 
 namespace {
 
-// Waits until the last of so many lines is there, and looks at it.
+// Waits for the line with this number, and checks it.
 void check_line(Daemon& daemon, size_t number, const std::string& form) {
-    daemon.wait_log("\n", number);
+    daemon.wait_for_log("\n", number);
     std::istringstream lines(daemon.log());
     std::string line;
     for (size_t i = 0; i < number; ++i) std::getline(lines, line);
@@ -39,67 +39,68 @@ Pipe small_pipe() {
 }
 
 void fill(int fd) {
-    // A descriptor of our own: O_NONBLOCK must not reach the daemon's.
+    // A new open file description: O_NONBLOCK must not apply to the daemon's.
     const std::string path = "/proc/self/fd/" + std::to_string(fd);
-    const wschat::Fd mine(open(path.c_str(), O_WRONLY | O_NONBLOCK));
-    REQUIRE(mine.get() >= 0);
-    while (write(mine.get(), "x", 1) == 1) continue;
+    const wschat::Fd copy(open(path.c_str(), O_WRONLY | O_NONBLOCK));
+    REQUIRE(copy.get() >= 0);
+    while (write(copy.get(), "x", 1) == 1) continue;
 }
 
-// A unix socket comes into being a moment before it is listened to.
-void wait_for(const std::string& path) {
+// Waits until the daemon listens. The file of a unix socket exists a moment
+// before connect() succeeds.
+void wait_until_connectable(const std::string& path) {
     const TimeLimit deadline;
-    while (!accepts(SocketAddress::unix_socket(path))) {
-        REQUIRE(!deadline.over());
+    while (!can_connect(SocketAddress::unix_socket(path))) {
+        REQUIRE(!deadline.is_over());
         sched_yield();
     }
 }
 
-void check_crowd_chats(const std::string& path) {
+void check_clients_are_served(const std::string& path) {
     for (int i = 0; i < 200; ++i) {
         Peer ann = join(SocketAddress::unix_socket(path));
-        ann.say("[1]");
-        ann.hears("[1]");
+        ann.send_message("[1]");
+        ann.expect_message("[1]");
     }
 }
 
 }  // namespace
 
-TEST_CASE("who joins, leaves, is refused or dropped is one line each") {
+TEST_CASE("each join, leave, refusal and drop is one line") {
     Daemon daemon({"--max-message=64K", "--max-backlog=256K"});
     Peer ann = join(daemon);
     check_line(daemon, 2, "wschat: 127.0.0.1 joined \\(1 client\\)");
     Peer bob = join(daemon);
     check_line(daemon, 3, "wschat: 127.0.0.1 joined \\(2 clients\\)");
     bob.send(close_frame(1000));
-    bob.is_closed(1000);
+    bob.expect_closed(1000);
     check_line(daemon, 4, "wschat: 127.0.0.1 left: .+ \\(1 client\\)");
-    Peer stranger(daemon);
-    stranger.send("GET / HTTP/1.0\r\n\r\n");
-    stranger.is_refused(400);
+    Peer refused(daemon);
+    refused.send("GET / HTTP/1.0\r\n\r\n");
+    refused.expect_refused(400);
     check_line(daemon, 5, "wschat: 127.0.0.1 refused: 400 .+");
     Peer stalled = join(SocketAddress::v4(daemon.port()), 4096);
     check_line(daemon, 6, "wschat: 127.0.0.1 joined \\(2 clients\\)");
     for (int i = 0; i < 60; ++i) {
-        ann.say(json_string(20000));
-        ann.hears(json_string(20000));
+        ann.send_message(json_string(20000));
+        ann.expect_message(json_string(20000));
     }
     check_line(daemon, 7, "wschat: 127.0.0.1 dropped: .+ \\(1 client\\)");
 }
 
-TEST_CASE("the log says why a client left") {
+TEST_CASE("the log names the reason of a leave") {
     Daemon daemon;
-    Peer closes = join(daemon);
-    closes.send(close_frame(4321));
-    closes.is_closed(4321);
-    daemon.wait_log("4321");
-    Peer errs = join(daemon);
-    errs.send(bytes({0x83}));
-    errs.is_closed(1002);
-    daemon.wait_log("127.0.0.1 closed: protocol error 1002: ");
-    Peer resets = join(daemon);
-    resets.reset();
-    daemon.wait_log("127.0.0.1 left: ", 2);
+    Peer closing = join(daemon);
+    closing.send(close_frame(4321));
+    closing.expect_closed(4321);
+    daemon.wait_for_log("4321");
+    Peer failing = join(daemon);
+    failing.send(bytes({0x83}));
+    failing.expect_closed(1002);
+    daemon.wait_for_log("127.0.0.1 closed: protocol error 1002: ");
+    Peer resetting = join(daemon);
+    resetting.reset();
+    daemon.wait_for_log("127.0.0.1 left: ", 2);
 }
 
 TEST_CASE("-q logs nothing but errors") {
@@ -108,22 +109,23 @@ TEST_CASE("-q logs nothing but errors") {
         const std::string path = scratch / "chat";
         Process process(
             command({option, "--bind=unix:" + path, "localhost", "0"}));
-        wait_for(path);
+        wait_until_connectable(path);
         {
             Peer ann = join(SocketAddress::unix_socket(path));
-            ann.hears(R"({"type":"system","message":"unix connected"})");
-            Peer stranger(SocketAddress::unix_socket(path));
-            stranger.send("nonsense\r\n\r\n");
-            stranger.is_refused(400);
+            ann.expect_message(
+                R"({"type":"system","message":"unix connected"})");
+            Peer refused(SocketAddress::unix_socket(path));
+            refused.send("nonsense\r\n\r\n");
+            refused.expect_refused(400);
         }
         process.signal(SIGTERM);
-        CHECK(process.wait_exit() == 0);
+        CHECK(process.wait_for_exit() == 0);
         CHECK(process.err() == "");
         CHECK(process.out() == "");
     }
 }
 
-TEST_CASE("-q still tells what is wrong") {
+TEST_CASE("-q still logs errors") {
     Daemon daemon;
     const Outcome outcome =
         run(command({"-q", "127.0.0.1", std::to_string(daemon.port())}));
@@ -131,7 +133,7 @@ TEST_CASE("-q still tells what is wrong") {
     CHECK(count(outcome.err, "\n") == 1);
 }
 
-TEST_CASE("-v tells more of each handshake, but no query") {
+TEST_CASE("-v logs more of each handshake, but no query") {
     for (const char* option : {"-v", "--verbose"}) {
         Daemon usual;
         Daemon verbose({option});
@@ -141,24 +143,24 @@ TEST_CASE("-v tells more of each handshake, but no query") {
         Peer bob(verbose);
         for (Peer* peer : {&ann, &bob}) {
             peer->send(request);
-            CHECK(peer->answer().status == 101);
+            CHECK(peer->read_response().status == 101);
         }
-        usual.wait_log("joined");
-        verbose.wait_log("joined");
+        usual.wait_for_log("joined");
+        verbose.wait_for_log("joined");
         CHECK(count(verbose.log(), "\n") > count(usual.log(), "\n"));
         CHECK(count(verbose.log(), "secret") == 0);
     }
 }
 
-// The fixture looks at each line at its end: none is forged, and none holds a
-// control byte.
-TEST_CASE("-v tells how messages are sent") {
+TEST_CASE("-v logs the send method") {
     Daemon usual({"-v"});
-    usual.wait_log("send method: ");
+    usual.wait_for_log("send method: ");
     Daemon plain({"-v", "--no-uring"});
-    plain.wait_log("send method: send()\n");
+    plain.wait_for_log("send method: send()\n");
 }
 
+// ~Daemon() checks each line of the log: none is forged, and none has a control
+// byte.
 TEST_CASE("control bytes from peers are escaped") {
     Daemon daemon({"-v"});
     const std::string escapes = kEscapes;
@@ -174,26 +176,26 @@ TEST_CASE("control bytes from peers are escaped") {
         Peer peer(daemon);
         peer.send(request);
         peer.half_close();
-        peer.is_gone();
+        peer.expect_gone();
     }
     Peer ann = join(daemon);
-    ann.say(escapes);
-    ann.hears_notice("");
+    ann.send_message(escapes);
+    ann.expect_notice("");
     ann.send(close_frame(1000, escapes));
-    ann.hears_close(1000);
-    ann.hears_end();
+    ann.expect_close_frame(1000);
+    ann.expect_eof();
     Peer publisher(daemon);
     publisher.send("{\"type\":\"" + escapes + "\"}\x1b[31m");
-    publisher.is_gone();
-    daemon.wait_log("left");
+    publisher.expect_gone();
+    daemon.wait_for_log("left");
 }
 
-TEST_CASE("under systemd lines begin with a priority") {
+TEST_CASE("in the journal lines begin with a priority") {
     Launch launch = command({"127.0.0.1", "0"});
     launch.under_journal = true;
     Daemon daemon(launch);
     Peer ann = join(daemon);
-    daemon.wait_log("joined");
+    daemon.wait_for_log("joined");
     check_line(daemon, 1, "<6>listening on .+");
     check_line(daemon, 2, "<6>127.0.0.1 joined \\(1 client\\)");
     CHECK(daemon.log().find("wschat: ") == std::string::npos);
@@ -203,7 +205,7 @@ TEST_CASE("under systemd lines begin with a priority") {
     CHECK(std::regex_match(run(busy).err, std::regex("<3>[^\n]+\n")));
 }
 
-TEST_CASE("a JOURNAL_STREAM of something else is not believed") {
+TEST_CASE("a JOURNAL_STREAM that is not standard error is ignored") {
     for (const char* value : {"", ":", "0:0", "1:2:3", "x"}) {
         Launch launch = command({"127.0.0.1", "0"});
         launch.environment = {std::string("JOURNAL_STREAM=") + value};
@@ -212,7 +214,7 @@ TEST_CASE("a JOURNAL_STREAM of something else is not believed") {
     }
 }
 
-TEST_CASE("a log that nobody reads does not stop the chat") {
+TEST_CASE("a log whose reader does not read blocks no client") {
     ScratchDirectory scratch;
     const std::string path = scratch / "chat";
     const Pipe pipe = small_pipe();
@@ -223,12 +225,12 @@ TEST_CASE("a log that nobody reads does not stop the chat") {
     char first;
     REQUIRE(read(pipe.read.get(), &first, 1) == 1);
     fill(pipe.write.get());
-    check_crowd_chats(path);
+    check_clients_are_served(path);
     process.signal(SIGTERM);
-    CHECK(process.wait_exit() == 0);
+    CHECK(process.wait_for_exit() == 0);
 }
 
-TEST_CASE("a log whose reader has gone does not stop the chat") {
+TEST_CASE("a log whose reader has closed its end blocks no client") {
     ScratchDirectory scratch;
     const std::string path = scratch / "chat";
     Pipe pipe = small_pipe();
@@ -240,25 +242,25 @@ TEST_CASE("a log whose reader has gone does not stop the chat") {
     REQUIRE(read(pipe.read.get(), &first, 1) == 1);
     pipe.write = wschat::Fd();
     pipe.read = wschat::Fd();
-    check_crowd_chats(path);
+    check_clients_are_served(path);
     process.signal(SIGTERM);
-    CHECK(process.wait_exit() == 0);
+    CHECK(process.wait_for_exit() == 0);
 }
 
-TEST_CASE("with no standard descriptors at all, no client gets the log") {
+TEST_CASE("without standard descriptors no client's socket becomes the log") {
     ScratchDirectory scratch;
     Launch launch =
         command({"-v", "--announce=none", "--bind=127.0.0.1",
                  "--bind=unix:" + scratch / "chat", "localhost", "0"});
     launch.no_descriptors = true;
     Process process(launch);
-    wait_for(scratch / "chat");
+    wait_until_connectable(scratch / "chat");
     std::vector<Peer> peers;
     for (int i = 0; i < 5; ++i)
         peers.push_back(join(SocketAddress::unix_socket(scratch / "chat")));
-    peers.back().hang_up();
+    peers.back().close_socket();
     peers.pop_back();
     for (Peer& peer : peers) peer.sync();
-    peers[0].say("[1]");
-    for (Peer& peer : peers) peer.hears("[1]");
+    peers[0].send_message("[1]");
+    for (Peer& peer : peers) peer.expect_message("[1]");
 }

@@ -1,4 +1,4 @@
-// The opening handshake: RFC 6455, section 4.2, and the limits around it.
+// The opening handshake: RFC 6455, section 4.2, and its limits.
 #include <string>
 #include <vector>
 
@@ -18,7 +18,7 @@ const std::string kVersion = "Sec-WebSocket-Version: 13\r\n";
 const std::string kKeyLine = std::string("Sec-WebSocket-Key: ") + kKey + "\r\n";
 const std::string kGet = "GET / HTTP/1.1\r\n";
 
-/// A row of a table of requests: sent as they are but for the empty line.
+/// A row of a table: a request head without its empty line.
 struct Request {
     const char* name;
     std::string head;
@@ -34,7 +34,7 @@ void check_accepted(const Daemon& daemon, const std::vector<Request>& table) {
         INFO("request: " << request.name);
         Peer peer(daemon);
         peer.send(request.head + "\r\n");
-        const ReceivedResponse response = peer.answer();
+        const ReceivedResponse response = peer.read_response();
         CHECK_MESSAGE(response.status == 101, response.head);
         if (response.status != 101) continue;
         CHECK(response.header("Sec-WebSocket-Accept") == kAccept);
@@ -48,7 +48,7 @@ void check_refused(const Daemon& daemon, int status,
         INFO("request: " << request.name);
         Peer peer(daemon);
         peer.send(request.head + "\r\n");
-        peer.is_refused(status);
+        peer.expect_refused(status);
     }
 }
 
@@ -67,23 +67,23 @@ std::string head_of_lines(int lines) {
 
 }  // namespace
 
-TEST_CASE("the answer is that of RFC 6455") {
+TEST_CASE("the response is that of RFC 6455") {
     Daemon daemon;
     Peer ann(daemon);
     ann.send(handshake());
-    const ReceivedResponse response = ann.answer();
+    const ReceivedResponse response = ann.read_response();
     CHECK(response.head.rfind("HTTP/1.1 101 ", 0) == 0);
-    CHECK(shown(response.header("Upgrade")) == shown("websocket"));
-    CHECK(shown(response.header("Connection")) == shown("Upgrade"));
+    CHECK(printable(response.header("Upgrade")) == printable("websocket"));
+    CHECK(printable(response.header("Connection")) == printable("Upgrade"));
     CHECK(response.header("Sec-WebSocket-Accept") == kAccept);
 
     Peer bob(daemon);
     bob.send(with_key("x3JJHMbDL1EzLkh9GBhXDw==") + "\r\n");
-    CHECK(bob.answer().header("Sec-WebSocket-Accept") ==
+    CHECK(bob.read_response().header("Sec-WebSocket-Accept") ==
           "HSmrc0sMlYUkAGmm5OPpG2HaGWk=");
 }
 
-TEST_CASE("the answer tells what the tutorial's does: origin and location") {
+TEST_CASE("the response has the origin and location of the tutorial's server") {
     const struct {
         const char* host;
         const char* scheme;
@@ -99,7 +99,7 @@ TEST_CASE("the answer tells what the tutorial's does: origin and location") {
         Daemon daemon({"--bind=127.0.0.1"}, site.host);
         Peer ann(daemon);
         ann.send(handshake());
-        const ReceivedResponse response = ann.answer();
+        const ReceivedResponse response = ann.read_response();
         CHECK(response.header("WebSocket-Origin") == site.host);
         CHECK(response.header("WebSocket-Location") ==
               std::string(site.scheme) + "://" + site.in_url + ":" +
@@ -107,11 +107,11 @@ TEST_CASE("the answer tells what the tutorial's does: origin and location") {
     }
 }
 
-TEST_CASE("an IPv6 host stands in brackets in the location") {
+TEST_CASE("an IPv6 host is in brackets in the location") {
     Daemon daemon({}, "::1");
     Peer ann(SocketAddress::v6(daemon.port()));
     ann.send(handshake());
-    CHECK(ann.answer().header("WebSocket-Location") ==
+    CHECK(ann.read_response().header("WebSocket-Location") ==
           "ws://[::1]:" + std::to_string(daemon.port()) + "/websocket.php");
 }
 
@@ -122,7 +122,7 @@ TEST_CASE("unknown subprotocols and extensions are ignored") {
                        "Sec-WebSocket-Protocol: chat, superchat\r\n"
                        "Sec-WebSocket-Extensions: x-unknown; a=\"b, c\"\r\n"
                        "Sec-WebSocket-Extensions: \r\n"));
-    const ReceivedResponse response = ann.answer();
+    const ReceivedResponse response = ann.read_response();
     CHECK(response.status == 101);
     CHECK(response.head.find("Sec-WebSocket-Protocol") == std::string::npos);
     CHECK(response.head.find("Sec-WebSocket-Extensions") == std::string::npos);
@@ -180,7 +180,7 @@ TEST_CASE("a handshake may be written in any way that HTTP allows") {
           "GET / HTTP/1.2\r\n" + kHost + kUpgrade + kConnection + rest}});
 }
 
-TEST_CASE("any path and query is served") {
+TEST_CASE("without --rooms any path and query is accepted") {
     Daemon daemon;
     for (const std::string target :
          {"/", "/websocket.php", "/a/b/c", "/?token=x&y=%20{}", "/%00%ff", "//",
@@ -188,11 +188,11 @@ TEST_CASE("any path and query is served") {
         CAPTURE(target);
         Peer peer(daemon);
         peer.send(handshake(target));
-        CHECK(peer.answer().status == 101);
+        CHECK(peer.read_response().status == 101);
     }
 }
 
-TEST_CASE("a handshake that lacks something is a 400") {
+TEST_CASE("a handshake that lacks a header is refused with 400") {
     Daemon daemon;
     check_refused(
         daemon, 400,
@@ -214,24 +214,25 @@ TEST_CASE("a handshake that lacks something is a 400") {
          {"no key", kGet + kHost + kUpgrade + kConnection + kVersion}});
 }
 
-TEST_CASE("a key that is not 16 bytes in base64 is a 400") {
+TEST_CASE("a key that is not 16 bytes in base64 is refused with 400") {
     Daemon daemon;
-    check_refused(daemon, 400,
-                  {{"empty", with_key("")},
-                   {"15 bytes", with_key("MDEyMzQ1Njc4OTAxMjM0")},
-                   {"17 bytes", with_key("MDEyMzQ1Njc4OTAxMjM0NTY=")},
-                   {"no padding", with_key("dGhlIHNhbXBsZSBub25jZQ")},
-                   {"half of the padding", with_key("dGhlIHNhbXBsZSBub25jZQ=")},
-                   {"too much padding", with_key("dGhlIHNhbXBsZSBub25jZQ===")},
-                   {"padding inside", with_key("dGhlIHNh==BsZSBub25jZQ==")},
-                   {"a character of another alphabet",
-                    with_key("dGhlIHNhbXBsZSBub25j-_==")},
-                   {"a blank inside", with_key("dGhlIHNhbXBs ZSBub25jZQ==")},
-                   {"something behind", with_key("dGhlIHNhbXBsZSBub25jZQ==x")},
-                   {"two keys", with_key(kKey) + kKeyLine}});
+    check_refused(
+        daemon, 400,
+        {{"empty", with_key("")},
+         {"15 bytes", with_key("MDEyMzQ1Njc4OTAxMjM0")},
+         {"17 bytes", with_key("MDEyMzQ1Njc4OTAxMjM0NTY=")},
+         {"no padding", with_key("dGhlIHNhbXBsZSBub25jZQ")},
+         {"half of the padding", with_key("dGhlIHNhbXBsZSBub25jZQ=")},
+         {"too much padding", with_key("dGhlIHNhbXBsZSBub25jZQ===")},
+         {"padding inside", with_key("dGhlIHNh==BsZSBub25jZQ==")},
+         {"a character of another alphabet",
+          with_key("dGhlIHNhbXBsZSBub25j-_==")},
+         {"a blank inside", with_key("dGhlIHNhbXBs ZSBub25jZQ==")},
+         {"a character behind", with_key("dGhlIHNhbXBsZSBub25jZQ==x")},
+         {"two keys", with_key(kKey) + kKeyLine}});
 }
 
-TEST_CASE("a version other than 13 is a 426 that names 13") {
+TEST_CASE("a version other than 13 is refused with 426, which names 13") {
     Daemon daemon;
     const std::string head = kGet + kHost + kUpgrade + kConnection + kKeyLine;
     check_refused(daemon, 426,
@@ -244,7 +245,7 @@ TEST_CASE("a version other than 13 is a 426 that names 13") {
                    {"empty", head + "Sec-WebSocket-Version:\r\n"}});
 }
 
-TEST_CASE("a method other than GET is a 405") {
+TEST_CASE("a method other than GET is refused with 405") {
     Daemon daemon;
     const std::string rest = " / HTTP/1.1\r\n" + kHost + kUpgrade +
                              kConnection + kVersion + kKeyLine;
@@ -255,7 +256,7 @@ TEST_CASE("a method other than GET is a 405") {
                    {"an unknown one", "GETX" + rest}});
 }
 
-TEST_CASE("a handshake with a body is a 400") {
+TEST_CASE("a handshake with a body is refused with 400") {
     Daemon daemon;
     const std::string head =
         kGet + kHost + kUpgrade + kConnection + kVersion + kKeyLine;
@@ -271,7 +272,7 @@ TEST_CASE("a handshake with a body is a 400") {
           head + "Transfer-Encoding: chunked\r\nContent-Length: 0\r\n"}});
 }
 
-TEST_CASE("what is not HTTP/1.1 is a 400") {
+TEST_CASE("a head that is not HTTP/1.1 is refused with 400") {
     Daemon daemon;
     const std::string rest =
         kHost + kUpgrade + kConnection + kVersion + kKeyLine;
@@ -301,7 +302,7 @@ TEST_CASE("what is not HTTP/1.1 is a 400") {
          {"a name with a bracket", kGet + "X(: y\r\n" + rest}});
 }
 
-TEST_CASE("bytes that no request has are refused at once") {
+TEST_CASE("a byte that no request may have is refused at once") {
     Daemon daemon({timed("--handshake-timeout", 600)});
     const struct {
         const char* name;
@@ -318,142 +319,142 @@ TEST_CASE("bytes that no request has are refused at once") {
         INFO("start: " << row.name);
         Peer peer(daemon);
         peer.send(row.start);
-        peer.is_refused(400);
+        peer.expect_refused(400);
     }
 }
 
-TEST_CASE("a head of 8 KiB is served, a larger one is a 431") {
+TEST_CASE("a head of 8 KiB is accepted, a larger one refused with 431") {
     Daemon daemon;
     check_accepted(daemon, {{"8 KiB", head_of_size(8192).substr(0, 8190)}});
 
     Peer larger(daemon);
     larger.send(head_of_size(8200));
-    larger.is_refused(431);
+    larger.expect_refused(431);
 
     Peer endless(daemon);
     endless.send(kGet + "X: " + std::string(8192, 'x'));
-    endless.is_refused(431);
+    endless.expect_refused(431);
 
     Peer one_line(daemon);
     one_line.send("GET /" + std::string(9000, 'x'));
-    one_line.is_refused(431);
+    one_line.expect_refused(431);
 }
 
-TEST_CASE("a head of 100 lines is served, a longer one is a 431") {
+TEST_CASE("a head of 100 lines is accepted, a longer one refused with 431") {
     Daemon daemon;
     Peer peer(daemon);
     peer.send(head_of_lines(99));
-    CHECK(peer.answer().status == 101);
+    CHECK(peer.read_response().status == 101);
 
     Peer longer(daemon);
     longer.send(head_of_lines(102));
-    longer.is_refused(431);
+    longer.expect_refused(431);
 }
 
-TEST_CASE("a handshake may come in any pieces") {
+TEST_CASE("a handshake may arrive in any pieces") {
     Daemon daemon;
-    Peer pacer = join(daemon);
+    Peer observer = join(daemon);
     const std::string request = handshake("/chat");
     for (size_t cut = 1; cut < request.size(); ++cut) {
         CAPTURE(cut);
         Peer peer(daemon);
-        send_in_two(peer, request, cut, pacer);
-        CHECK(peer.answer().status == 101);
+        send_in_two(peer, request, cut, observer);
+        CHECK(peer.read_response().status == 101);
     }
     Peer peer(daemon);
-    send_one_by_one(peer, request, pacer);
-    CHECK(peer.answer().status == 101);
+    send_one_by_one(peer, request, observer);
+    CHECK(peer.read_response().status == 101);
     peer.sync();
 }
 
-TEST_CASE("frames may follow in the handshake's own segment") {
+TEST_CASE("frames may follow in the same segment as the handshake") {
     Daemon daemon;
     Peer ann = join(daemon);
     Peer bob(daemon);
     const std::string start = text_frame("[3]");
     bob.send(handshake() + text_frame("[1]") + ping_frame("p") +
              text_frame("[2]") + start.substr(0, 5));
-    CHECK(bob.answer().status == 101);
-    ann.hears("[1]");
-    ann.hears("[2]");
+    CHECK(bob.read_response().status == 101);
+    ann.expect_message("[1]");
+    ann.expect_message("[2]");
     bob.send(start.substr(5));
-    ann.hears("[3]");
+    ann.expect_message("[3]");
 }
 
-TEST_CASE("a refusal is read to its end though the peer goes on sending") {
+TEST_CASE("a refusal arrives whole although the peer goes on sending") {
     Daemon daemon;
     Peer peer(daemon);
     peer.send("POST / HTTP/1.1\r\n" + kHost +
               "Content-Length: 1000000\r\n\r\n");
     peer.send(std::string(1000000, 'x'));
-    peer.is_refused(403);
+    peer.expect_refused(403);
 }
 
-TEST_CASE("what follows a refused request is never read as anything") {
+TEST_CASE("bytes after a refused request are ignored") {
     Daemon daemon;
     Peer ann = join(daemon);
     Peer peer(daemon);
     peer.send("GET /x HTTP/1.1\r\n" + kHost + "\r\n" + handshake() +
               text_frame("[1]"));
-    peer.is_refused(404);
-    peer.hang_up();
-    ann.say("\"nothing before\"");
-    ann.hears("\"nothing before\"");
+    peer.expect_refused(404);
+    peer.close_socket();
+    ann.send_message("\"nothing before\"");
+    ann.expect_message("\"nothing before\"");
 }
 
-TEST_CASE("a silent connection is a 408, and hears and hinders nobody") {
+TEST_CASE("a silent connection gets 408 and affects no client") {
     Daemon daemon({timed("--handshake-timeout", 0.5), "--announce=address"});
     Peer silent(daemon);
     Peer ann = join(daemon);
-    ann.hears(kConnected);
-    ann.say("[1]");
-    ann.hears("[1]");
-    silent.is_refused(408);
-    silent.hang_up();
-    ann.say("[2]");
-    ann.hears("[2]");
+    ann.expect_message(kConnected);
+    ann.send_message("[1]");
+    ann.expect_message("[1]");
+    silent.expect_refused(408);
+    silent.close_socket();
+    ann.send_message("[2]");
+    ann.expect_message("[2]");
 }
 
-TEST_CASE("the handshake's deadline is not put off by bytes") {
+TEST_CASE("bytes do not extend the handshake's deadline") {
     Daemon daemon({timed("--handshake-timeout", 0.5)});
     Peer slow(daemon);
     slow.send("GET / HTTP/1.1\r\nX: ");
     for (int i = 0; i < 8000 && !slow.has_input(20); ++i) slow.send("x");
-    slow.is_refused(408);
+    slow.expect_refused(408);
 }
 
-TEST_CASE("the handshake's deadline is over with the handshake") {
+TEST_CASE("the handshake's deadline ends with the handshake") {
     Daemon daemon({timed("--handshake-timeout", 0.5)});
     Peer idle = join(daemon);
     Peer silent(daemon);
-    silent.is_refused(408);
+    silent.expect_refused(408);
     idle.sync();
 }
 
-TEST_CASE("a peer that goes before its handshake leaves no trace") {
+TEST_CASE("a peer that leaves before its handshake is not announced") {
     Daemon daemon({"--announce=address"});
     Peer ann = join(daemon);
-    ann.hears(kConnected);
-    Peer closes(daemon);
-    closes.send("GET / HT");
-    closes.half_close();
-    closes.hears_end();
-    Peer resets(daemon);
-    resets.send("GET / HT");
+    ann.expect_message(kConnected);
+    Peer closing(daemon);
+    closing.send("GET / HT");
+    closing.half_close();
+    closing.expect_eof();
+    Peer resetting(daemon);
+    resetting.send("GET / HT");
     ann.sync();
-    resets.reset();
+    resetting.reset();
     Peer silent(daemon);
     silent.half_close();
-    silent.hears_end();
-    ann.say("[1]");
-    ann.hears("[1]");
+    silent.expect_eof();
+    ann.send_message("[1]");
+    ann.expect_message("[1]");
 }
 
-TEST_CASE("many connections that never speak keep nobody out") {
+TEST_CASE("100 silent connections do not keep other clients out") {
     Daemon daemon;
     std::vector<Peer> silent;
     for (int i = 0; i < 100; ++i) silent.emplace_back(daemon);
     Peer ann = join(daemon);
-    ann.say("[1]");
-    ann.hears("[1]");
+    ann.send_message("[1]");
+    ann.expect_message("[1]");
 }

@@ -1,4 +1,4 @@
-// Publishing by POST: who may, what, to which room, and what is refused.
+// Publishing by POST: keys, bodies, rooms, receipts and refusals.
 #include <string>
 #include <vector>
 
@@ -16,18 +16,18 @@ namespace {
 
 const std::string kLength3 = "Content-Length: 3\r\n";
 
-// Nothing else was published to the room of this client.
-void check_nothing_published(Peer& client, Where at = {}) {
-    hears_no_more(client, at);
+// Checks that no other message was published to the room of this client.
+void check_nothing_published(Peer& client, SourceLine at = {}) {
+    expect_nothing_else(client, at);
 }
 
-// Sends a request, and a good one right after it, of which nothing may come.
-void check_smuggles_nothing(const Daemon& daemon, Peer& client,
-                            const std::string& request, int status,
-                            Where at = {}) {
+// Sends a request, and a valid one directly behind it, which must be ignored.
+void check_rest_is_ignored(const Daemon& daemon, Peer& client,
+                           const std::string& request, int status,
+                           SourceLine at = {}) {
     Peer publisher(daemon, at);
     publisher.send(request + post("\"smuggled\""), at);
-    publisher.is_refused(status, at);
+    publisher.expect_refused(status, at);
     check_nothing_published(client, at);
 }
 
@@ -43,24 +43,25 @@ void check_cannot_start(const std::string& path, const std::string& part) {
 
 }  // namespace
 
-TEST_CASE("what is posted goes to everyone, and its publisher is told so") {
+TEST_CASE(
+    "a posted message goes to all clients, and its publisher gets a receipt") {
     KeyFile keys;
     Daemon daemon({keys.option()});
     std::vector<Peer> peers = join(daemon, 3);
     Peer publisher(daemon);
     publisher.send(post(" {\"a\": [1] }\n"));
-    const ReceivedResponse answer = publisher.answer();
+    const ReceivedResponse answer = publisher.read_response();
     CHECK(answer.status == 200);
     CHECK(answer.body == "{\"room\":\"/\",\"clients\":3,\"number\":1}\n");
     CHECK(answer.header("Content-Type") == "application/json");
     CHECK(answer.header("Connection") == "close");
-    publisher.hears_end();
-    for (Peer& peer : peers) peer.hears(" {\"a\": [1] }\n");
+    publisher.expect_eof();
+    for (Peer& peer : peers) peer.expect_message(" {\"a\": [1] }\n");
     CHECK(publish(Peer(daemon), post("[2]")).number == 2);
-    for (Peer& peer : peers) peer.hears("[2]");
+    for (Peer& peer : peers) peer.expect_message("[2]");
 }
 
-TEST_CASE("what is posted to a room goes there alone") {
+TEST_CASE("a message posted to a room goes to that room alone") {
     KeyFile keys;
     Daemon daemon({"--rooms", keys.option()});
     Peer ann = join_room(daemon, "/");
@@ -69,56 +70,56 @@ TEST_CASE("what is posted to a room goes there alone") {
     const Receipt receipt = publish(Peer(daemon), post("[1]", "/a%20b?x=1"));
     CHECK(receipt.room == "/a b");
     CHECK(receipt.clients == 1);
-    carl.hears("[1]");
+    carl.expect_message("[1]");
     CHECK(publish(Peer(daemon), post("[2]")).room == "/");
-    ann.hears("[2]");
-    for (Peer* peer : {&ann, &bob, &carl}) hears_no_more(*peer);
+    ann.expect_message("[2]");
+    for (Peer* peer : {&ann, &bob, &carl}) expect_nothing_else(*peer);
 }
 
-TEST_CASE("without --rooms any path will do") {
+TEST_CASE("without --rooms a publisher may use any path") {
     KeyFile keys;
     Daemon daemon({keys.option()});
     Peer ann = join(daemon);
     CHECK(publish(Peer(daemon), post("[1]", "/publish")).room == "/");
-    ann.hears("[1]");
+    ann.expect_message("[1]");
 }
 
-TEST_CASE("a publisher may speak for the system, and for nothing else") {
+TEST_CASE("a publisher may send the type system, and no other reserved type") {
     KeyFile keys;
     Daemon daemon({keys.option()});
     Peer ann = join(daemon);
     publish(Peer(daemon), post(R"({"type":"system","message":"hi"})"));
-    ann.hears(R"({"type":"system","message":"hi"})");
+    ann.expect_message(R"({"type":"system","message":"hi"})");
     for (const char* type : {"error", "hello", "ping", "pong"})
-        is_refused(daemon, post("{\"type\":\"" + std::string(type) + "\"}"),
-                   400);
+        expect_refused(daemon, post("{\"type\":\"" + std::string(type) + "\"}"),
+                       400);
     check_nothing_published(ann);
 }
 
-TEST_CASE("what is not relayed is refused with the reason") {
+TEST_CASE("a body that is not relayed is refused with the reason") {
     KeyFile keys;
     Daemon daemon({keys.option()});
     Peer ann = join(daemon);
-    const auto why = [&](const std::string& body) {
+    const auto reason_for = [&](const std::string& body) {
         Peer publisher(daemon);
         publisher.send(post(body));
-        const ReceivedResponse answer = publisher.answer();
+        const ReceivedResponse answer = publisher.read_response();
         CHECK(answer.status == 400);
         return answer.body;
     };
-    CHECK(why("[1,]").find(" at byte 3\n") != std::string::npos);
-    CHECK(why("{\"type\":\"pong\"}") ==
+    CHECK(reason_for("[1,]").find(" at byte 3\n") != std::string::npos);
+    CHECK(reason_for("{\"type\":\"pong\"}") ==
           "not relayed: the type \"pong\" is reserved\n");
-    CHECK(why("\"\xC3\"") == "not relayed: malformed UTF-8\n");
-    CHECK(why("\"\xED\xA0\x80\"") == "not relayed: malformed UTF-8\n");
+    CHECK(reason_for("\"\xC3\"") == "not relayed: malformed UTF-8\n");
+    CHECK(reason_for("\"\xED\xA0\x80\"") == "not relayed: malformed UTF-8\n");
     for (const char* body : {"", " ", "\n", "null", "false", "0", "\"\"", "[]",
                              "[1]\n[2]", "[1][2]"})
-        CHECK(why(body).rfind("not relayed: ", 0) == 0);
+        CHECK(reason_for(body).rfind("not relayed: ", 0) == 0);
     check_nothing_published(ann);
     CHECK(publish(Peer(daemon), post("[1]")).number == 2);
 }
 
-TEST_CASE("who shows no key, or none of these, is refused") {
+TEST_CASE("a publisher without a valid key is refused with 401") {
     KeyFile keys;
     Daemon daemon({keys.option()});
     Peer ann = join(daemon);
@@ -134,39 +135,39 @@ TEST_CASE("who shows no key, or none of these, is refused") {
         CAPTURE(lines);
         Peer publisher(daemon);
         publisher.send(post_with(lines + kLength3, "[1]"));
-        const ReceivedResponse answer = publisher.answer();
+        const ReceivedResponse answer = publisher.read_response();
         CHECK(answer.status == 401);
         CHECK(answer.header("WWW-Authenticate") == "Bearer");
-        publisher.hears_end();
+        publisher.expect_eof();
     }
     check_nothing_published(ann);
     publish(
         Peer(daemon),
         post_with("authorization: bEARER  " + key + "\r\n" + kLength3, "[1]"));
-    ann.hears("[1]");
+    ann.expect_message("[1]");
 }
 
-TEST_CASE("without --publish-key nobody publishes") {
+TEST_CASE("without --publish-key every POST is refused with 403") {
     Daemon daemon;
     Peer ann = join(daemon);
-    is_refused(daemon, post("[1]"), 403);
-    is_refused(daemon, post_with(kLength3, "[1]"), 403);
+    expect_refused(daemon, post("[1]"), 403);
+    expect_refused(daemon, post_with(kLength3, "[1]"), 403);
     check_nothing_published(ann);
 }
 
-TEST_CASE("both of two keys publish") {
+TEST_CASE("both keys of a file are accepted") {
     KeyFile keys("the-first-of-the-keys\n\n  the-second+of/keys==\n\n");
     Daemon daemon({keys.option()});
     for (const char* key : {"the-first-of-the-keys", "the-second+of/keys=="})
         publish(Peer(daemon), post_with(bearer(key) + kLength3, "[1]"));
-    is_refused(daemon, post("[1]"), 401);
+    expect_refused(daemon, post("[1]"), 401);
 }
 
-TEST_CASE("a file without good keys ends the start with one line") {
+TEST_CASE("a file without valid keys stops the start with one line") {
     KeyFile keys;
     check_cannot_start(keys.path() + "-none", "No such file");
     for (const std::string& content : std::vector<std::string>{
-             "\n", "a-good-key-for-all-of-us\nfifteen-letters\n",
+             "\n", "a-key-of-valid-characters\nfifteen-letters\n",
              "a-key-with-a-blank in-it\n",
              "the-first-of-three\nthe-second-of-three\nthe-third-of-three\n"}) {
         keys.replace(content);
@@ -178,42 +179,42 @@ TEST_CASE("a file without good keys ends the start with one line") {
             post_with(bearer("sixteen-letters.") + kLength3, "[1]"));
 }
 
-TEST_CASE("SIGHUP loads the keys anew, and a broken file changes nothing") {
+TEST_CASE("SIGHUP reloads the keys, and a malformed file changes nothing") {
     KeyFile keys;
     Daemon daemon({keys.option()});
     Peer ann = join(daemon);
-    keys.replace("another-key-of-theirs\n");
+    keys.replace("a-key-after-reloading\n");
     daemon.signal(SIGHUP);
-    daemon.wait_log("SIGHUP: reloaded the keys");
+    daemon.wait_for_log("SIGHUP: reloaded the keys");
     const std::string request =
-        post_with(bearer("another-key-of-theirs") + kLength3, "[1]");
-    is_refused(daemon, post("[1]"), 401);
+        post_with(bearer("a-key-after-reloading") + kLength3, "[1]");
+    expect_refused(daemon, post("[1]"), 401);
     publish(Peer(daemon), request);
-    ann.hears("[1]");
+    ann.expect_message("[1]");
     keys.replace("short\n");
     daemon.signal(SIGHUP);
-    daemon.wait_log("; keeping the former keys");
+    daemon.wait_for_log("; keeping the former keys");
     publish(Peer(daemon), request);
-    is_refused(daemon, post("[1]"), 401);
-    ann.hears("[1]");
-    hears_no_more(ann);
+    expect_refused(daemon, post("[1]"), 401);
+    ann.expect_message("[1]");
+    expect_nothing_else(ann);
     CHECK(count(daemon.log(), "short\n") == 0);
 }
 
-TEST_CASE("a body needs a length, and no transfer coding will do") {
+TEST_CASE("a body needs a length, and a transfer coding is refused") {
     KeyFile keys;
     Daemon daemon({keys.option()});
     Peer ann = join(daemon);
-    is_refused(daemon, post_with(bearer(), ""), 411);
+    expect_refused(daemon, post_with(bearer(), ""), 411);
     for (const char* coding : {"chunked", "gzip, chunked", "identity", ""})
-        check_smuggles_nothing(
+        check_rest_is_ignored(
             daemon, ann,
             post_with(bearer() + "Transfer-Encoding: " + coding + "\r\n",
                       "3\r\n[1]\r\n0\r\n\r\n"),
             411);
 }
 
-TEST_CASE("too long a body is refused before any of it comes") {
+TEST_CASE("a body over the limit is refused before it arrives") {
     KeyFile keys;
     Daemon daemon({"--max-message=1000", keys.option()});
     Peer ann = join(daemon);
@@ -223,16 +224,16 @@ TEST_CASE("too long a body is refused before any of it comes") {
     for (const char* length :
          {"1001", "4294967297", "18446744073709551615", "18446744073709551617",
           "99999999999999999999999999999999999999999999"})
-        is_refused(daemon, with_length(length), 413);
-    is_refused(daemon, post(json_string(1001)), 413);
+        expect_refused(daemon, with_length(length), 413);
+    expect_refused(daemon, post(json_string(1001)), 413);
     const std::string line = json_string(500) + "\n";
-    is_refused(daemon, post(line + line, "/", kLines), 413);
+    expect_refused(daemon, post(line + line, "/", kJsonLines), 413);
     check_nothing_published(ann);
     publish(Peer(daemon), post(json_string(1000)));
-    ann.hears(json_string(1000));
+    ann.expect_message(json_string(1000));
 }
 
-TEST_CASE("a request whose length can be read in two ways is refused") {
+TEST_CASE("a request with an ambiguous length is refused with 400") {
     KeyFile keys;
     Daemon daemon({keys.option()});
     Peer ann = join(daemon);
@@ -265,29 +266,29 @@ TEST_CASE("a request whose length can be read in two ways is refused") {
              kLength3 + ": y\r\n",
              kLength3 + "Host: other\r\n"}) {
         CAPTURE(lines);
-        check_smuggles_nothing(daemon, ann, post_with(bearer() + lines, "[1]"),
-                               400);
-        check_smuggles_nothing(daemon, ann, post_with(lines, "[1]"), 400);
+        check_rest_is_ignored(daemon, ann, post_with(bearer() + lines, "[1]"),
+                              400);
+        check_rest_is_ignored(daemon, ann, post_with(lines, "[1]"), 400);
     }
 }
 
-TEST_CASE("nothing after a request is read as another") {
+TEST_CASE("bytes after a request are not read as another one") {
     KeyFile keys;
     Daemon daemon({keys.option()});
     Peer ann = join(daemon);
     Peer publisher(daemon);
     publisher.send(post("[1]") + post("[2]") + handshake() + "{\"raw\":1}");
-    CHECK(publisher.answer().status == 200);
-    publisher.hears_end();
-    ann.hears("[1]");
+    CHECK(publisher.read_response().status == 200);
+    publisher.expect_eof();
+    ann.expect_message("[1]");
     Peer reader(daemon);
     const std::string hidden = post("[3]");
     reader.send("GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: " +
                 std::to_string(hidden.size()) + "\r\n\r\n" + hidden);
-    CHECK(reader.answer().status == 200);
-    reader.hears_end();
-    check_smuggles_nothing(daemon, ann, post("nonsense"), 400);
-    check_smuggles_nothing(daemon, ann, post_with(kLength3, "[4]"), 401);
+    CHECK(reader.read_response().status == 200);
+    reader.expect_eof();
+    check_rest_is_ignored(daemon, ann, post("nonsense"), 400);
+    check_rest_is_ignored(daemon, ann, post_with(kLength3, "[4]"), 401);
     check_nothing_published(ann);
 }
 
@@ -296,54 +297,53 @@ TEST_CASE("only POST publishes") {
     Daemon daemon({keys.option()});
     Peer ann = join(daemon);
     for (const char* method : {"PUT", "PATCH", "DELETE", "post", "OPTIONS"})
-        check_smuggles_nothing(daemon, ann, method + post("[1]").substr(4),
-                               405);
-    check_smuggles_nothing(daemon, ann, post("[1]", "/", upgrade_lines()), 405);
+        check_rest_is_ignored(daemon, ann, method + post("[1]").substr(4), 405);
+    check_rest_is_ignored(daemon, ann, post("[1]", "/", upgrade_lines()), 405);
 }
 
-TEST_CASE("who waits for 100 before the body gets it, or the refusal") {
+TEST_CASE("a publisher that expects 100 gets it, or the refusal") {
     KeyFile keys;
     Daemon daemon({"--max-message=1000", keys.option()});
     Peer ann = join(daemon);
     const std::string expect = "Expect: 100-Continue\r\n";
     Peer publisher(daemon);
     publisher.send(post_with(bearer() + kLength3 + expect, ""));
-    CHECK(publisher.answer_head() == "HTTP/1.1 100 Continue\r\n\r\n");
+    CHECK(publisher.read_response_head() == "HTTP/1.1 100 Continue\r\n\r\n");
     CHECK(publish(std::move(publisher), "[1]").number == 1);
-    ann.hears("[1]");
-    is_refused(daemon, post_with(kLength3 + expect, ""), 401);
-    is_refused(daemon,
-               post_with(bearer() + "Content-Length: 1001\r\n" + expect, ""),
-               413);
-    is_refused(daemon, post_with(bearer() + expect, ""), 411);
-    is_refused(daemon, post_with(bearer() + kLength3 + kLength3 + expect, ""),
-               400);
-    // Who does not wait may send it all at once.
-    Peer hasty(daemon);
-    hasty.send(post("[2]", "/", expect));
-    CHECK(hasty.answer_head() == "HTTP/1.1 100 Continue\r\n\r\n");
-    CHECK(hasty.answer().status == 200);
-    ann.hears("[2]");
+    ann.expect_message("[1]");
+    expect_refused(daemon, post_with(kLength3 + expect, ""), 401);
+    expect_refused(
+        daemon, post_with(bearer() + "Content-Length: 1001\r\n" + expect, ""),
+        413);
+    expect_refused(daemon, post_with(bearer() + expect, ""), 411);
+    expect_refused(daemon,
+                   post_with(bearer() + kLength3 + kLength3 + expect, ""), 400);
+    // A publisher that does not wait may send the head and the body together.
+    Peer impatient(daemon);
+    impatient.send(post("[2]", "/", expect));
+    CHECK(impatient.read_response_head() == "HTTP/1.1 100 Continue\r\n\r\n");
+    CHECK(impatient.read_response().status == 200);
+    ann.expect_message("[2]");
 }
 
-TEST_CASE("a request may come in any two pieces, or byte by byte") {
+TEST_CASE("a request may arrive in any two pieces, or byte by byte") {
     KeyFile keys;
     Daemon daemon({keys.option()});
     Peer ann = join(daemon);
-    Peer pacer = join(daemon);
+    Peer observer = join(daemon);
     const std::string request = post("{\"a\":\"\xC3\xA4\"}");
     uint64_t number = 0;
     const auto check = [&](Peer publisher) {
         CHECK(publish(std::move(publisher), "").number == ++number);
-        ann.hears("{\"a\":\"\xC3\xA4\"}");
+        ann.expect_message("{\"a\":\"\xC3\xA4\"}");
     };
     for (size_t cut = 1; cut < request.size(); ++cut) {
         Peer publisher(daemon);
-        send_in_two(publisher, request, cut, pacer);
+        send_in_two(publisher, request, cut, observer);
         check(std::move(publisher));
     }
     Peer publisher(daemon);
-    send_one_by_one(publisher, request, pacer);
+    send_one_by_one(publisher, request, observer);
     check(std::move(publisher));
 }
 
@@ -352,23 +352,23 @@ TEST_CASE("a large body arrives whole") {
     Daemon daemon({keys.option()});
     Peer ann = join(daemon);
     publish(Peer(daemon), post(json_string(1 << 20)));
-    ann.hears(json_string(1 << 20));
+    ann.expect_message(json_string(1 << 20));
 }
 
-TEST_CASE("a body that is not whole in time is refused and not published") {
+TEST_CASE("a body that is not complete in time is refused with 408") {
     KeyFile keys;
     Daemon daemon({timed("--handshake-timeout", 0.3), keys.option()});
     Peer ann = join(daemon);
     Peer nothing(daemon), half(daemon);
     nothing.send(post_with(bearer() + kLength3, ""));
     half.send(post_with(bearer() + kLength3, "[1"));
-    nothing.is_refused(408);
-    half.is_refused(408);
+    nothing.expect_refused(408);
+    half.expect_refused(408);
     half.send_if_possible("]");
     check_nothing_published(ann);
 }
 
-TEST_CASE("a body that was cut off is not published") {
+TEST_CASE("a body that ends too early is not published") {
     KeyFile keys;
     Daemon daemon({keys.option()});
     Peer ann = join(daemon);
@@ -377,7 +377,7 @@ TEST_CASE("a body that was cut off is not published") {
     Peer half(daemon);
     half.send(request);
     half.half_close();
-    half.hears_end();
+    half.expect_eof();
     Peer lost(daemon);
     lost.send(request);
     ann.sync();
@@ -386,11 +386,11 @@ TEST_CASE("a body that was cut off is not published") {
     Peer whole(daemon);
     whole.send(request + " ");
     whole.half_close();
-    CHECK(whole.answer().status == 200);
-    ann.hears("[1] ");
+    CHECK(whole.read_response().status == 200);
+    ann.expect_message("[1] ");
 }
 
-TEST_CASE("of JSON lines each is a message") {
+TEST_CASE("each of the JSON lines in a body is a message") {
     KeyFile keys;
     Daemon daemon({keys.option()});
     Peer ann = join(daemon);
@@ -401,20 +401,21 @@ TEST_CASE("of JSON lines each is a message") {
     };
     CHECK(lines("[1]\n\n \t\n[2] \r\n\r\n {\"a\":3}", "application/x-ndjson") ==
           3);
-    for (const char* text : {"[1]", "[2]", "{\"a\":3}"}) ann.hears(text);
+    for (const char* text : {"[1]", "[2]", "{\"a\":3}"})
+        ann.expect_message(text);
     CHECK(lines("[4]\n", "Application/X-NDJSON ; charset=utf-8") == 4);
-    ann.hears("[4]");
+    ann.expect_message("[4]");
     CHECK(lines("[5]", "application/x-ndjson") == 5);
-    ann.hears("[5]");
+    ann.expect_message("[5]");
     CHECK(lines("[6,\n6]", "application/json") == 6);
-    ann.hears("[6,\n6]");
-    is_refused(daemon, post("[1]\n[2]\n", "/", "Content-Type: text/plain\r\n"),
-               400);
-    is_refused(daemon, post("\n \n", "/", kLines), 400);
+    ann.expect_message("[6,\n6]");
+    expect_refused(
+        daemon, post("[1]\n[2]\n", "/", "Content-Type: text/plain\r\n"), 400);
+    expect_refused(daemon, post("\n \n", "/", kJsonLines), 400);
     check_nothing_published(ann);
 }
 
-TEST_CASE("of JSON lines all are published or none") {
+TEST_CASE("either all JSON lines of a body are published, or none") {
     KeyFile keys;
     Daemon daemon({keys.option()});
     Peer ann = join(daemon);
@@ -424,8 +425,8 @@ TEST_CASE("of JSON lines all are published or none") {
           std::pair("{\"type\":\"pong\"}\n[2]", "line 1: "),
           std::pair("[1]\n\"\xFF\"\n", "line 2: malformed UTF-8")}) {
         Peer publisher(daemon);
-        publisher.send(post(body, "/", kLines));
-        const ReceivedResponse answer = publisher.answer();
+        publisher.send(post(body, "/", kJsonLines));
+        const ReceivedResponse answer = publisher.read_response();
         CHECK(answer.status == 400);
         CHECK(answer.body.rfind("not relayed: " + std::string(why), 0) == 0);
     }
@@ -433,26 +434,26 @@ TEST_CASE("of JSON lines all are published or none") {
     CHECK(publish(Peer(daemon), post("[1]")).number == 2);
 }
 
-TEST_CASE("what is posted to an empty room waits for who comes") {
+TEST_CASE("a message posted to an empty room is retained for later clients") {
     KeyFile keys;
     Daemon daemon({"--rooms", "--history=2", keys.option()});
     const Receipt receipt =
-        publish(Peer(daemon), post("[1]\n[2]\n[3]", "/a", kLines));
+        publish(Peer(daemon), post("[1]\n[2]\n[3]", "/a", kJsonLines));
     CHECK(receipt.room == "/a");
     CHECK(receipt.clients == 0);
     CHECK(receipt.number == 3);
     Peer ann = join_room(daemon, "/a");
-    ann.hears("[2]");
-    ann.hears("[3]");
+    ann.expect_message("[2]");
+    ann.expect_message("[3]");
     Member bob = join_v1(daemon, "/a");
     CHECK(bob.hello.first == 2);
     CHECK(bob.hello.last == 3);
-    bob.peer.hears("[2]");
-    bob.peer.hears("[3]");
-    hears_no_more(bob.peer);
+    bob.peer.expect_message("[2]");
+    bob.peer.expect_message("[3]");
+    expect_nothing_else(bob.peer);
 }
 
-TEST_CASE("with --keep=0 what is posted to an empty room is gone") {
+TEST_CASE("with --keep=0 a message posted to an empty room is not retained") {
     KeyFile keys;
     Daemon daemon({"--keep=0", "--history=2", keys.option()});
     for (int i = 0; i < 2; ++i) {
@@ -462,19 +463,19 @@ TEST_CASE("with --keep=0 what is posted to an empty room is gone") {
     }
     Member ann = join_v1(daemon);
     CHECK(ann.hello.last == 0);
-    hears_no_more(ann.peer);
+    expect_nothing_else(ann.peer);
 }
 
-TEST_CASE("what nobody would ever get is refused") {
+TEST_CASE("a message for an empty room that can't be retained is refused") {
     KeyFile keys;
     Daemon daemon({"--max-message=2M", keys.option()});
-    is_refused(daemon, post(json_string(3 << 19)), 503);
+    expect_refused(daemon, post(json_string(3 << 19)), 503);
     Peer ann = join(daemon);
     publish(Peer(daemon), post(json_string(3 << 19)));
-    ann.hears(json_string(3 << 19));
+    ann.expect_message(json_string(3 << 19));
 }
 
-TEST_CASE("publishers come over TLS, unix sockets and IPv6") {
+TEST_CASE("a publisher may use TLS and unix sockets") {
     KeyFile keys;
     CertificateFiles files;
     ScratchDirectory scratch;
@@ -482,37 +483,40 @@ TEST_CASE("publishers come over TLS, unix sockets and IPv6") {
                                  "--bind=unix:" + scratch / "chat"}));
     Peer ann = join(SocketAddress::unix_socket(scratch / "chat"));
     publish(Peer(SocketAddress::unix_socket(scratch / "chat")), post("[1]"));
-    ann.hears("[1]");
+    ann.expect_message("[1]");
     for (bool byte_by_byte : {false, true}) {
-        Wish wish;
-        wish.byte_by_byte = byte_by_byte;
-        TlsTunnel tunnel(daemon, wish);
+        TlsOptions tls_options;
+        tls_options.byte_by_byte = byte_by_byte;
+        TlsTunnel tunnel(daemon, tls_options);
         tunnel.peer().send(post(json_string(20'000)));
-        CHECK(tunnel.peer().answer().status == 200);
-        tunnel.peer().hears_end();
-        CHECK(tunnel.heard_close_notify());
-        ann.hears(json_string(20'000));
+        CHECK(tunnel.peer().read_response().status == 200);
+        tunnel.peer().expect_eof();
+        CHECK(tunnel.received_close_notify());
+        ann.expect_message(json_string(20'000));
     }
-    is_refused(daemon, post("[1]"), 400);
+    expect_refused(daemon, post("[1]"), 400);
     check_nothing_published(ann);
 }
 
-TEST_CASE("who counts from hello has the numbers that publishers are told") {
+TEST_CASE(
+    "a client that counts from its hello gets the numbers of the receipts") {
     KeyFile keys;
     Daemon daemon({"--announce=address", keys.option()});
     const uint64_t posts = is_instrumented(daemon.pid()) ? 200 : 1000;
     Member ann = join_v1(daemon);
     Peer bob = join(daemon);
     std::vector<Peer> others;
-    std::vector<uint64_t> told;
+    std::vector<uint64_t> numbers;
     for (uint64_t i = 0; i < posts; ++i) {
-        told.push_back(publish(Peer(daemon), post(numbered(i))).number);
+        numbers.push_back(
+            publish(Peer(daemon), post(numbered_message(i))).number);
         if (i % 50 == 1) others.push_back(join(daemon));
         if (i % 50 == 20) others.pop_back();
-        if (i % 7 == 0) bob.say("[1]");
+        if (i % 7 == 0) bob.send_message("[1]");
     }
     uint64_t number = ann.hello.first;
     for (uint64_t i = 0; i < posts; ++number)
-        if (ann.peer.next_text() == numbered(i)) CHECK(told[i++] == number);
+        if (ann.peer.next_text() == numbered_message(i))
+            CHECK(numbers[i++] == number);
     CHECK(number > posts + 100 * posts / 1000);
 }

@@ -1,5 +1,5 @@
-// Raw JSON: objects without frames, from clients between their frames and
-// from local peers without a handshake.
+// Raw JSON: objects without frames, sent by clients between their frames and by
+// local peers without a handshake.
 #include <string>
 #include <vector>
 
@@ -15,7 +15,7 @@ using namespace wschat::test;
 
 namespace {
 
-// Braces and quotes wherever they could mislead.
+// Braces and quotes inside strings, which must not end the object.
 const std::string kTricky =
     R"({"a{":"}","b":{"c":["}{",{"d":"\"}"}]},"e\\":"\\","f":"\\\"}{"})";
 
@@ -26,7 +26,8 @@ void check_notice_line(const std::string& line, const std::string& part) {
     CHECK(line.find(part) != std::string::npos);
 }
 
-// An IPv4 address other than loopback ones; empty if there is none.
+// Returns an IPv4 address of this machine that is not loopback; empty if there
+// is none.
 std::string address_of_this_machine() {
     ifaddrs* list = nullptr;
     getifaddrs(&list);
@@ -49,23 +50,25 @@ TEST_CASE("a local peer publishes without a handshake") {
     Peer publisher(daemon);
     publisher.send(R"({"type":"system","message":"hi"})");
     publisher.half_close();
-    publisher.hears_end();
-    ann.hears(R"({"type":"system","message":"hi"})");
+    publisher.expect_eof();
+    ann.expect_message(R"({"type":"system","message":"hi"})");
 }
 
-TEST_CASE("local peers are those on IPv4, IPv6 and unix sockets") {
+TEST_CASE("loopback addresses and unix sockets are local peers") {
     ScratchDirectory scratch;
     Daemon daemon({"--bind=127.0.0.1", "--bind=127.0.0.9", "--bind=::1",
                    "--bind=unix:" + scratch / "chat"});
     Peer ann = join(daemon);
     for (const SocketAddress& address :
-         {SocketAddress::v4(daemon.port()), SocketAddress::v4(daemon.port(), "127.0.0.9"),
-          SocketAddress::v6(daemon.port()), SocketAddress::unix_socket(scratch / "chat")}) {
+         {SocketAddress::v4(daemon.port()),
+          SocketAddress::v4(daemon.port(), "127.0.0.9"),
+          SocketAddress::v6(daemon.port()),
+          SocketAddress::unix_socket(scratch / "chat")}) {
         Peer publisher(address);
         publisher.send("{\"a\":1}");
         publisher.half_close();
-        publisher.hears_end();
-        ann.hears("{\"a\":1}");
+        publisher.expect_eof();
+        ann.expect_message("{\"a\":1}");
     }
 }
 
@@ -74,34 +77,35 @@ TEST_CASE("IPv4 peers of an IPv6 wildcard are local too") {
     Peer ann = join(daemon);
     Peer publisher(daemon);
     publisher.send("{\"a\":1}");
-    ann.hears("{\"a\":1}");
+    ann.expect_message("{\"a\":1}");
 }
 
-TEST_CASE("a publisher hears nothing of the chat") {
+TEST_CASE("a raw publisher gets no messages of the room") {
     Daemon daemon({"--announce=address"});
     Peer publisher(daemon);
     publisher.send("{\"a\":1}");
     Peer ann = join(daemon);
-    ann.hears(kConnected);
-    ann.say("[1]");
-    ann.hears("[1]");
+    ann.expect_message(kConnected);
+    ann.send_message("[1]");
+    ann.expect_message("[1]");
     publisher.send("{\"a\":2}");
-    ann.hears("{\"a\":2}");
+    ann.expect_message("{\"a\":2}");
     publisher.half_close();
-    publisher.hears_end();
-    ann.say("[2]");
-    ann.hears("[2]");
+    publisher.expect_eof();
+    ann.send_message("[2]");
+    ann.expect_message("[2]");
 }
 
-TEST_CASE("a publisher sends objects one after another") {
+TEST_CASE("a raw publisher may send one object after another") {
     Daemon daemon;
     Peer ann = join(daemon);
     Peer publisher(daemon);
     publisher.send("{\"a\":1}{\"a\":2} {\"a\":3}\r\n\t {\"a\":4}\n\n");
     publisher.send("  {\"a\":5} ");
     publisher.half_close();
-    publisher.hears_end();
-    for (int i = 1; i <= 5; ++i) ann.hears("{\"a\":" + std::to_string(i) + "}");
+    publisher.expect_eof();
+    for (int i = 1; i <= 5; ++i)
+        ann.expect_message("{\"a\":" + std::to_string(i) + "}");
 }
 
 TEST_CASE("a thousand raw objects arrive in order") {
@@ -112,76 +116,77 @@ TEST_CASE("a thousand raw objects arrive in order") {
     for (int i = 0; i < 1000; ++i) all += "{\"a\":" + std::to_string(i) + "}\n";
     publisher.send(all);
     for (int i = 0; i < 1000; ++i)
-        ann.hears("{\"a\":" + std::to_string(i) + "}");
+        ann.expect_message("{\"a\":" + std::to_string(i) + "}");
 }
 
 TEST_CASE("an object ends where its braces close, however it is cut") {
     Daemon daemon;
-    Peer pacer = join(daemon);
+    Peer observer = join(daemon);
     for (size_t cut = 1; cut < kTricky.size(); ++cut) {
         CAPTURE(cut);
         Peer publisher(daemon);
-        send_in_two(publisher, kTricky, cut, pacer);
-        pacer.hears(kTricky);
-        send_in_two(publisher, kTricky + " ", cut, pacer);
-        pacer.hears(kTricky);
+        send_in_two(publisher, kTricky, cut, observer);
+        observer.expect_message(kTricky);
+        send_in_two(publisher, kTricky + " ", cut, observer);
+        observer.expect_message(kTricky);
     }
     Peer publisher(daemon);
-    send_one_by_one(publisher, kTricky + kTricky, pacer);
-    pacer.hears(kTricky);
-    pacer.hears(kTricky);
+    send_one_by_one(publisher, kTricky + kTricky, observer);
+    observer.expect_message(kTricky);
+    observer.expect_message(kTricky);
 }
 
-TEST_CASE("a publisher is told in lines what was not relayed, and goes on") {
+TEST_CASE("a raw publisher gets a line for each refused object, and goes on") {
     Daemon daemon;
     Peer ann = join(daemon);
     Peer publisher(daemon);
     publisher.send("{\"a\":1,}");
-    check_notice_line(publisher.line(), "not relayed: ");
+    check_notice_line(publisher.read_line(), "not relayed: ");
     publisher.send("{nonsense}\n{\"a\":\"\xff\"}");
-    check_notice_line(publisher.line(), "at byte 1\"");
-    check_notice_line(publisher.line(), "at byte 6\"");
+    check_notice_line(publisher.read_line(), "at byte 1\"");
+    check_notice_line(publisher.read_line(), "at byte 6\"");
     publisher.send("{\"a\":2}");
-    ann.hears("{\"a\":2}");
+    ann.expect_message("{\"a\":2}");
 }
 
-TEST_CASE("a publisher may send system, but no other reserved type") {
+TEST_CASE(
+    "a raw publisher may send the type system, and no other reserved type") {
     Daemon daemon;
     Peer ann = join(daemon);
     Peer publisher(daemon);
     for (const char* type : {"error", "hello", "ping", "pong"}) {
         publisher.send(std::string("{\"type\":\"") + type + "\"}");
-        CHECK(publisher.line() ==
+        CHECK(publisher.read_line() ==
               R"({"type":"error","message":"not relayed: the type \")" +
                   std::string(type) + R"(\" is reserved"})");
     }
     publisher.send(R"({"type":"system","type":"ping"})");
-    check_notice_line(publisher.line(), "ping");
+    check_notice_line(publisher.read_line(), "ping");
     publisher.send(R"({"type":"syst\u0065m"})");
-    ann.hears(R"({"type":"syst\u0065m"})");
+    ann.expect_message(R"({"type":"syst\u0065m"})");
 }
 
-TEST_CASE("garbage between objects is noticed and ends the connection") {
+TEST_CASE("a byte between objects that begins none ends the connection") {
     Daemon daemon;
     Peer ann = join(daemon);
     for (const std::string garbage : {"x", "[1]", "\"a\"", "}", ",", "\v"}) {
         CAPTURE(garbage);
         Peer publisher(daemon);
         publisher.send(std::string("{\"a\":1} ") + garbage + "{\"a\":2}");
-        check_notice_line(publisher.line(), "");
-        publisher.hears_end();
-        ann.hears("{\"a\":1}");
+        check_notice_line(publisher.read_line(), "");
+        publisher.expect_eof();
+        ann.expect_message("{\"a\":1}");
     }
     Peer frames(daemon);
     frames.send("{\"a\":3}" + text_frame("[4]"));
-    check_notice_line(frames.line(), "");
-    frames.hears_end();
-    ann.hears("{\"a\":3}");
-    ann.say("[1]");
-    ann.hears("[1]");
+    check_notice_line(frames.read_line(), "");
+    frames.expect_eof();
+    ann.expect_message("{\"a\":3}");
+    ann.send_message("[1]");
+    ann.expect_message("[1]");
 }
 
-TEST_CASE("an object that is not complete at the end is noticed") {
+TEST_CASE("an incomplete object at EOF is answered with a notice") {
     Daemon daemon;
     Peer ann = join(daemon);
     for (const std::string start : {"{", "{\"a\":1", "{\"a\":1} {\"b\":{}"}) {
@@ -189,88 +194,88 @@ TEST_CASE("an object that is not complete at the end is noticed") {
         Peer publisher(daemon);
         publisher.send(start);
         publisher.half_close();
-        check_notice_line(publisher.line(), "");
-        publisher.hears_end();
+        check_notice_line(publisher.read_line(), "");
+        publisher.expect_eof();
     }
-    ann.hears("{\"a\":1}");
-    ann.say("[1]");
-    ann.hears("[1]");
+    ann.expect_message("{\"a\":1}");
+    ann.send_message("[1]");
+    ann.expect_message("[1]");
 }
 
-TEST_CASE("a raw object is bounded by the message limit") {
+TEST_CASE("a raw object may be as long as --max-message") {
     Daemon daemon({"--max-message=1K"});
     Peer ann = join(daemon);
     const std::string fits = "{\"a\":" + json_string(1018) + "}";
     REQUIRE(fits.size() == 1024);
     Peer publisher(daemon);
     publisher.send(fits);
-    ann.hears(fits);
+    ann.expect_message(fits);
     publisher.send("{\"a\":" + json_string(1019) + "}");
-    check_notice_line(publisher.line(), "");
+    check_notice_line(publisher.read_line(), "");
 
     Peer endless(daemon);
     endless.send("{\"a\":\"" + std::string(1019, 'x'));
-    check_notice_line(endless.line(), "");
-    endless.hears_end();
+    check_notice_line(endless.read_line(), "");
+    endless.expect_eof();
 
     Peer in_pieces(daemon);
     send_in_two(in_pieces, "{\"a\":\"" + std::string(1019, 'x'), 600, ann);
-    check_notice_line(in_pieces.line(), "");
-    in_pieces.hears_end();
+    check_notice_line(in_pieces.read_line(), "");
+    in_pieces.expect_eof();
 
     Peer bob = join(daemon);
     bob.send(fits);
-    ann.hears(fits);
-    bob.hears(fits);
+    ann.expect_message(fits);
+    bob.expect_message(fits);
     bob.send("{\"a\":\"" + std::string(1019, 'x'));
-    bob.is_closed(1009);
+    bob.expect_closed(1009);
     Peer eve = join(daemon);
     send_in_two(eve, "{\"a\":\"" + std::string(1019, 'x'), 600, ann);
-    eve.is_closed(1009);
-    ann.say("[1]");
-    ann.hears("[1]");
+    eve.expect_closed(1009);
+    ann.send_message("[1]");
+    ann.expect_message("[1]");
 }
 
-TEST_CASE("an object must be complete before its deadline") {
+TEST_CASE("a raw object must be complete before its deadline") {
     Daemon daemon({timed("--handshake-timeout", 0.5)});
     Peer ann = join(daemon);
     Peer publisher(daemon);
     publisher.send("{\"a\":1}{\"b\":");
-    ann.hears("{\"a\":1}");
-    publisher.is_gone();
-    ann.say("[1]");
-    ann.hears("[1]");
+    ann.expect_message("{\"a\":1}");
+    publisher.expect_gone();
+    ann.send_message("[1]");
+    ann.expect_message("[1]");
 }
 
-TEST_CASE("a publisher may be idle between objects") {
+TEST_CASE("a raw publisher may be idle between objects") {
     Daemon daemon({timed("--handshake-timeout", 0.5)});
     Peer ann = join(daemon);
     Peer publisher(daemon);
     publisher.send("{\"a\":1}");
-    ann.hears("{\"a\":1}");
-    Peer(daemon).is_refused(408);
+    ann.expect_message("{\"a\":1}");
+    Peer(daemon).expect_refused(408);
     publisher.send("{\"a\":2}");
-    ann.hears("{\"a\":2}");
+    ann.expect_message("{\"a\":2}");
 }
 
-TEST_CASE("strangers publish nothing without a handshake") {
-    const std::string own = address_of_this_machine();
-    if (own.empty()) {
+TEST_CASE("a peer that is not local can't publish without a handshake") {
+    const std::string address = address_of_this_machine();
+    if (address.empty()) {
         MESSAGE("skipped: this machine has no address but loopback ones");
         return;
     }
-    // The kernel keeps what goes to an address of its own to itself.
-    Daemon daemon({"--bind=" + own, "--bind=127.0.0.1"});
+    // The kernel delivers packets to an address of this machine itself.
+    Daemon daemon({"--bind=" + address, "--bind=127.0.0.1"});
     Peer ann = join(daemon);
-    Peer stranger(SocketAddress::v4(daemon.port(), own.c_str()));
-    stranger.send("{\"a\":1}\r\n\r\n");
-    stranger.is_refused(400);
-    Peer bob = join(SocketAddress::v4(daemon.port(), own.c_str()));
+    Peer remote(SocketAddress::v4(daemon.port(), address.c_str()));
+    remote.send("{\"a\":1}\r\n\r\n");
+    remote.expect_refused(400);
+    Peer bob = join(SocketAddress::v4(daemon.port(), address.c_str()));
     bob.send("{\"a\":2}");
-    ann.hears("{\"a\":2}");
+    ann.expect_message("{\"a\":2}");
 }
 
-TEST_CASE("raw JSON without a handshake begins with the very first byte") {
+TEST_CASE("raw JSON without a handshake begins with the first byte") {
     Daemon daemon;
     Peer ann = join(daemon);
     for (const std::string start :
@@ -279,17 +284,17 @@ TEST_CASE("raw JSON without a handshake begins with the very first byte") {
         CAPTURE(start);
         Peer publisher(daemon);
         publisher.send(start);
-        publisher.is_refused(400);
+        publisher.expect_refused(400);
     }
     Peer later(daemon);
     const std::string start = "GET / HTTP/1.1\r\nX: ";
     send_in_two(later, start + "{\"a\":1}\r\n\r\n", start.size(), ann);
-    later.is_refused(400);
-    ann.say("[1]");
-    ann.hears("[1]");
+    later.expect_refused(400);
+    ann.send_message("[1]");
+    ann.expect_message("[1]");
 }
 
-TEST_CASE("an HTTP request's body is never raw JSON") {
+TEST_CASE("the body of an HTTP request is never raw JSON") {
     Daemon daemon({"--no-page"});
     Peer ann = join(daemon);
     const std::string rest =
@@ -308,38 +313,38 @@ TEST_CASE("an HTTP request's body is never raw JSON") {
         CAPTURE(request.status);
         Peer at_once(daemon);
         at_once.send(request.method + rest + request.more + body);
-        at_once.is_refused(request.status);
+        at_once.expect_refused(request.status);
         Peer in_two(daemon);
         send_in_two(in_two, request.method + rest + request.more + body,
                     (request.method + rest + request.more).size(), ann);
-        in_two.is_refused(request.status);
+        in_two.expect_refused(request.status);
     }
-    ann.say("[1]");
-    ann.hears("[1]");
+    ann.send_message("[1]");
+    ann.expect_message("[1]");
 }
 
-TEST_CASE("a client may leave out framing after its handshake") {
+TEST_CASE("a client may send raw JSON after its handshake") {
     Daemon daemon;
     Peer ann = join(daemon);
     Peer bob = join(daemon);
     bob.send(kTricky + " " + kTricky + "\n");
     for (Peer* peer : {&ann, &bob}) {
-        peer->hears(kTricky);
-        peer->hears(kTricky);
+        peer->expect_message(kTricky);
+        peer->expect_message(kTricky);
     }
 }
 
-TEST_CASE("raw objects may come in the handshake's own segment") {
+TEST_CASE("raw objects may follow in the same segment as the handshake") {
     Daemon daemon;
     Peer ann = join(daemon);
     Peer bob(daemon);
     bob.send(handshake() + "{\"a\":1} {\"a\":2}" + text_frame("[3]"));
-    ann.hears("{\"a\":1}");
-    ann.hears("{\"a\":2}");
-    ann.hears("[3]");
+    ann.expect_message("{\"a\":1}");
+    ann.expect_message("{\"a\":2}");
+    ann.expect_message("[3]");
 }
 
-TEST_CASE("frames and raw objects may follow each other") {
+TEST_CASE("frames and raw objects may alternate") {
     Daemon daemon;
     Peer ann = join(daemon);
     ann.send("{\"a\":1}" + text_frame("[2]") + "{\"a\":3}\n" +
@@ -347,41 +352,41 @@ TEST_CASE("frames and raw objects may follow each other") {
              close_frame(1000));
     for (const char* message :
          {"{\"a\":1}", "[2]", "{\"a\":3}", "[4]", "{\"a\":5}"})
-        ann.hears(message);
-    ann.is_closed(1000);
+        ann.expect_message(message);
+    ann.expect_closed(1000);
 }
 
-TEST_CASE("a client's raw object may be cut anywhere, as may what follows") {
+TEST_CASE("a stream of raw objects and frames may be cut anywhere") {
     Daemon daemon;
-    Peer pacer = join(daemon);
+    Peer observer = join(daemon);
     const std::string stream = kTricky + "\n" + text_frame("[1]") + kTricky;
     for (size_t cut = 1; cut < stream.size(); ++cut) {
         CAPTURE(cut);
         Peer ann = join(daemon);
-        send_in_two(ann, stream, cut, pacer);
+        send_in_two(ann, stream, cut, observer);
         for (const std::string& message :
              {kTricky, std::string("[1]"), kTricky})
-            pacer.hears(message);
-        ann.hang_up();
+            observer.expect_message(message);
+        ann.close_socket();
     }
     Peer ann = join(daemon);
-    send_one_by_one(ann, stream, pacer);
+    send_one_by_one(ann, stream, observer);
     for (const std::string& message : {kTricky, std::string("[1]"), kTricky})
-        ann.hears(message);
+        ann.expect_message(message);
 }
 
-TEST_CASE("a client's raw object is judged as any message of its") {
+TEST_CASE("a client's raw object is checked like its other messages") {
     Daemon daemon;
     Peer ann = join(daemon);
     Peer bob = join(daemon);
     bob.send("{\"type\":\"system\"}");
-    bob.hears_notice("the type \\\"system\\\" is reserved");
+    bob.expect_notice("the type \\\"system\\\" is reserved");
     bob.send("{\"a\":1,}");
-    bob.hears_notice("at byte 7");
+    bob.expect_notice("at byte 7");
     bob.send("{\"a\":\"\xff\"}");
-    bob.hears_notice("at byte 6");
+    bob.expect_notice("at byte 6");
     bob.send("{}");
-    ann.hears("{}");
+    ann.expect_message("{}");
 }
 
 TEST_CASE("a brace inside a fragmented message is no raw object") {
@@ -389,44 +394,45 @@ TEST_CASE("a brace inside a fragmented message is no raw object") {
     Peer ann = join(daemon);
     Peer bob = join(daemon);
     bob.send(first_fragment("[1,") + "{\"a\":1}" + last_fragment("2]"));
-    bob.is_closed(1002);
-    ann.say("[1]");
-    ann.hears("[1]");
+    bob.expect_closed(1002);
+    ann.send_message("[1]");
+    ann.expect_message("[1]");
 }
 
-TEST_CASE("white space is skipped behind a raw object alone") {
+TEST_CASE("white space is ignored only behind a raw object") {
     Daemon daemon;
     Peer ann = join(daemon);
     ann.send(text_frame("[1]") + "\n");
-    ann.hears("[1]");
-    ann.is_closed(1002);
+    ann.expect_message("[1]");
+    ann.expect_closed(1002);
 }
 
-TEST_CASE("--no-raw takes no raw JSON from anyone") {
+TEST_CASE("with --no-raw raw JSON is refused from every peer") {
     ScratchDirectory scratch;
     Daemon daemon(
         {"--no-raw", "--bind=127.0.0.1", "--bind=unix:" + scratch / "chat"});
     Peer ann = join(daemon);
     for (const SocketAddress& address :
-         {SocketAddress::v4(daemon.port()), SocketAddress::unix_socket(scratch / "chat")}) {
+         {SocketAddress::v4(daemon.port()),
+          SocketAddress::unix_socket(scratch / "chat")}) {
         Peer publisher(address);
         publisher.send("{\"a\":1}\r\n\r\n");
-        publisher.is_refused(400);
+        publisher.expect_refused(400);
     }
     Peer bob = join(daemon);
     bob.send("{\"a\":1}");
-    bob.is_closed(1002);
-    ann.say("[1]");
-    ann.hears("[1]");
+    bob.expect_closed(1002);
+    ann.send_message("[1]");
+    ann.expect_message("[1]");
 }
 
-TEST_CASE("a publisher that is reset is forgotten") {
+TEST_CASE("a raw publisher that is reset affects no client") {
     Daemon daemon;
     Peer ann = join(daemon);
     Peer publisher(daemon);
     publisher.send("{\"a\":1}{\"b\":");
-    ann.hears("{\"a\":1}");
+    ann.expect_message("{\"a\":1}");
     publisher.reset();
-    ann.say("[1]");
-    ann.hears("[1]");
+    ann.send_message("[1]");
+    ann.expect_message("[1]");
 }

@@ -1,5 +1,5 @@
-// The relay: which messages reach everyone, which are dropped, and what their
-// sender is told.
+// The relay: which messages are relayed, which are dropped, and the notices to
+// their senders.
 #include <fstream>
 #include <initializer_list>
 #include <regex>
@@ -19,7 +19,7 @@ namespace {
 struct Vector {
     std::string payload;
     bool relayed = false;
-    bool falsy = false;  // JSON, dropped in silence
+    bool falsy = false;  // JSON, dropped without a notice
     bool utf8 = true;
     std::string name;
 };
@@ -49,11 +49,14 @@ std::vector<Vector> read_vectors() {
         vector.utf8 = vector.name.find("Malformed UTF-8") == std::string::npos;
         vectors.push_back(vector);
     }
+    // Without the file, the tests would check nothing.
+    REQUIRE(vectors.size() == 287);
     return vectors;
 }
 
-// The byte that a notice names, which must be in the payload or at its end.
-void hears_not_json(Peer& peer, const Vector& vector) {
+// Expects a notice. The byte that it names must be in the payload or at its
+// end.
+void expect_not_json(Peer& peer, const Vector& vector) {
     const std::string notice = peer.next_text();
     std::smatch match;
     const std::regex form(
@@ -63,23 +66,24 @@ void hears_not_json(Peer& peer, const Vector& vector) {
     if (match.size() == 2) CHECK(std::stoul(match[1]) <= vector.payload.size());
 }
 
-// What follows a message that is not relayed is `[7]`, for everyone.
+// Checks the result for a payload that was sent. If it is not relayed, the next
+// message of all clients is `[7]`.
 void check_vector(Peer& ann, Peer& bob, const Vector& vector) {
     if (vector.relayed) {
-        ann.hears(vector.payload);
-        bob.hears(vector.payload);
+        ann.expect_message(vector.payload);
+        bob.expect_message(vector.payload);
     } else if (!vector.falsy) {
-        hears_not_json(ann, vector);
+        expect_not_json(ann, vector);
     }
-    ann.say("[7]");
-    ann.hears("[7]");
-    bob.hears("[7]");
+    ann.send_message("[7]");
+    ann.expect_message("[7]");
+    bob.expect_message("[7]");
 }
 
 void check_dropped_at(Peer& ann, const std::string& payload, size_t offset) {
     CAPTURE(payload);
-    ann.say(payload);
-    ann.hears_notice("at byte " + std::to_string(offset) + "\"");
+    ann.send_message(payload);
+    ann.expect_notice("at byte " + std::to_string(offset) + "\"");
 }
 
 void check_reserved(Peer& ann, Peer& bob, const std::string& message,
@@ -89,19 +93,20 @@ void check_reserved(Peer& ann, Peer& bob, const std::string& message,
     if (message[0] == '{') forms.push_back(message);
     for (const std::string& form : forms) {
         ann.send(form);
-        ann.hears(R"({"type":"error","message":"not relayed: the type \")" +
-                  type + R"(\" is reserved"})");
+        ann.expect_message(
+            R"({"type":"error","message":"not relayed: the type \")" + type +
+            R"(\" is reserved"})");
     }
-    bob.say("[7]");
-    ann.hears("[7]");
-    bob.hears("[7]");
+    bob.send_message("[7]");
+    ann.expect_message("[7]");
+    bob.expect_message("[7]");
 }
 
 void check_relayed(Peer& ann, Peer& bob, const std::string& message) {
     CAPTURE(message);
-    ann.say(message);
-    ann.hears(message);
-    bob.hears(message);
+    ann.send_message(message);
+    ann.expect_message(message);
+    bob.expect_message(message);
 }
 
 }  // namespace
@@ -109,16 +114,14 @@ void check_relayed(Peer& ann, Peer& bob, const std::string& message) {
 TEST_CASE("every payload of the table is relayed or dropped as text") {
     Daemon daemon;
     Peer bob = join(daemon);
-    const std::vector<Vector> vectors = read_vectors();
-    REQUIRE(vectors.size() == 287);
-    for (const Vector& vector : vectors) {
+    for (const Vector& vector : read_vectors()) {
         INFO("payload: " << vector.name);
         Peer ann = join(daemon);
-        ann.say(vector.payload);
+        ann.send_message(vector.payload);
         if (vector.utf8)
             check_vector(ann, bob, vector);
         else
-            ann.is_closed(1007);
+            ann.expect_closed(1007);
     }
 }
 
@@ -133,7 +136,7 @@ TEST_CASE("every payload of the table is relayed or dropped as binary") {
     }
 }
 
-TEST_CASE("every object of the table that is relayed is so as raw JSON") {
+TEST_CASE("every object of the table that is relayed is relayed as raw JSON") {
     Daemon daemon;
     Peer ann = join(daemon);
     Peer bob = join(daemon);
@@ -142,24 +145,24 @@ TEST_CASE("every object of the table that is relayed is so as raw JSON") {
         INFO("payload: " << vector.name);
         const size_t end = vector.payload.rfind('}') + 1;
         ann.send(vector.payload);
-        ann.hears(vector.payload.substr(0, end));
-        bob.hears(vector.payload.substr(0, end));
+        ann.expect_message(vector.payload.substr(0, end));
+        bob.expect_message(vector.payload.substr(0, end));
     }
 }
 
-TEST_CASE("a message reaches everyone, in the sender's own bytes") {
+TEST_CASE("a message reaches all clients with the sender's own bytes") {
     Daemon daemon;
     std::vector<Peer> peers = join(daemon, 5);
     const std::string message =
         "{ \"type\":\"message\",\t\"username\" : \"Zo\xc3\xa9\",\n"
         "  \"message\":\"\\u00e9 \xf0\x9f\x98\x80 <b>\", \"n\": 1.50 } ";
-    peers[2].say(message);
-    for (Peer& peer : peers) peer.hears(message);
+    peers[2].send_message(message);
+    for (Peer& peer : peers) peer.expect_message(message);
     peers[4].send(binary_frame(message));
-    for (Peer& peer : peers) peer.hears(message);
+    for (Peer& peer : peers) peer.expect_message(message);
 }
 
-TEST_CASE("a message of any size is framed in the shortest way") {
+TEST_CASE("a message of any size gets the shortest frame header") {
     Daemon daemon;
     Peer ann = join(daemon);
     Peer bob = join(daemon);
@@ -167,23 +170,23 @@ TEST_CASE("a message of any size is framed in the shortest way") {
              3, 124, 125, 126, 127, 255, 256, 4095, 65534, 65535, 65536, 65537,
              131072, 300000}) {
         CAPTURE(size);
-        ann.say(json_string(size));
-        ann.hears(json_string(size));
-        bob.hears(json_string(size));
+        ann.send_message(json_string(size));
+        ann.expect_message(json_string(size));
+        bob.expect_message(json_string(size));
     }
 }
 
-TEST_CASE("what PHP calls falsy is dropped in silence") {
+TEST_CASE("a value that PHP calls falsy is dropped without a notice") {
     Daemon daemon;
     Peer ann = join(daemon);
     for (const char* message : {"null", "false", "0", "-0", "0.0", "\"\"",
                                 "\"0\"", "[]", " [ ] ", "0e5", "1e-400"})
-        ann.say(message);
-    ann.say("[1]");
-    ann.hears("[1]");
+        ann.send_message(message);
+    ann.send_message("[1]");
+    ann.expect_message("[1]");
 }
 
-TEST_CASE("a notice names the byte where the text went wrong") {
+TEST_CASE("a notice names the byte at which a text stops being JSON") {
     Daemon daemon;
     Peer ann = join(daemon);
     check_dropped_at(ann, "", 0);
@@ -198,18 +201,18 @@ TEST_CASE("a notice names the byte where the text went wrong") {
     check_dropped_at(ann, "[", 1);
 }
 
-TEST_CASE("a notice is for the sender alone") {
+TEST_CASE("a notice goes to the sender alone") {
     Daemon daemon;
     Peer ann = join(daemon);
     Peer bob = join(daemon);
-    for (int i = 0; i < 100; ++i) ann.say("nonsense");
-    for (int i = 0; i < 100; ++i) ann.hears_notice("not relayed: ");
-    ann.say("[1]");
-    bob.hears("[1]");
-    ann.hears("[1]");
+    for (int i = 0; i < 100; ++i) ann.send_message("nonsense");
+    for (int i = 0; i < 100; ++i) ann.expect_notice("not relayed: ");
+    ann.send_message("[1]");
+    bob.expect_message("[1]");
+    ann.expect_message("[1]");
 }
 
-TEST_CASE("a client cannot claim a type that is the server's") {
+TEST_CASE("a client can't send a reserved type") {
     Daemon daemon;
     Peer ann = join(daemon);
     Peer bob = join(daemon);
@@ -222,7 +225,7 @@ TEST_CASE("a client cannot claim a type that is the server's") {
     }
 }
 
-TEST_CASE("a reserved type is seen however it is escaped or repeated") {
+TEST_CASE("a reserved type is found however it is escaped or repeated") {
     Daemon daemon;
     Peer ann = join(daemon);
     Peer bob = join(daemon);
@@ -240,7 +243,7 @@ TEST_CASE("a reserved type is seen however it is escaped or repeated") {
     check_reserved(ann, bob, R"({"type":"\u0070\u006fng"})", "pong");
 }
 
-TEST_CASE("what only resembles a reserved type is relayed") {
+TEST_CASE("a type that only resembles a reserved one is relayed") {
     Daemon daemon;
     Peer ann = join(daemon);
     Peer bob = join(daemon);
@@ -269,7 +272,7 @@ TEST_CASE("what only resembles a reserved type is relayed") {
         check_relayed(ann, bob, message);
 }
 
-TEST_CASE("--relay-system lets clients send system, and nothing more") {
+TEST_CASE("--relay-system allows the type system, and no other reserved type") {
     Daemon daemon({"--relay-system"});
     Peer ann = join(daemon);
     Peer bob = join(daemon);
@@ -282,14 +285,14 @@ TEST_CASE("--relay-system lets clients send system, and nothing more") {
     check_reserved(ann, bob, R"({"type":"pong","type":"system"})", "pong");
 }
 
-TEST_CASE("a newcomer hears nothing of what was said before") {
+TEST_CASE("without --history a new client gets no earlier message") {
     Daemon daemon;
     Peer ann = join(daemon);
-    ann.say("[1]");
-    ann.hears("[1]");
+    ann.send_message("[1]");
+    ann.expect_message("[1]");
     Peer bob = join(daemon);
-    ann.say("[2]");
-    bob.hears("[2]");
+    ann.send_message("[2]");
+    bob.expect_message("[2]");
 }
 
 TEST_CASE("500 frames in one segment are 500 messages in order") {
@@ -301,29 +304,29 @@ TEST_CASE("500 frames in one segment are 500 messages in order") {
         all += text_frame("[" + std::to_string(i) + "]");
     ann.send(all);
     for (int i = 1; i <= 500; ++i) {
-        ann.hears("[" + std::to_string(i) + "]");
-        bob.hears("[" + std::to_string(i) + "]");
+        ann.expect_message("[" + std::to_string(i) + "]");
+        bob.expect_message("[" + std::to_string(i) + "]");
     }
 }
 
-TEST_CASE("messages of a million bytes come through whole") {
+TEST_CASE("messages of 1,000,000 bytes are relayed whole") {
     Daemon daemon;
     Peer ann = join(daemon);
     Peer bob = join(daemon);
     for (char fill : {'a', 'b', 'c'}) {
-        ann.say(json_string(1000000, fill));
-        ann.hears(json_string(1000000, fill));
-        bob.hears(json_string(1000000, fill));
+        ann.send_message(json_string(1000000, fill));
+        ann.expect_message(json_string(1000000, fill));
+        bob.expect_message(json_string(1000000, fill));
     }
 }
 
-TEST_CASE("the tutorial's own front end chats") {
+TEST_CASE("the messages of the tutorial's front end are relayed") {
     Daemon daemon({}, "localhost");
     Peer ann = join(SocketAddress::v6(daemon.port()));
     Peer bob = join(SocketAddress::v4(daemon.port()));
     const std::string message =
         R"({"type":"message","username":"Ann","message":"hello"})";
-    ann.say(message);
-    ann.hears(message);
-    bob.hears(message);
+    ann.send_message(message);
+    ann.expect_message(message);
+    bob.expect_message(message);
 }

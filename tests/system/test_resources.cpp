@@ -1,4 +1,4 @@
-// What the daemon takes from its machine: descriptors, memory, time.
+// The resources that the daemon uses: descriptors, memory, CPU time.
 #include <algorithm>
 #include <string>
 #include <vector>
@@ -21,21 +21,22 @@ Launch with_descriptors(rlim_t soft, rlim_t hard) {
     return launch;
 }
 
-// As many peers as the daemon is to have descriptors, all shaking hands.
-std::vector<Peer> crowd_at(const Daemon& daemon, int number) {
-    std::vector<Peer> crowd;
+// Connects this number of peers, which send their handshakes.
+std::vector<Peer> connect_peers(const Daemon& daemon, int number) {
+    std::vector<Peer> clients;
     for (int i = 0; i < number; ++i) {
-        crowd.emplace_back(daemon);
-        crowd.back().send(handshake());
+        clients.emplace_back(daemon);
+        clients.back().send(handshake());
     }
-    return crowd;
+    return clients;
 }
 
-// REQUIRES: the daemon has taken in all that it could.
-size_t admitted(std::vector<Peer>& crowd) {
+// Returns how many of the peers have got their response. REQUIRES: the daemon
+// has accepted all connections that it can.
+size_t count_admitted(std::vector<Peer>& clients) {
     size_t number = 0;
-    while (number < crowd.size() && crowd[number].has_input(0)) {
-        CHECK(crowd[number].answer().status == 101);
+    while (number < clients.size() && clients[number].has_input(0)) {
+        CHECK(clients[number].read_response().status == 101);
         ++number;
     }
     return number;
@@ -43,149 +44,150 @@ size_t admitted(std::vector<Peer>& crowd) {
 
 }  // namespace
 
-TEST_CASE("when descriptors run out, clients go on and newcomers wait") {
+TEST_CASE("without free descriptors clients are served and connections wait") {
     Daemon daemon(with_descriptors(64, 64));
     if (is_under_valgrind(daemon.pid())) return;
     Peer ann = join(daemon);
     Peer bob = join(daemon);
-    std::vector<Peer> crowd = crowd_at(daemon, 80);
-    daemon.wait_log("wschat: out of descriptors at ");
-    ann.say("[1]");
-    bob.hears("[1]");
+    std::vector<Peer> clients = connect_peers(daemon, 80);
+    daemon.wait_for_log("wschat: out of descriptors at ");
+    ann.send_message("[1]");
+    bob.expect_message("[1]");
     ann.sync();
-    const size_t in = admitted(crowd);
+    const size_t in = count_admitted(clients);
     CHECK(in > 20);
     REQUIRE(in < 64);
     CHECK(count(daemon.log(), "out of descriptors") == 1);
 
-    crowd[0].hang_up();
-    CHECK(crowd[in].answer().status == 101);
-    crowd[in].say("[2]");
-    bob.hears("[2]");
-    CHECK(!crowd[in + 1].has_input(0));
+    clients[0].close_socket();
+    CHECK(clients[in].read_response().status == 101);
+    clients[in].send_message("[2]");
+    bob.expect_message("[2]");
+    CHECK(!clients[in + 1].has_input(0));
 
-    for (Peer& peer : crowd) peer.hang_up();
+    for (Peer& peer : clients) peer.close_socket();
     Peer last = join(daemon);
-    last.say("[3]");
-    bob.hears("[3]");
+    last.send_message("[3]");
+    bob.expect_message("[3]");
 }
 
-TEST_CASE("when descriptors run out, the daemon sleeps") {
-    Ticker clock;
+TEST_CASE("without free descriptors the daemon sleeps") {
+    Timer timer;
     Daemon daemon(with_descriptors(64, 64));
     if (is_under_valgrind(daemon.pid())) return;
     Peer ann = join(daemon);
-    std::vector<Peer> crowd = crowd_at(daemon, 80);
-    daemon.wait_log("out of descriptors");
+    std::vector<Peer> clients = connect_peers(daemon, 80);
+    daemon.wait_for_log("out of descriptors");
     ann.sync();
     const double before = cpu_seconds(daemon.pid());
-    clock.tick();
-    CHECK(cpu_seconds(daemon.pid()) - before < 0.1 * slowness());
+    timer.wait();
+    CHECK(cpu_seconds(daemon.pid()) - before < 0.1 * slowdown());
 }
 
-TEST_CASE("a daemon out of descriptors stops when it is told to") {
+TEST_CASE("a daemon without free descriptors stops on SIGTERM") {
     Daemon daemon(with_descriptors(64, 64));
     if (is_under_valgrind(daemon.pid())) return;
-    std::vector<Peer> crowd = crowd_at(daemon, 80);
-    daemon.wait_log("out of descriptors");
+    std::vector<Peer> clients = connect_peers(daemon, 80);
+    daemon.wait_for_log("out of descriptors");
     daemon.signal(SIGTERM);
-    for (Peer& peer : crowd) peer.hang_up();
-    CHECK(daemon.wait_exit() == 0);
+    for (Peer& peer : clients) peer.close_socket();
+    CHECK(daemon.wait_for_exit() == 0);
 }
 
 TEST_CASE("the soft limit of descriptors is raised to the hard one") {
     Daemon daemon(with_descriptors(32, 200));
     if (is_under_valgrind(daemon.pid())) return;
     std::vector<Peer> peers = join(daemon, 100);
-    peers.front().say("[1]");
-    peers.back().hears("[1]");
+    peers.front().send_message("[1]");
+    peers.back().expect_message("[1]");
     if (is_instrumented(daemon.pid())) return;
     CHECK(descriptor_limit(daemon.pid()) == 200);
 }
 
-TEST_CASE("a handshake in time leaves nothing to wake up for") {
-    Ticker clock;
+TEST_CASE("the daemon does not wake up for the deadline of a past handshake") {
+    Timer timer;
     Daemon daemon({timed("--handshake-timeout", 0.4), "--ping-interval=0"});
     Peer ann = join(daemon);
-    ann.say("[1]");
-    ann.hears("[1]");
+    ann.send_message("[1]");
+    ann.expect_message("[1]");
     ann.sync();
-    const long before = sleeps(daemon.pid());
-    clock.tick();
-    CHECK(sleeps(daemon.pid()) == before);
+    const long before = count_sleeps(daemon.pid());
+    timer.wait();
+    CHECK(count_sleeps(daemon.pid()) == before);
 }
 
 TEST_CASE("an idle daemon does not wake up") {
-    Ticker clock;
+    Timer timer;
     Daemon daemon({timed("--ping-interval", 0.1)});
     Peer ann = join(daemon);
-    ann.say("[1]");
-    ann.hears("[1]");
+    ann.send_message("[1]");
+    ann.expect_message("[1]");
     ann.send(close_frame(1000));
-    ann.is_closed(1000);
-    ann.hang_up();
-    daemon.wait_log("left");
-    clock.tick();
-    const long before = sleeps(daemon.pid());
-    clock.tick();
-    CHECK(sleeps(daemon.pid()) == before);
+    ann.expect_closed(1000);
+    ann.close_socket();
+    daemon.wait_for_log("left");
+    timer.wait();
+    const long before = count_sleeps(daemon.pid());
+    timer.wait();
+    CHECK(count_sleeps(daemon.pid()) == before);
 }
 
 TEST_CASE("idle clients do not wake the daemon up") {
-    Ticker clock;
+    Timer timer;
     Daemon daemon({"--ping-interval=0", "--handshake-timeout=600"});
     std::vector<Peer> peers = join(daemon, 50);
-    peers.front().say("[1]");
-    for (Peer& peer : peers) peer.hears("[1]");
-    clock.tick();
-    const long before = sleeps(daemon.pid());
-    clock.tick();
-    CHECK(sleeps(daemon.pid()) == before);
+    peers.front().send_message("[1]");
+    for (Peer& peer : peers) peer.expect_message("[1]");
+    timer.wait();
+    const long before = count_sleeps(daemon.pid());
+    timer.wait();
+    CHECK(count_sleeps(daemon.pid()) == before);
 }
 
-TEST_CASE("memory is not reserved because a peer announces a message") {
+TEST_CASE("the length in a frame header reserves no memory") {
     Daemon daemon;
     if (is_instrumented(daemon.pid())) return;
     std::vector<Peer> peers = join(daemon, 200);
-    const long before = memory(daemon.pid());
+    const long before = resident_kib(daemon.pid());
     for (Peer& peer : peers)
         peer.send(frame_header(0x81, 1 << 20) + std::string(100, 'x'));
     Peer ann = join(daemon);
     ann.sync();
-    CHECK(peak_memory(daemon.pid()) - before < 16 * 1024);
+    CHECK(peak_resident_kib(daemon.pid()) - before < 16 * 1024);
 }
 
-TEST_CASE("memory is given back when clients leave") {
+TEST_CASE("memory is released when clients leave") {
     Daemon daemon;
     if (is_instrumented(daemon.pid())) return;
     Peer ann = join(daemon);
     ann.sync();
-    const long before = memory(daemon.pid());
+    const long before = resident_kib(daemon.pid());
     const size_t descriptors = open_descriptors(daemon.pid());
-    std::vector<Peer> crowd = join(daemon, std::min(1000, spare_descriptors()));
-    for (Peer& peer : crowd) peer.send(first_fragment(json_string(40000)));
+    std::vector<Peer> clients =
+        join(daemon, std::min(1000, spare_descriptors()));
+    for (Peer& peer : clients) peer.send(first_fragment(json_string(40000)));
     for (int i = 0; i < 3; ++i) {
-        ann.say(json_string(1 << 20));
-        ann.hears(json_string(1 << 20));
+        ann.send_message(json_string(1 << 20));
+        ann.expect_message(json_string(1 << 20));
     }
-    CHECK(peak_memory(daemon.pid()) - before > 30 * 1024);
-    crowd.clear();
-    wait_descriptors(daemon.pid(), descriptors);
+    CHECK(peak_resident_kib(daemon.pid()) - before > 30 * 1024);
+    clients.clear();
+    wait_for_descriptors(daemon.pid(), descriptors);
     ann.sync();
-    // Up to 4 MiB of free memory stay with the daemon on purpose.
-    CHECK(memory(daemon.pid()) - before < 6 * 1024);
+    // The daemon keeps up to 4 MiB of free memory on purpose.
+    CHECK(resident_kib(daemon.pid()) - before < 6 * 1024);
 }
 
-TEST_CASE("an idle client costs little memory") {
+TEST_CASE("an idle client needs less than 1,000 bytes") {
     Daemon daemon;
     if (is_instrumented(daemon.pid())) return;
     const int number = std::min(2000, spare_descriptors());
     Peer ann = join(daemon);
     ann.sync();
-    const long before = memory(daemon.pid());
+    const long before = resident_kib(daemon.pid());
     const std::vector<Peer> peers = join(daemon, number);
-    ann.say("[1]");
-    ann.hears("[1]");
-    const long each = (memory(daemon.pid()) - before) * 1024 / number;
+    ann.send_message("[1]");
+    ann.expect_message("[1]");
+    const long each = (resident_kib(daemon.pid()) - before) * 1024 / number;
     CHECK(each < 1000);
 }

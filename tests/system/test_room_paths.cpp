@@ -1,5 +1,4 @@
-// Rooms: which path names which, who hears what in them, how many there are,
-// and when one ends.
+// Rooms: their names, their messages, their limits, and when they are deleted.
 #include <string>
 #include <vector>
 
@@ -18,21 +17,21 @@ std::string get(const std::string& target) {
     return "GET " + target + " HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n";
 }
 
-// The number that a message gets which is published there.
-uint64_t number_in(const Daemon& daemon, const std::string& room,
-                   std::string_view message = "[1]", Where at = {}) {
+// Publishes a message to a room. Returns its number.
+uint64_t publish_to(const Daemon& daemon, const std::string& room,
+                    std::string_view message = "[1]", SourceLine at = {}) {
     return publish(Peer(daemon, at), post(message, room), at).number;
 }
 
-// Hangs up and waits until that is known, the rooms that follow from it too.
-void leave(Daemon& daemon, Peer& peer, size_t times = 1, Where at = {}) {
-    peer.hang_up();
-    daemon.wait_log(" left: ", times, at);
+// Closes the socket and waits until the daemon has handled the leave.
+void leave(Daemon& daemon, Peer& peer, size_t times = 1, SourceLine at = {}) {
+    peer.close_socket();
+    daemon.wait_for_log(" left: ", times, at);
 }
 
 }  // namespace
 
-TEST_CASE("a message in one room is heard in no other") {
+TEST_CASE("a message is sent only to the clients of its room") {
     Daemon daemon({"--rooms"});
     const std::vector<std::string> rooms = {"/", "/a", "/a/b", "/A", "/ab"};
     std::vector<Peer> peers;
@@ -41,40 +40,40 @@ TEST_CASE("a message in one room is heard in no other") {
         peers.push_back(join_room(daemon, room));
     }
     for (size_t i = 0; i < rooms.size(); ++i)
-        peers[2 * i].say('"' + rooms[i] + '"');
+        peers[2 * i].send_message('"' + rooms[i] + '"');
     for (size_t i = 0; i < peers.size(); ++i)
-        peers[i].hears('"' + rooms[i / 2] + '"');
-    for (Peer& peer : peers) peer.say("\"last\"");
+        peers[i].expect_message('"' + rooms[i / 2] + '"');
+    for (Peer& peer : peers) peer.send_message("\"last\"");
     for (Peer& peer : peers) {
-        peer.hears("\"last\"");
-        peer.hears("\"last\"");
+        peer.expect_message("\"last\"");
+        peer.expect_message("\"last\"");
     }
 }
 
-TEST_CASE("who comes and goes is told to its room alone") {
+TEST_CASE("joins and leaves are announced in that room alone") {
     Daemon daemon({"--rooms", "--announce=address"});
     Peer ann = join_room(daemon, "/a");
-    ann.hears(kConnected);
+    ann.expect_message(kConnected);
     Peer bob = join_room(daemon, "/b");
-    bob.hears(kConnected);
+    bob.expect_message(kConnected);
     Peer carl = join_room(daemon, "/b");
-    bob.hears(kConnected);
-    carl.hang_up();
-    bob.hears(kDisconnected);
-    hears_no_more(ann);
-    hears_no_more(bob);
+    bob.expect_message(kConnected);
+    carl.close_socket();
+    bob.expect_message(kDisconnected);
+    expect_nothing_else(ann);
+    expect_nothing_else(bob);
 }
 
-TEST_CASE("raw JSON goes to its client's room, and to / from others") {
+TEST_CASE("raw JSON goes to the client's room, and from publishers to /") {
     Daemon daemon({"--rooms"});
     Peer ann = join_room(daemon, "/");
     Peer bob = join_room(daemon, "/b");
     bob.send("{\"raw\":1}");
-    bob.hears("{\"raw\":1}");
+    bob.expect_message("{\"raw\":1}");
     Peer publisher(daemon);
     publisher.send("{\"raw\":2}");
-    ann.hears("{\"raw\":2}");
-    hears_no_more(bob);
+    ann.expect_message("{\"raw\":2}");
+    expect_nothing_else(bob);
 }
 
 TEST_CASE("without --rooms there is one room, whatever the path") {
@@ -85,62 +84,63 @@ TEST_CASE("without --rooms there is one room, whatever the path") {
         CAPTURE(target);
         Member bob = join_v1(daemon, target);
         CHECK(bob.hello.room == "/");
-        bob.peer.say("[1]");
-        ann.hears("[1]");
+        bob.peer.send_message("[1]");
+        ann.expect_message("[1]");
     }
 }
 
 TEST_CASE("a room's name is the path, percent-decoded once") {
     Daemon daemon({"--rooms"});
-    const auto is = [&](const std::string& target, const std::string& name) {
+    const auto check_name = [&](const std::string& target,
+                                const std::string& name) {
         CAPTURE(target);
         CHECK(join_v1(daemon, target).hello.room == name);
     };
-    is("/caf%C3%A9", "/caf\xC3\xA9");
-    is("/%63af%c3%a9", "/caf\xC3\xA9");
-    is("/a%20b", "/a b");
-    is("/a+b", "/a+b");
-    is("/%2541", "/%41");
-    is("/a%3Fb", "/a?b");
-    is("/%23", "/#");
-    is("/a?b/../c%00", "/a");
-    is("/a?", "/a");
-    is("/?a", "/");
-    is("/...", "/...");
-    is("/.a/b..", "/.a/b..");
-    is("/%2e%2e%2e", "/...");
-    is("/" + std::string(127, 'x'), "/" + std::string(127, 'x'));
+    check_name("/caf%C3%A9", "/caf\xC3\xA9");
+    check_name("/%63af%c3%a9", "/caf\xC3\xA9");
+    check_name("/a%20b", "/a b");
+    check_name("/a+b", "/a+b");
+    check_name("/%2541", "/%41");
+    check_name("/a%3Fb", "/a?b");
+    check_name("/%23", "/#");
+    check_name("/a?b/../c%00", "/a");
+    check_name("/a?", "/a");
+    check_name("/?a", "/");
+    check_name("/...", "/...");
+    check_name("/.a/b..", "/.a/b..");
+    check_name("/%2e%2e%2e", "/...");
+    check_name("/" + std::string(127, 'x'), "/" + std::string(127, 'x'));
     std::string escaped = "/", name = "/";
     for (int i = 0; i < 127; ++i) escaped += "%78", name += 'x';
-    is(escaped, name);
+    check_name(escaped, name);
 }
 
-TEST_CASE("a room's name is quoted wherever it is told") {
+TEST_CASE("the name of a room is quoted in JSON") {
     KeyFile keys;
     Daemon daemon({"--rooms", keys.option()});
     Peer ann(daemon);
-    ann.shake_hands("/%22%5C", kV1, {});
+    ann.do_handshake("/%22%5C", kV1, {});
     const std::string quoted = R"("room":"/\"\\",)";
     CHECK(count(ann.next_text(), quoted) == 1);
     Peer publisher(daemon);
     publisher.send(post("[1]", "/%22%5C"));
-    CHECK(count(publisher.answer().body, quoted) == 1);
-    ann.hears("[1]");
+    CHECK(count(publisher.read_response().body, quoted) == 1);
+    ann.expect_message("[1]");
 }
 
-TEST_CASE("who writes a name otherwise is in the same room") {
+TEST_CASE("different escapes of the same name mean the same room") {
     Daemon daemon({"--rooms"});
     std::vector<Peer> peers;
     for (const char* target :
          {"/caf%C3%A9", "/caf%c3%a9", "/%63af%C3%a9", "/caf%C3%A9?x=1"})
         peers.push_back(join_room(daemon, target));
     Peer other = join_room(daemon, "/cafe");
-    peers[0].say("[1]");
-    for (Peer& peer : peers) peer.hears("[1]");
-    hears_no_more(other);
+    peers[0].send_message("[1]");
+    for (Peer& peer : peers) peer.expect_message("[1]");
+    expect_nothing_else(other);
 }
 
-TEST_CASE("a path that names no room is refused, whatever is asked for") {
+TEST_CASE("a path that names no room is refused for every kind of request") {
     KeyFile keys;
     Daemon daemon({"--rooms", keys.option()});
     for (const std::string& path : std::vector<std::string>{
@@ -155,32 +155,32 @@ TEST_CASE("a path that names no room is refused, whatever is asked for") {
              "/%ED%A0%80", "*",       "a",
              "?a",         "%2Fa",    "/" + std::string(128, 'x')}) {
         CAPTURE(path);
-        is_refused(daemon, handshake(path), 400);
-        is_refused(daemon, post("[1]", path), 400);
-        is_refused(daemon, get(path), 400);
+        expect_refused(daemon, handshake(path), 400);
+        expect_refused(daemon, post("[1]", path), 400);
+        expect_refused(daemon, get(path), 400);
     }
 }
 
-TEST_CASE("each room has a page, and without --rooms there is one") {
+TEST_CASE("each room has a page, and without --rooms only / has one") {
     Daemon rooms({"--rooms"});
     Daemon one;
     for (const auto& [target, status] :
          {std::pair("/", 200), std::pair("/x", 404)}) {
         Peer peer(one);
         peer.send(get(target));
-        CHECK(peer.answer().status == status);
+        CHECK(peer.read_response().status == status);
         Peer other(rooms);
         other.send(get(target));
-        CHECK(other.answer().status == 200);
+        CHECK(other.read_response().status == 200);
     }
 }
 
-TEST_CASE("numbers belong to the room, and so do epochs") {
+TEST_CASE("each room has its own message numbers and its own epoch") {
     KeyFile keys;
     Daemon daemon({"--rooms", keys.option()});
-    CHECK(number_in(daemon, "/a") == 1);
-    CHECK(number_in(daemon, "/b") == 1);
-    CHECK(number_in(daemon, "/a") == 2);
+    CHECK(publish_to(daemon, "/a") == 1);
+    CHECK(publish_to(daemon, "/b") == 1);
+    CHECK(publish_to(daemon, "/a") == 2);
     const Hello a = join_v1(daemon, "/a").hello;
     const Hello b = join_v1(daemon, "/b").hello;
     CHECK(a.last == 2);
@@ -190,184 +190,185 @@ TEST_CASE("numbers belong to the room, and so do epochs") {
         join_v1(daemon, "/b?epoch=" + a.epoch + "&since=1").hello.recovered);
 }
 
-TEST_CASE("over --max-rooms a room is refused until there is a place") {
+TEST_CASE("over --max-rooms a new room is refused until another is deleted") {
     KeyFile keys;
     Daemon daemon({"--rooms", "--max-rooms=2", "--keep=0", keys.option()});
     Peer ann = join_room(daemon, "/a");
     Peer bob = join_room(daemon, "/b");
-    is_refused(daemon, handshake("/c"), 503);
-    is_refused(daemon, post("[1]", "/c"), 503);
+    expect_refused(daemon, handshake("/c"), 503);
+    expect_refused(daemon, post("[1]", "/c"), 503);
     Peer publisher(daemon);
     publisher.send("{\"raw\":1}");
-    CHECK(publisher.line().find("too many rooms") != std::string::npos);
+    CHECK(publisher.read_line().find("too many rooms") != std::string::npos);
     Peer carl = join_room(daemon, "/b");
     CHECK(publish(Peer(daemon), post("[1]", "/a")).clients == 1);
     leave(daemon, ann);
     Peer dora = join_room(daemon, "/c");
-    is_refused(daemon, handshake("/a"), 503);
-    carl.say("[2]");
-    bob.hears("[2]");
-    hears_no_more(dora);
+    expect_refused(daemon, handshake("/a"), 503);
+    carl.send_message("[2]");
+    bob.expect_message("[2]");
+    expect_nothing_else(dora);
 }
 
-TEST_CASE("without --rooms one room is enough for everyone") {
+TEST_CASE("without --rooms all clients are in one room") {
     Daemon daemon({"--max-rooms=1"});
     Peer ann = join_room(daemon, "/a");
     Peer bob = join_room(daemon, "/b");
-    bob.say("[1]");
-    ann.hears("[1]");
+    bob.send_message("[1]");
+    ann.expect_message("[1]");
 }
 
-TEST_CASE("idle rooms give way to others, oldest first") {
+TEST_CASE("over --max-rooms empty rooms are deleted, oldest first") {
     KeyFile keys;
     Daemon daemon({"--rooms", "--max-rooms=3", keys.option()});
-    CHECK(number_in(daemon, "/a") == 1);
-    CHECK(number_in(daemon, "/b") == 1);
-    CHECK(number_in(daemon, "/c") == 1);
-    CHECK(number_in(daemon, "/a") == 2);
+    CHECK(publish_to(daemon, "/a") == 1);
+    CHECK(publish_to(daemon, "/b") == 1);
+    CHECK(publish_to(daemon, "/c") == 1);
+    CHECK(publish_to(daemon, "/a") == 2);
     Peer dora = join_room(daemon, "/d");
-    CHECK(number_in(daemon, "/c") == 2);
-    CHECK(number_in(daemon, "/a") == 3);
-    CHECK(number_in(daemon, "/b") == 1);
-    CHECK(number_in(daemon, "/a") == 4);
-    CHECK(number_in(daemon, "/c") == 1);
+    CHECK(publish_to(daemon, "/c") == 2);
+    CHECK(publish_to(daemon, "/a") == 3);
+    CHECK(publish_to(daemon, "/b") == 1);
+    CHECK(publish_to(daemon, "/a") == 4);
+    CHECK(publish_to(daemon, "/c") == 1);
     Peer eve = join_room(daemon, "/e");
     Peer fred = join_room(daemon, "/f");
-    is_refused(daemon, post("[1]", "/g"), 503);
+    expect_refused(daemon, post("[1]", "/g"), 503);
 }
 
-TEST_CASE("over --keep-total idle rooms go first, oldest first") {
+TEST_CASE("over --keep-total empty rooms are deleted, oldest first") {
     KeyFile keys;
     Daemon daemon({"--rooms", "--keep-total=100K", keys.option()});
     const std::string message = json_string(30000);
     Peer ann = join_room(daemon, "/held");
-    CHECK(number_in(daemon, "/held", message) == 1);
-    CHECK(number_in(daemon, "/old", message) == 1);
-    CHECK(number_in(daemon, "/new", message) == 1);
-    CHECK(number_in(daemon, "/held", message) == 2);
-    CHECK(number_in(daemon, "/new", message) == 2);
-    // That was too much by one, and /old had gone before.
-    CHECK(number_in(daemon, "/old", message) == 1);
+    CHECK(publish_to(daemon, "/held", message) == 1);
+    CHECK(publish_to(daemon, "/old", message) == 1);
+    CHECK(publish_to(daemon, "/new", message) == 1);
+    CHECK(publish_to(daemon, "/held", message) == 2);
+    CHECK(publish_to(daemon, "/new", message) == 2);
+    // The last message exceeded the limit, and /old had been deleted before.
+    CHECK(publish_to(daemon, "/old", message) == 1);
 }
 
-TEST_CASE("over --keep-total a room forgets what it has kept for longest") {
+TEST_CASE("over --keep-total a room drops its own oldest messages") {
     Daemon daemon({"--rooms", "--keep-total=100K"});
     Peer ann = join_room(daemon, "/a");
     const std::string message = json_string(30000);
-    for (int i = 0; i < 5; ++i) ann.say(message);
-    for (int i = 0; i < 5; ++i) ann.hears(message);
+    for (int i = 0; i < 5; ++i) ann.send_message(message);
+    for (int i = 0; i < 5; ++i) ann.expect_message(message);
     const Hello now = join_v1(daemon, "/a").hello;
-    CHECK(join_v1(daemon, since(now, 2)).hello.recovered);
-    CHECK_FALSE(join_v1(daemon, since(now, 1)).hello.recovered);
+    CHECK(join_v1(daemon, resume_target(now, 2)).hello.recovered);
+    CHECK_FALSE(join_v1(daemon, resume_target(now, 1)).hello.recovered);
 }
 
-TEST_CASE("a room with nothing kept ends with its last client") {
+TEST_CASE("a room without retained messages is deleted with its last client") {
     Daemon daemon({"--rooms", "--keep=0"});
     Member ann = join_v1(daemon, "/a");
     Member bob = join_v1(daemon, "/a");
     CHECK(bob.hello.epoch == ann.hello.epoch);
-    say_numbered(ann.peer, 1, 3);
-    hears_numbered(ann.peer, 1, 3);
+    send_numbered(ann.peer, 1, 3);
+    expect_numbered(ann.peer, 1, 3);
     leave(daemon, ann.peer);
-    Member carl = join_v1(daemon, since(ann.hello, 3));
+    Member carl = join_v1(daemon, resume_target(ann.hello, 3));
     CHECK(carl.hello.epoch == ann.hello.epoch);
     CHECK(carl.hello.recovered);
     leave(daemon, bob.peer, 2);
     leave(daemon, carl.peer, 3);
-    const Hello anew = join_v1(daemon, since(ann.hello, 3)).hello;
-    CHECK(anew.epoch != ann.hello.epoch);
-    CHECK(anew.first == 1);
-    CHECK(anew.last == 0);
-    CHECK_FALSE(anew.recovered);
+    const Hello fresh = join_v1(daemon, resume_target(ann.hello, 3)).hello;
+    CHECK(fresh.epoch != ann.hello.epoch);
+    CHECK(fresh.first == 1);
+    CHECK(fresh.last == 0);
+    CHECK_FALSE(fresh.recovered);
 }
 
-TEST_CASE("a room with something kept stays, its numbers too") {
+TEST_CASE("a room with retained messages keeps its numbers") {
     Daemon daemon({"--rooms"});
     Member ann = join_v1(daemon, "/a");
-    say_numbered(ann.peer, 1, 3);
-    hears_numbered(ann.peer, 1, 3);
+    send_numbered(ann.peer, 1, 3);
+    expect_numbered(ann.peer, 1, 3);
     leave(daemon, ann.peer);
-    Member again = join_v1(daemon, since(ann.hello, 1));
+    Member again = join_v1(daemon, resume_target(ann.hello, 1));
     CHECK(again.hello.recovered);
     CHECK(again.hello.epoch == ann.hello.epoch);
     CHECK(again.hello.clients == 1);
-    hears_numbered(again.peer, 2, 3);
+    expect_numbered(again.peer, 2, 3);
 }
 
-TEST_CASE("a room stays while the last to leave it is still connected") {
+TEST_CASE("a room exists while its last client's connection is open") {
     Daemon daemon({"--rooms", "--keep=0"});
     Member ann = join_v1(daemon, "/a");
     ann.peer.send(close_frame(1000));
-    ann.peer.is_closed(1000);
+    ann.peer.expect_closed(1000);
     Member bob = join_v1(daemon, "/a");
     CHECK(bob.hello.epoch == ann.hello.epoch);
     CHECK(bob.hello.clients == 1);
-    ann.peer.hang_up();
+    ann.peer.close_socket();
     bob.peer.sync();
-    hears_no_more(bob.peer);
+    expect_nothing_else(bob.peer);
     CHECK(join_v1(daemon, "/a").hello.epoch == ann.hello.epoch);
 }
 
-TEST_CASE("who joins a room that is ending finds that one or a new one") {
+TEST_CASE(
+    "a client that joins while the last one leaves gets consistent numbers") {
     Daemon daemon({"--rooms", "--keep=0"});
     Member last = join_v1(daemon, "/a");
-    uint64_t said = 0;
+    uint64_t sent = 0;
     for (int i = 0; i < 100; ++i) {
-        last.peer.say("[1]");
-        last.peer.hears("[1]");
-        ++said;
-        last.peer.hang_up();
+        last.peer.send_message("[1]");
+        last.peer.expect_message("[1]");
+        ++sent;
+        last.peer.close_socket();
         Member member = join_v1(daemon, "/a");
-        if (member.hello.epoch != last.hello.epoch) said = 0;
-        CHECK(member.hello.last == said);
-        CHECK(member.hello.first == said + 1);
+        if (member.hello.epoch != last.hello.epoch) sent = 0;
+        CHECK(member.hello.last == sent);
+        CHECK(member.hello.first == sent + 1);
         last = std::move(member);
     }
 }
 
-TEST_CASE("rooms that nobody is in wake nobody") {
+TEST_CASE("empty rooms do not wake the daemon up") {
     KeyFile keys;
-    Ticker clock;
+    Timer timer;
     Daemon daemon({"--rooms", timed("--ping-interval", 0.1),
                    timed("--close-timeout", 0.1), keys.option()});
     for (const char* room : {"/a", "/b", "/c"})
         publish(Peer(daemon), post("[1]", room));
     Peer ann = join_room(daemon, "/a");
     leave(daemon, ann);
-    clock.tick();
-    const long before = sleeps(daemon.pid());
-    clock.tick();
-    CHECK(sleeps(daemon.pid()) == before);
+    timer.wait();
+    const long before = count_sleeps(daemon.pid());
+    timer.wait();
+    CHECK(count_sleeps(daemon.pid()) == before);
 }
 
-TEST_CASE("the log names rooms, and never queries or keys") {
+TEST_CASE("the log names rooms, but no queries and no keys") {
     KeyFile keys;
     Daemon daemon({"-v", "--rooms", keys.option()});
     Peer ann = join_room(daemon, "/a?token=secret");
     Peer bob = join_v1(daemon, "/caf%C3%A9?epoch=secret&since=1").peer;
     publish(Peer(daemon), post("[1]", "/a?secret", "X-Token: secret\r\n"));
-    ann.hears("[1]");
-    is_refused(daemon, post("[1]", "/../secret?secret"), 400);
-    is_refused(daemon,
-               post_with("Authorization: Bearer secretsecretsecret\r\n"
-                         "Content-Length: 3\r\n",
-                         "[1]", "/a?secret"),
-               401);
+    ann.expect_message("[1]");
+    expect_refused(daemon, post("[1]", "/../secret?secret"), 400);
+    expect_refused(daemon,
+                   post_with("Authorization: Bearer secretsecretsecret\r\n"
+                             "Content-Length: 3\r\n",
+                             "[1]", "/a?secret"),
+                   401);
     ann.send(close_frame(1000));
-    ann.is_closed(1000);
-    daemon.wait_log("127.0.0.1 joined (1 client) in /a\n");
-    daemon.wait_log("127.0.0.1 joined (2 clients) in /caf\\xc3\\xa9\n");
-    daemon.wait_log("127.0.0.1 left: closed with 1000 (1 client) in /a\n");
-    daemon.wait_log(" refused: 401 ");
+    ann.expect_closed(1000);
+    daemon.wait_for_log("127.0.0.1 joined (1 client) in /a\n");
+    daemon.wait_for_log("127.0.0.1 joined (2 clients) in /caf\\xc3\\xa9\n");
+    daemon.wait_for_log("127.0.0.1 left: closed with 1000 (1 client) in /a\n");
+    daemon.wait_for_log(" refused: 401 ");
     CHECK(count(daemon.log(), "secret") == 0);
     CHECK(count(daemon.log(), KeyFile::kKey) == 0);
 }
 
-TEST_CASE("without --rooms the log names none") {
+TEST_CASE("without --rooms the log names no room") {
     Daemon daemon;
     Peer ann = join(daemon);
     ann.send(close_frame(1000));
-    ann.is_closed(1000);
-    daemon.wait_log("127.0.0.1 joined (1 client)\n");
-    daemon.wait_log("127.0.0.1 left: closed with 1000 (0 clients)\n");
+    ann.expect_closed(1000);
+    daemon.wait_for_log("127.0.0.1 joined (1 client)\n");
+    daemon.wait_for_log("127.0.0.1 left: closed with 1000 (0 clients)\n");
 }

@@ -1,4 +1,4 @@
-// The chat page and its parts, as browsers ask for them.
+// The chat page and its files over HTTP.
 #include <string>
 
 #include <doctest/doctest.h>
@@ -15,20 +15,20 @@ std::string request(const std::string& method, const std::string& target,
     return method + " " + target + " HTTP/1.1\r\nHost: a\r\n" + more + "\r\n";
 }
 
-/// What is answered, and then the connection ends.
-ReceivedResponse answer(const Daemon& daemon, const std::string& request) {
+/// Sends a request. Returns the response, and expects EOF behind it.
+ReceivedResponse fetch(const Daemon& daemon, const std::string& request) {
     Peer peer(daemon);
     peer.send(request);
-    const ReceivedResponse response = peer.answer();
-    peer.hears_end();
+    const ReceivedResponse response = peer.read_response();
+    peer.expect_eof();
     return response;
 }
 
 }  // namespace
 
-TEST_CASE("a browser gets the page and its parts") {
+TEST_CASE("the page and its files are served") {
     Daemon daemon;
-    const ReceivedResponse page = answer(daemon, request("GET", "/"));
+    const ReceivedResponse page = fetch(daemon, request("GET", "/"));
     CHECK(page.status == 200);
     CHECK(page.header("Content-Type") == "text/html; charset=utf-8");
     CHECK(page.header("Cache-Control") == "no-cache");
@@ -40,33 +40,33 @@ TEST_CASE("a browser gets the page and its parts") {
     for (std::string name : {"style.css", "chat.js", "wschat.js"}) {
         CAPTURE(name);
         CHECK(page.body.find("\"?asset=" + name + "\"") != std::string::npos);
-        const ReceivedResponse part = answer(daemon, request("GET", "/" + name));
+        const ReceivedResponse part = fetch(daemon, request("GET", "/" + name));
         CHECK(part.status == 200);
         CHECK(part.body.size() > 1000);
-        CHECK(answer(daemon, request("GET", "/?asset=" + name)).body ==
+        CHECK(fetch(daemon, request("GET", "/?asset=" + name)).body ==
               part.body);
     }
 }
 
-TEST_CASE("HEAD tells what GET would, without the body") {
+TEST_CASE("HEAD gets the head of the GET response, without the body") {
     Daemon daemon;
-    const ReceivedResponse page = answer(daemon, request("GET", "/"));
+    const ReceivedResponse page = fetch(daemon, request("GET", "/"));
     Peer peer(daemon);
     peer.send(request("HEAD", "/"));
-    CHECK(peer.answer_head() == page.head);
-    peer.hears_end();
+    CHECK(peer.read_response_head() == page.head);
+    peer.expect_eof();
 }
 
-TEST_CASE("what has not changed is not sent again") {
+TEST_CASE("a file that has not changed is answered with 304") {
     Daemon daemon;
-    const ReceivedResponse page = answer(daemon, request("GET", "/"));
+    const ReceivedResponse page = fetch(daemon, request("GET", "/"));
     Peer peer(daemon);
     peer.send(request("GET", "/",
                       "If-None-Match: " + page.header("ETag") + "\r\n"));
-    const std::string head = peer.answer_head();
+    const std::string head = peer.read_response_head();
     CHECK(head.rfind("HTTP/1.1 304 ", 0) == 0);
     CHECK(head.find(page.header("ETag")) != std::string::npos);
-    peer.hears_end();
+    peer.expect_eof();
 }
 
 TEST_CASE("other paths and methods are refused") {
@@ -74,52 +74,52 @@ TEST_CASE("other paths and methods are refused") {
     for (std::string target : {"/x", "/index.html", "/?asset=x", "*"}) {
         Peer peer(daemon);
         peer.send(request("GET", target));
-        peer.is_refused(404);
+        peer.expect_refused(404);
     }
     for (std::string method : {"PUT", "DELETE", "OPTIONS"}) {
         Peer peer(daemon);
         peer.send(request(method, "/"));
-        peer.is_refused(405);
+        peer.expect_refused(405);
     }
 }
 
-TEST_CASE("with --no-page there are WebSockets and nothing else") {
+TEST_CASE("with --no-page only WebSockets are served") {
     Daemon daemon({"--no-page"});
     for (std::string target : {"/", "/wschat.js", "/?asset=wschat.js"}) {
         Peer peer(daemon);
         peer.send(request("GET", target));
-        peer.is_refused(404);
+        peer.expect_refused(404);
     }
     Peer ann = join(daemon);
     ann.sync();
 }
 
-TEST_CASE("who loads the page is announced to nobody, nor logged") {
+TEST_CASE("a request for the page is neither announced nor logged") {
     Daemon daemon({"--announce=address"});
     Peer ann = join(daemon);
-    ann.next();
-    answer(daemon, request("GET", "/"));
-    answer(daemon, request("GET", "/chat.js"));
+    ann.next_frame();
+    fetch(daemon, request("GET", "/"));
+    fetch(daemon, request("GET", "/chat.js"));
     const Peer bob = join(daemon);
-    daemon.wait_log("joined (2 clients)\n");
-    ann.hears(kConnected);
-    CHECK(count(daemon.log(), "\n") == 3);  // listening, and both have joined
+    daemon.wait_for_log("joined (2 clients)\n");
+    ann.expect_message(kConnected);
+    CHECK(count(daemon.log(), "\n") == 3);  // listening, and two joins
 }
 
-TEST_CASE("a request in pieces gets the page too") {
+TEST_CASE("a request may arrive byte by byte") {
     Daemon daemon;
-    Peer pacer = join(daemon);
+    Peer observer = join(daemon);
     Peer peer(daemon);
-    send_one_by_one(peer, request("GET", "/"), pacer);
-    CHECK(peer.answer().status == 200);
-    peer.hears_end();
+    send_one_by_one(peer, request("GET", "/"), observer);
+    CHECK(peer.read_response().status == 200);
+    peer.expect_eof();
 }
 
-TEST_CASE("a page is read to its end though the peer goes on sending") {
+TEST_CASE("a file arrives whole although the peer goes on sending") {
     Daemon daemon;
     Peer peer(daemon);
     peer.send(request("GET", "/chat.js", "Content-Length: 1000000\r\n") +
               std::string(1000000, 'x'));
-    CHECK(peer.answer().body.size() > 1000);
-    peer.hears_end();
+    CHECK(peer.read_response().body.size() > 1000);
+    peer.expect_eof();
 }

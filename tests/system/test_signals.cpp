@@ -1,4 +1,4 @@
-// Signals: which ones stop the daemon, how, and which ones do nothing.
+// Signals: those that stop the daemon, and those that do nothing.
 #include <string>
 #include <vector>
 
@@ -11,19 +11,20 @@ using namespace wschat::test;
 
 namespace {
 
-// A client that is owed this many messages of 100,000 bytes, and reads none.
-Peer join_owed(const Daemon& daemon, Peer& speaker, int messages) {
+// Joins as a client that does not read, and sends it messages of 100,000 bytes.
+Peer join_with_backlog(const Daemon& daemon, Peer& sender, int messages) {
     Peer peer = join(SocketAddress::v4(daemon.port()), 4096);
     for (int i = 0; i < messages; ++i) {
-        speaker.say(json_string(100000));
-        speaker.hears(json_string(100000));
+        sender.send_message(json_string(100000));
+        sender.expect_message(json_string(100000));
     }
     return peer;
 }
 
 }  // namespace
 
-TEST_CASE("SIGTERM and SIGINT close everyone with 1001 and end with 0") {
+TEST_CASE(
+    "SIGTERM and SIGINT close all clients with 1001 and end with status 0") {
     for (int number : {SIGTERM, SIGINT}) {
         CAPTURE(number);
         Daemon daemon({}, "localhost");
@@ -31,10 +32,10 @@ TEST_CASE("SIGTERM and SIGINT close everyone with 1001 and end with 0") {
         peers.push_back(join(SocketAddress::v6(daemon.port())));
         daemon.signal(number);
         for (Peer& peer : peers) {
-            peer.is_closed(1001);
-            peer.hang_up();
+            peer.expect_closed(1001);
+            peer.close_socket();
         }
-        CHECK(daemon.wait_exit() == 0);
+        CHECK(daemon.wait_for_exit() == 0);
     }
 }
 
@@ -42,42 +43,42 @@ TEST_CASE("a daemon without clients stops at once") {
     for (int number : {SIGTERM, SIGINT}) {
         Daemon daemon({timed("--close-timeout", 600)});
         daemon.signal(number);
-        CHECK(daemon.wait_exit() == 0);
+        CHECK(daemon.wait_for_exit() == 0);
     }
 }
 
-TEST_CASE("a stopping daemon listens no more") {
+TEST_CASE("a daemon that stops does not listen any more") {
     ScratchDirectory scratch;
     Daemon daemon({timed("--close-timeout", 600), "--bind=localhost",
                    "--bind=unix:" + scratch / "chat"});
     Peer ann = join(daemon);
     daemon.signal(SIGTERM);
-    ann.is_closed(1001);
+    ann.expect_closed(1001);
     CHECK(!daemon.log().empty());
-    CHECK(!accepts(SocketAddress::v4(daemon.port())));
-    CHECK(!accepts(SocketAddress::v6(daemon.port())));
-    CHECK(!accepts(SocketAddress::unix_socket(scratch / "chat")));
-    ann.hang_up();
-    CHECK(daemon.wait_exit() == 0);
+    CHECK(!can_connect(SocketAddress::v4(daemon.port())));
+    CHECK(!can_connect(SocketAddress::v6(daemon.port())));
+    CHECK(!can_connect(SocketAddress::unix_socket(scratch / "chat")));
+    ann.close_socket();
+    CHECK(daemon.wait_for_exit() == 0);
 }
 
-TEST_CASE("what is owed is written before the daemon stops") {
+TEST_CASE("earlier messages are sent before the daemon stops") {
     Daemon daemon;
     Peer ann = join(daemon);
-    Peer bob = join_owed(daemon, ann, 20);
+    Peer bob = join_with_backlog(daemon, ann, 20);
     daemon.signal(SIGTERM);
-    ann.is_closed(1001);
-    ann.hang_up();
-    for (int i = 0; i < 20; ++i) bob.hears(json_string(100000));
-    bob.is_closed(1001);
-    bob.hang_up();
-    CHECK(daemon.wait_exit() == 0);
+    ann.expect_closed(1001);
+    ann.close_socket();
+    for (int i = 0; i < 20; ++i) bob.expect_message(json_string(100000));
+    bob.expect_closed(1001);
+    bob.close_socket();
+    CHECK(daemon.wait_for_exit() == 0);
 }
 
-TEST_CASE("nobody holds up a stop for longer than --close-timeout") {
+TEST_CASE("a stop takes no longer than --close-timeout") {
     Daemon daemon({timed("--close-timeout", 0.3)});
     Peer ann = join(daemon);
-    Peer stalled = join_owed(daemon, ann, 20);
+    Peer stalled = join_with_backlog(daemon, ann, 20);
     Peer silent(daemon);
     Peer publisher(daemon);
     publisher.send("{\"a\":");
@@ -85,10 +86,10 @@ TEST_CASE("nobody holds up a stop for longer than --close-timeout") {
     closing.send(close_frame(1000));
     ann.sync();
     daemon.signal(SIGTERM);
-    CHECK(daemon.wait_exit() == 0);
+    CHECK(daemon.wait_for_exit() == 0);
 }
 
-TEST_CASE("who has not shaken hands does not hold up a stop at all") {
+TEST_CASE("peers without a handshake do not delay a stop") {
     Daemon daemon({timed("--close-timeout", 600)});
     Peer silent(daemon);
     Peer half(daemon);
@@ -96,10 +97,10 @@ TEST_CASE("who has not shaken hands does not hold up a stop at all") {
     Peer publisher(daemon);
     publisher.send("{\"a\":1} {");
     Peer ann = join(daemon);
-    ann.hang_up();
-    daemon.wait_log("left");
+    ann.close_socket();
+    daemon.wait_for_log("left");
     daemon.signal(SIGTERM);
-    CHECK(daemon.wait_exit() == 0);
+    CHECK(daemon.wait_for_exit() == 0);
 }
 
 TEST_CASE("a second signal ends the daemon at once") {
@@ -108,71 +109,71 @@ TEST_CASE("a second signal ends the daemon at once") {
         Daemon daemon({timed("--close-timeout", 600), "--bind=127.0.0.1",
                        "--bind=unix:" + scratch / "chat"});
         Peer ann = join(daemon);
-        Peer stalled = join_owed(daemon, ann, 30);
+        Peer stalled = join_with_backlog(daemon, ann, 30);
         daemon.signal(number);
-        ann.is_closed(1001);
+        ann.expect_closed(1001);
         daemon.signal(number);
-        CHECK(daemon.wait_exit() == 0);
-        CHECK(!accepts(SocketAddress::unix_socket(scratch / "chat")));
+        CHECK(daemon.wait_for_exit() == 0);
+        CHECK(!can_connect(SocketAddress::unix_socket(scratch / "chat")));
     }
 }
 
-TEST_CASE("nobody is announced as gone because the server stops") {
+TEST_CASE("a stop is not announced as leaves") {
     Daemon daemon({"--announce=address"});
     Peer ann = join(daemon);
     Peer bob = join(daemon);
-    ann.hears(kConnected);
-    ann.hears(kConnected);
-    bob.hears(kConnected);
+    ann.expect_message(kConnected);
+    ann.expect_message(kConnected);
+    bob.expect_message(kConnected);
     daemon.signal(SIGTERM);
-    bob.is_closed(1001);
-    bob.hang_up();
-    ann.is_closed(1001);
+    bob.expect_closed(1001);
+    bob.close_socket();
+    ann.expect_closed(1001);
 }
 
-TEST_CASE("nothing is relayed once the server stops") {
+TEST_CASE("no message is relayed after the start of a stop") {
     Daemon daemon;
     Peer ann = join(daemon);
-    Peer stalled = join_owed(daemon, ann, 20);
+    Peer stalled = join_with_backlog(daemon, ann, 20);
     daemon.signal(SIGTERM);
-    ann.hears_close(1001);
-    ann.say("\"too late\"");
-    for (int i = 0; i < 20; ++i) stalled.hears(json_string(100000));
-    stalled.is_closed(1001);
+    ann.expect_close_frame(1001);
+    ann.send_message("\"too late\"");
+    for (int i = 0; i < 20; ++i) stalled.expect_message(json_string(100000));
+    stalled.expect_closed(1001);
 }
 
 TEST_CASE("SIGTERM ends a daemon that is never idle") {
     Daemon daemon({"--announce=none"});
     std::vector<Peer> peers = join(daemon, 20);
     daemon.signal(SIGTERM);
-    // Until it has stopped, something is always ready.
+    // A client is always ready until the daemon has stopped.
     const TimeLimit deadline;
-    bool there = true;
-    while (there && !deadline.over())
+    bool is_running = true;
+    while (is_running && !deadline.is_over())
         for (Peer& peer : peers)
-            there = peer.send_if_possible(text_frame("[1]")) && there;
-    CHECK(!deadline.over());
-    CHECK(daemon.wait_exit() == 0);
+            is_running = peer.send_if_possible(text_frame("[1]")) && is_running;
+    CHECK(!deadline.is_over());
+    CHECK(daemon.wait_for_exit() == 0);
 }
 
-TEST_CASE("SIGPIPE, SIGHUP, SIGUSR1 and SIGUSR2 disturb nobody") {
+TEST_CASE("SIGPIPE, SIGHUP, SIGUSR1 and SIGUSR2 affect no client") {
     Daemon daemon;
     Peer ann = join(daemon);
     for (int number : {SIGPIPE, SIGHUP, SIGUSR1, SIGUSR2}) {
         CAPTURE(number);
         daemon.signal(number);
         ann.sync();
-        ann.say("[1]");
-        ann.hears("[1]");
+        ann.send_message("[1]");
+        ann.expect_message("[1]");
     }
 }
 
-TEST_CASE("a daemon that was stopped and continued goes on") {
+TEST_CASE("a daemon works on after SIGSTOP and SIGCONT") {
     Daemon daemon;
     Peer ann = join(daemon);
     daemon.signal(SIGSTOP);
-    ann.say("[1]");
+    ann.send_message("[1]");
     daemon.signal(SIGCONT);
-    ann.hears("[1]");
+    ann.expect_message("[1]");
     ann.sync();
 }

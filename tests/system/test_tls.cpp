@@ -1,4 +1,4 @@
-// TLS: wss and https on every TCP port, with the certificate of the options.
+// TLS: wss and https on all TCP ports, with --tls-cert and --tls-key.
 #include <algorithm>
 #include <memory>
 #include <string>
@@ -20,38 +20,39 @@ namespace {
 
 using Tunnels = std::vector<std::unique_ptr<TlsTunnel>>;
 
-/// A client over TLS.
-std::unique_ptr<TlsTunnel> join_tls(const Daemon& daemon, const Wish& wish = {},
-                                    Where at = {}) {
-    auto tunnel = std::make_unique<TlsTunnel>(daemon, wish, at);
-    tunnel->peer().shake_hands(at);
+/// Joins over TLS.
+std::unique_ptr<TlsTunnel> join_tls(const Daemon& daemon,
+                                    const TlsOptions& tls_options = {},
+                                    SourceLine at = {}) {
+    auto tunnel = std::make_unique<TlsTunnel>(daemon, tls_options, at);
+    tunnel->peer().do_handshake(at);
     return tunnel;
 }
 
-Wish only(int version) {
-    Wish wish;
-    wish.version = version;
-    return wish;
+TlsOptions tls_version(int version) {
+    TlsOptions tls_options;
+    tls_options.version = version;
+    return tls_options;
 }
 
-/// A client of TLS 1.3 over a pair of sockets, of which a Stream has the other.
+/// A TLS 1.3 client on one end of a socket pair. A Stream has the other end.
 class RawClient {
 public:
     RawClient() : context_(SSL_CTX_new(TLS_client_method())) {
         int fds[2] = {-1, -1};
         socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds);
         own_ = wschat::Fd(fds[0]);
-        others_ = fds[1];
+        other_ = fds[1];
         ssl_.reset(SSL_new(context_.get()));
         SSL_set_fd(ssl_.get(), own_.get());
         SSL_set_connect_state(ssl_.get());
     }
 
-    wschat::Fd give_other_end() { return wschat::Fd(others_); }
-    void shake_hands() { SSL_do_handshake(ssl_.get()); }
+    wschat::Fd take_other_end() { return wschat::Fd(other_); }
+    void do_handshake() { SSL_do_handshake(ssl_.get()); }
 
-    /// Sends so many records that hold nothing for an application, all at
-    /// once. Returns their bytes.
+    /// Sends n KeyUpdate records, which carry no application data, in one call.
+    /// Returns their size in bytes.
     size_t send_key_updates(int n) {
         BIO* memory = BIO_new(BIO_s_mem());
         SSL_set0_wbio(ssl_.get(), memory);
@@ -66,10 +67,10 @@ public:
         return sent < 0 ? 0 : static_cast<size_t>(sent);
     }
 
-    /// What the other end has not yet read.
+    /// Returns how many bytes the other end has not read.
     size_t unread() const {
         int n = 0;
-        ioctl(others_, FIONREAD, &n);
+        ioctl(other_, FIONREAD, &n);
         return static_cast<size_t>(n);
     }
 
@@ -77,7 +78,7 @@ private:
     std::unique_ptr<SSL_CTX, SslFree> context_;
     std::unique_ptr<SSL, SslFree> ssl_;
     wschat::Fd own_;
-    int others_ = -1;
+    int other_ = -1;
 };
 
 void check_cannot_start(const Options& options, int status,
@@ -94,36 +95,36 @@ void check_cannot_start(const Options& options, int status,
 
 }  // namespace
 
-TEST_CASE("clients chat over TLS 1.2 and 1.3") {
+TEST_CASE("clients exchange messages over TLS 1.2 and 1.3") {
     CertificateFiles files;
     Daemon daemon(files.options());
-    const auto ann = join_tls(daemon, only(TLS1_2_VERSION));
-    const auto bob = join_tls(daemon, only(TLS1_3_VERSION));
+    const auto ann = join_tls(daemon, tls_version(TLS1_2_VERSION));
+    const auto bob = join_tls(daemon, tls_version(TLS1_3_VERSION));
     CHECK(ann->version() == "TLSv1.2");
     CHECK(bob->version() == "TLSv1.3");
-    ann->peer().say("[1]");
-    bob->peer().hears("[1]");
-    ann->peer().hears("[1]");
-    bob->peer().say("[2]");
-    ann->peer().hears("[2]");
+    ann->peer().send_message("[1]");
+    bob->peer().expect_message("[1]");
+    ann->peer().expect_message("[1]");
+    bob->peer().send_message("[2]");
+    ann->peer().expect_message("[2]");
 }
 
 TEST_CASE("TLS before 1.2 is refused") {
     CertificateFiles files;
     Daemon daemon(files.options());
-    CHECK(speaks(daemon, TLS1_2_VERSION));
-    CHECK_FALSE(speaks(daemon, TLS1_1_VERSION));
-    CHECK_FALSE(speaks(daemon, TLS1_VERSION));
+    CHECK(accepts_tls_version(daemon, TLS1_2_VERSION));
+    CHECK_FALSE(accepts_tls_version(daemon, TLS1_1_VERSION));
+    CHECK_FALSE(accepts_tls_version(daemon, TLS1_VERSION));
 }
 
-TEST_CASE("the protocol agreed on by ALPN is http/1.1") {
+TEST_CASE("ALPN selects http/1.1") {
     CertificateFiles files;
     Daemon daemon(files.options());
-    Wish wish;
-    wish.alpn = "\x02h2\x08http/1.1";
-    CHECK(TlsTunnel(daemon, wish).alpn() == "http/1.1");
-    wish.alpn = "\x02h2";
-    CHECK(TlsTunnel(daemon, wish).alpn() == "");
+    TlsOptions tls_options;
+    tls_options.alpn = "\x02h2\x08http/1.1";
+    CHECK(TlsTunnel(daemon, tls_options).alpn() == "http/1.1");
+    tls_options.alpn = "\x02h2";
+    CHECK(TlsTunnel(daemon, tls_options).alpn() == "");
     CHECK(TlsTunnel(daemon).alpn() == "");
 }
 
@@ -131,36 +132,37 @@ TEST_CASE("a session is resumed by its ticket") {
     CertificateFiles files;
     Daemon daemon(files.options());
     for (int version : {TLS1_2_VERSION, TLS1_3_VERSION}) {
-        Wish wish = only(version);
-        auto first = join_tls(daemon, wish);
+        TlsOptions tls_options = tls_version(version);
+        auto first = join_tls(daemon, tls_options);
         first->peer().sync();
         CHECK_FALSE(first->resumed());
         const Session session = first->session();
-        wish.resume = session.get();
-        const auto second = join_tls(daemon, wish);
+        tls_options.resume = session.get();
+        const auto second = join_tls(daemon, tls_options);
         CHECK(second->resumed());
-        second->peer().say("[1]");
-        second->peer().hears("[1]");
+        second->peer().send_message("[1]");
+        second->peer().expect_message("[1]");
     }
 }
 
-TEST_CASE("the page comes over https, and the URLs say so") {
+TEST_CASE(
+    "the page is served over https, and the URLs begin with https and wss") {
     CertificateFiles files;
     Daemon daemon(files.options(), "localhost");
-    daemon.wait_log("open https://localhost:");
+    daemon.wait_for_log("open https://localhost:");
     TlsTunnel page(daemon);
     page.peer().send("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n");
-    CHECK(page.peer().answer().status == 200);
-    page.peer().hears_end();
-    CHECK(page.heard_close_notify());
+    CHECK(page.peer().read_response().status == 200);
+    page.peer().expect_eof();
+    CHECK(page.received_close_notify());
     TlsTunnel tunnel(daemon);
     tunnel.peer().send(handshake());
-    CHECK(tunnel.peer().answer().header("WebSocket-Location") ==
+    CHECK(tunnel.peer().read_response().header("WebSocket-Location") ==
           "wss://localhost:" + std::to_string(daemon.port()) +
               "/websocket.php");
 }
 
-TEST_CASE("what is not TLS is told to use it, but for local raw JSON") {
+TEST_CASE("plain HTTP on a TLS port is refused, local raw JSON is accepted") {
     CertificateFiles files;
     Daemon daemon(files.options());
     const auto ann = join_tls(daemon);
@@ -168,27 +170,27 @@ TEST_CASE("what is not TLS is told to use it, but for local raw JSON") {
                               "\r\n"}) {
         Peer peer(daemon);
         peer.send(start);
-        peer.is_refused(400);
+        peer.expect_refused(400);
     }
     Peer plain(daemon);
     plain.send(handshake());
-    CHECK(plain.answer().body.find("https") != std::string::npos);
+    CHECK(plain.read_response().body.find("https") != std::string::npos);
     Peer publisher(daemon);
     publisher.send("{\"a\":1}");
-    ann->peer().hears("{\"a\":1}");
+    ann->peer().expect_message("{\"a\":1}");
     publisher.half_close();
-    publisher.hears_end();
+    publisher.expect_eof();
 }
 
-TEST_CASE("with --no-raw a brace on a TLS port is just not TLS") {
+TEST_CASE("with --no-raw raw JSON on a TLS port is refused") {
     CertificateFiles files;
     Daemon daemon(files.options({"--no-raw"}));
     Peer peer(daemon);
     peer.send("{\"a\":1}");
-    peer.is_refused(400);
+    peer.expect_refused(400);
 }
 
-TEST_CASE("unix sockets stay plain") {
+TEST_CASE("unix sockets do not use TLS") {
     CertificateFiles files;
     ScratchDirectory scratch;
     const std::string path = scratch / "chat";
@@ -196,11 +198,11 @@ TEST_CASE("unix sockets stay plain") {
         files.options({"--bind=unix:" + path, "--bind=127.0.0.1"}));
     Peer ann = join(SocketAddress::unix_socket(path));
     const auto bob = join_tls(daemon);
-    ann.say("[1]");
-    bob->peer().hears("[1]");
+    ann.send_message("[1]");
+    bob->peer().expect_message("[1]");
 }
 
-TEST_CASE("half a TLS handshake is ended in time, and holds up nobody") {
+TEST_CASE("an incomplete TLS handshake is ended in time and delays no client") {
     CertificateFiles files;
     Daemon daemon(files.options({timed("--handshake-timeout", 0.5)}));
     const std::string hello = client_hello();
@@ -210,96 +212,99 @@ TEST_CASE("half a TLS handshake is ended in time, and holds up nobody") {
         halves.back().send(hello.substr(0, size));
     }
     const auto ann = join_tls(daemon);
-    ann->peer().say("[1]");
-    ann->peer().hears("[1]");
-    for (Peer& half : halves) half.is_gone();
-    daemon.wait_log("127.0.0.1 refused: TLS handshake not complete in time", 4);
+    ann->peer().send_message("[1]");
+    ann->peer().expect_message("[1]");
+    for (Peer& half : halves) half.expect_gone();
+    daemon.wait_for_log("127.0.0.1 refused: TLS handshake not complete in time",
+                        4);
     ann->peer().sync();
 }
 
-TEST_CASE("a TLS handshake that is left waiting is ended in time") {
+TEST_CASE(
+    "a peer that waits during or after its TLS handshake is ended in time") {
     CertificateFiles files;
     Daemon daemon(files.options({timed("--handshake-timeout", 0.5)}));
-    Peer half(daemon);
-    half.send(client_hello());
-    half.is_gone();
+    Peer incomplete(daemon);
+    incomplete.send(client_hello());
+    incomplete.expect_gone();
     TlsTunnel silent(daemon);
-    silent.peer().is_refused(408);
+    silent.peer().expect_refused(408);
 }
 
-TEST_CASE("bytes that begin like TLS and are none end their connection") {
+TEST_CASE("bytes that begin like TLS but are malformed end the connection") {
     CertificateFiles files;
     Daemon daemon(files.options({"-v"}));
     Peer garbage(daemon);
     garbage.send("\x16" + std::string(1000, 'x'));
-    garbage.is_gone();
-    daemon.wait_log("127.0.0.1 left: TLS: ");
+    garbage.expect_gone();
+    daemon.wait_for_log("127.0.0.1 left: TLS: ");
     join_tls(daemon)->peer().sync();
 }
 
-TEST_CASE("TLS may come byte by byte, and in records of one byte") {
+TEST_CASE("TLS may arrive byte by byte, and in records of one byte") {
     CertificateFiles files;
     Daemon daemon(files.options());
-    Wish bytes;
+    TlsOptions bytes;
     bytes.byte_by_byte = true;
-    Wish records;
+    TlsOptions records;
     records.small_records = true;
-    for (const Wish& wish : {bytes, records}) {
-        const auto ann = join_tls(daemon, wish);
-        ann->peer().say(json_string(2000));
-        ann->peer().hears(json_string(2000));
+    for (const TlsOptions& tls_options : {bytes, records}) {
+        const auto ann = join_tls(daemon, tls_options);
+        ann->peer().send_message(json_string(2000));
+        ann->peer().expect_message(json_string(2000));
         ann->peer().send(close_frame(1000));
-        ann->peer().is_closed(1000);
+        ann->peer().expect_closed(1000);
     }
 }
 
-TEST_CASE("a message of 1,000,000 bytes goes over TLS both ways") {
+TEST_CASE("messages of 1,000,000 bytes are relayed over TLS") {
     CertificateFiles files;
     Daemon daemon(files.options());
     const auto ann = join_tls(daemon);
     const auto bob = join_tls(daemon);
     for (int i = 0; i < 3; ++i) {
-        ann->peer().say(json_string(1000000));
-        ann->peer().hears(json_string(1000000));
-        bob->peer().hears(json_string(1000000));
+        ann->peer().send_message(json_string(1000000));
+        ann->peer().expect_message(json_string(1000000));
+        bob->peer().expect_message(json_string(1000000));
     }
 }
 
 TEST_CASE("a client that stops reading under TLS is dropped, others are not") {
     CertificateFiles files;
     Daemon daemon(files.options({"--max-backlog=1M"}));
-    const auto deaf = join_tls(daemon);
+    const auto stalled = join_tls(daemon);
     const auto ann = join_tls(daemon);
     const std::string message = json_string(200000);
     const TimeLimit deadline;
-    while (count(daemon.log(), " dropped: ") == 0 && !deadline.over()) {
-        ann->peer().say(message);
-        ann->peer().hears(message);
+    while (count(daemon.log(), " dropped: ") == 0 && !deadline.is_over()) {
+        ann->peer().send_message(message);
+        ann->peer().expect_message(message);
     }
-    CHECK_FALSE(deadline.over());
+    CHECK_FALSE(deadline.is_over());
     ann->peer().sync();
 }
 
-TEST_CASE("a slow reader under TLS gets everything in order") {
+TEST_CASE("a slow reader under TLS gets all messages in order") {
     CertificateFiles files;
     Daemon daemon(files.options({"--max-backlog=64M"}));
     const auto slow = join_tls(daemon);
     const auto ann = join_tls(daemon);
     for (int i = 0; i < 100; ++i) {
-        const std::string message = json_string(100000 + static_cast<size_t>(i));
-        ann->peer().say(message);
-        ann->peer().hears(message);
+        const std::string message =
+            json_string(100000 + static_cast<size_t>(i));
+        ann->peer().send_message(message);
+        ann->peer().expect_message(message);
     }
     slow->peer().send(ping_frame("p"));
     bool pong = false;
     for (int i = 0; i < 100;) {
-        const Frame frame = slow->peer().next();
+        const Frame frame = slow->peer().next_frame();
         pong = pong || frame.opcode == kPong;
         if (frame.opcode != kText) continue;
         CHECK(frame.payload.size() == 100000 + static_cast<size_t>(i));
         ++i;
     }
-    if (!pong) slow->peer().hears_pong("p");
+    if (!pong) slow->peer().expect_pong("p");
 }
 
 TEST_CASE("a close under TLS ends with a close_notify") {
@@ -307,34 +312,34 @@ TEST_CASE("a close under TLS ends with a close_notify") {
     Daemon daemon(files.options());
     const auto ann = join_tls(daemon);
     ann->peer().send(close_frame(4000, "bye"));
-    ann->peer().is_closed(4000);
-    CHECK(ann->heard_close_notify());
+    ann->peer().expect_closed(4000);
+    CHECK(ann->received_close_notify());
     const auto bob = join_tls(daemon);
     daemon.signal(SIGTERM);
-    bob->peer().is_closed(1001);
-    CHECK(bob->heard_close_notify());
+    bob->peer().expect_closed(1001);
+    CHECK(bob->received_close_notify());
 }
 
-TEST_CASE("a close_notify right behind a message ends the connection") {
+TEST_CASE("a close_notify directly behind a message ends the connection") {
     CertificateFiles files;
     Daemon daemon(files.options());
     const auto ann = join_tls(daemon);
-    Wish wish;
-    wish.last_words = true;
-    TlsTunnel publisher(daemon, wish);
+    TlsOptions tls_options;
+    tls_options.close_notify_after_data = true;
+    TlsTunnel publisher(daemon, tls_options);
     publisher.peer().send("{\"a\":1}");
-    ann->peer().hears("{\"a\":1}");
-    publisher.peer().hears_end();
+    ann->peer().expect_message("{\"a\":1}");
+    publisher.peer().expect_eof();
 }
 
-TEST_CASE("one read takes no more of a TLS peer's records than has place") {
+TEST_CASE("one read of a TLS stream reads at most the size of its buffer") {
     CertificateFiles files;
     const wschat::TlsContext context(files.certificate_path(),
                                      files.key_path());
     RawClient client;
-    wschat::Stream stream(client.give_other_end(), &context);
+    wschat::Stream stream(client.take_other_end(), &context);
     std::vector<char> buffer(64 << 10);
-    do client.shake_hands();
+    do client.do_handshake();
     while (stream.read(buffer.data(), buffer.size()).state ==
                wschat::IoResult::State::Blocked &&
            !stream.is_ready());
@@ -344,63 +349,63 @@ TEST_CASE("one read takes no more of a TLS peer's records than has place") {
     CHECK(client.unread() >= sent - buffer.size());
 }
 
-TEST_CASE("a peer that vanishes without a close_notify has left") {
+TEST_CASE("a peer that disconnects without a close_notify has left") {
     CertificateFiles files;
     Daemon daemon(files.options());
     join_tls(daemon);
-    daemon.wait_log("127.0.0.1 left: connection ended");
+    daemon.wait_for_log("127.0.0.1 left: connection ended");
 }
 
-TEST_CASE("SIGHUP swaps the certificate, and no one notices") {
+TEST_CASE("SIGHUP reloads the certificate, and clients stay connected") {
     CertificateFiles files("first");
     Daemon daemon(files.options());
     const auto ann = join_tls(daemon);
     CHECK(ann->certificate_name() == "first");
-    Tunnels crowd;
+    Tunnels tunnels;
     for (int i = 0; i < 5; ++i) {
         const std::string name = "number " + std::to_string(i);
         files.replace(Certificate(name));
-        ann->peer().say("[1]");
+        ann->peer().send_message("[1]");
         daemon.signal(SIGHUP);
-        daemon.wait_log("SIGHUP: reloaded the certificate",
-                        static_cast<size_t>(i) + 1);
-        crowd.push_back(join_tls(daemon));
-        CHECK(crowd.back()->certificate_name() == name);
-        ann->peer().hears("[1]");
+        daemon.wait_for_log("SIGHUP: reloaded the certificate",
+                            static_cast<size_t>(i) + 1);
+        tunnels.push_back(join_tls(daemon));
+        CHECK(tunnels.back()->certificate_name() == name);
+        ann->peer().expect_message("[1]");
     }
-    ann->peer().say("[2]");
-    ann->peer().hears("[2]");
-    for (const auto& tunnel : crowd) tunnel->peer().sync();
+    ann->peer().send_message("[2]");
+    ann->peer().expect_message("[2]");
+    for (const auto& tunnel : tunnels) tunnel->peer().sync();
     CHECK(count(daemon.log(), " left") == 0);
 }
 
-TEST_CASE("a certificate that can't be used leaves the former one in use") {
+TEST_CASE("a certificate that can't be loaded leaves the former one in use") {
     CertificateFiles files("first");
     Daemon daemon(files.options());
     const auto ann = join_tls(daemon);
     const Certificate second("second");
     write_file(files.key_path(), second.key);
     daemon.signal(SIGHUP);
-    daemon.wait_log("; keeping the former certificate");
+    daemon.wait_for_log("; keeping the former certificate");
     CHECK(join_tls(daemon)->certificate_name() == "first");
     write_file(files.certificate_path(), "nonsense");
     daemon.signal(SIGHUP);
-    daemon.wait_log("; keeping the former certificate", 2);
+    daemon.wait_for_log("; keeping the former certificate", 2);
     CHECK(join_tls(daemon)->certificate_name() == "first");
     ann->peer().sync();
     files.replace(second);
     daemon.signal(SIGHUP);
-    daemon.wait_log("SIGHUP: reloaded the certificate");
+    daemon.wait_for_log("SIGHUP: reloaded the certificate");
     CHECK(join_tls(daemon)->certificate_name() == "second");
 }
 
 TEST_CASE("without TLS there is nothing to reload") {
     Daemon daemon;
     daemon.signal(SIGHUP);
-    daemon.wait_log("SIGHUP: nothing to reload");
+    daemon.wait_for_log("SIGHUP: nothing to reload");
 }
 
-TEST_CASE("files that can't be used are one clear line") {
+TEST_CASE("the error names a file that can't be used, in one line") {
     CertificateFiles files;
     const Certificate other("other");
     ScratchDirectory scratch;
@@ -421,26 +426,28 @@ TEST_CASE("files that can't be used are one clear line") {
                        at("other") + ": not the key of the certificate");
     check_cannot_start({cert, "--tls-key=" + at("encrypted")}, 1,
                        at("encrypted") + ": the key is encrypted");
-    check_cannot_start({cert, "--tls-key=" + at("nonsense")}, 1, at("nonsense"));
+    check_cannot_start({cert, "--tls-key=" + at("nonsense")}, 1,
+                       at("nonsense"));
     check_cannot_start({cert, "--tls-key=" + at("empty")}, 1, at("empty"));
-    check_cannot_start({"--tls-cert=" + at("nonsense"), key}, 1, at("nonsense"));
+    check_cannot_start({"--tls-cert=" + at("nonsense"), key}, 1,
+                       at("nonsense"));
     check_cannot_start({"--tls-cert=" + at("empty"), key}, 1, at("empty"));
     check_cannot_start({cert}, 2, "--tls-cert and --tls-key go together");
     check_cannot_start({key}, 2, "--tls-cert and --tls-key go together");
 }
 
-TEST_CASE("an idle TLS connection costs less than 20 KB") {
+TEST_CASE("an idle TLS connection needs less than 20 KB") {
     CertificateFiles files;
     Daemon daemon(files.options());
     if (is_instrumented(daemon.pid())) return;
     const auto ann = join_tls(daemon);
     ann->peer().sync();
-    const long before = memory(daemon.pid());
+    const long before = resident_kib(daemon.pid());
     const int number = std::min(300, spare_descriptors() / 6);
-    Tunnels crowd;
-    for (int i = 0; i < number; ++i) crowd.push_back(join_tls(daemon));
-    ann->peer().say("[1]");
-    for (const auto& tunnel : crowd) tunnel->peer().hears("[1]");
-    const long each = (memory(daemon.pid()) - before) * 1024 / number;
+    Tunnels tunnels;
+    for (int i = 0; i < number; ++i) tunnels.push_back(join_tls(daemon));
+    ann->peer().send_message("[1]");
+    for (const auto& tunnel : tunnels) tunnel->peer().expect_message("[1]");
+    const long each = (resident_kib(daemon.pid()) - before) * 1024 / number;
     CHECK(each < 20000);
 }

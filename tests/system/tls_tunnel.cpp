@@ -23,7 +23,7 @@ std::pair<Fd, Fd> socket_pair() {
     return {Fd(fds[0]), Fd(fds[1])};
 }
 
-/// What has been written to a BIO in memory.
+/// Returns and removes the bytes in a memory BIO.
 std::string drain(BIO* bio) {
     std::string bytes(BIO_ctrl_pending(bio), '\0');
     if (!bytes.empty())
@@ -31,18 +31,18 @@ std::string drain(BIO* bio) {
     return bytes;
 }
 
-Context make_context(const Wish& wish) {
+Context make_context(const TlsOptions& tls_options) {
     Context context(SSL_CTX_new(TLS_client_method()));
-    // So that old versions are refused by the daemon, not by the client.
+    // Allow old versions, so that the daemon must refuse them.
     SSL_CTX_set_cipher_list(context.get(), "ALL:@SECLEVEL=0");
-    if (wish.version) {
-        SSL_CTX_set_min_proto_version(context.get(), wish.version);
-        SSL_CTX_set_max_proto_version(context.get(), wish.version);
+    if (tls_options.version) {
+        SSL_CTX_set_min_proto_version(context.get(), tls_options.version);
+        SSL_CTX_set_max_proto_version(context.get(), tls_options.version);
     }
     SSL_CTX_set_alpn_protos(
         context.get(),
-        reinterpret_cast<const unsigned char*>(wish.alpn.data()),
-        static_cast<unsigned>(wish.alpn.size()));
+        reinterpret_cast<const unsigned char*>(tls_options.alpn.data()),
+        static_cast<unsigned>(tls_options.alpn.size()));
     return context;
 }
 
@@ -53,7 +53,8 @@ std::unique_ptr<SSL, SslFree> make_ssl(SSL_CTX* context) {
     return ssl;
 }
 
-/// Whether all bytes could be sent, each alone if that is wanted.
+/// Sends all bytes, one for each call if `byte_by_byte`. Returns false on an
+/// error.
 bool send_all(int fd, std::string_view bytes, bool byte_by_byte) {
     while (!bytes.empty()) {
         const size_t size = byte_by_byte ? 1 : bytes.size();
@@ -100,29 +101,30 @@ Options CertificateFiles::options(const Options& more) const {
     return options;
 }
 
-TlsTunnel::TlsTunnel(const Daemon& daemon, const Wish& wish, Where at)
-    : wish_(wish),
-      context_(make_context(wish)),
+TlsTunnel::TlsTunnel(const Daemon& daemon, const TlsOptions& tls_options,
+                     SourceLine at)
+    : options_(tls_options),
+      context_(make_context(tls_options)),
       ssl_(make_ssl(context_.get())),
       peer_(Fd()) {
-    if (wish.resume) SSL_set_session(ssl_.get(), wish.resume);
-    Peer dialled(daemon, at);
-    network_ = Fd(dup(dialled.fd()));
-    shake_hands(at);
+    if (tls_options.resume) SSL_set_session(ssl_.get(), tls_options.resume);
+    Peer connected(daemon, at);
+    network_ = Fd(dup(connected.fd()));
+    do_handshake(at);
     auto ends = socket_pair();
-    inner_ = std::move(ends.first);
+    plain_end_ = std::move(ends.first);
     peer_ = Peer(std::move(ends.second));
     auto pipe = socket_pair();
-    wake_ = std::move(pipe.first);
-    woken_ = std::move(pipe.second);
-    thread_ = std::thread([this] { carry(); });
+    stop_writer_ = std::move(pipe.first);
+    stop_reader_ = std::move(pipe.second);
+    thread_ = std::thread([this] { run(); });
 }
 
 TlsTunnel::~TlsTunnel() { end(); }
 
 void TlsTunnel::end() {
-    shutdown(wake_.get(), SHUT_RDWR);
-    // It may wait for a peer that does not read.
+    shutdown(stop_writer_.get(), SHUT_RDWR);
+    // The thread may be blocked in sending to a peer that does not read.
     shutdown(peer_.fd(), SHUT_RDWR);
     if (thread_.joinable()) thread_.join();
 }
@@ -132,7 +134,7 @@ Session TlsTunnel::session() {
     return Session(SSL_get1_session(ssl_.get()));
 }
 
-void TlsTunnel::shake_hands(Where at) {
+void TlsTunnel::do_handshake(SourceLine at) {
     for (;;) {
         const int result = SSL_do_handshake(ssl_.get());
         const bool sent = flush();
@@ -143,62 +145,64 @@ void TlsTunnel::shake_hands(Where at) {
     }
 }
 
-/// Sends what the session has to send.
+/// Sends the pending records.
 bool TlsTunnel::flush() {
     return send_all(network_.get(), drain(SSL_get_wbio(ssl_.get())),
-                    wish_.byte_by_byte);
+                    options_.byte_by_byte);
 }
 
-/// Gives the session what has come, waiting for it. False at the end.
+/// Waits for bytes and gives them to the TLS session. Returns false at EOF.
 bool TlsTunnel::receive() {
     std::array<char, 16384> buffer;
     pollfd entry{network_.get(), POLLIN, 0};
-    if (poll(&entry, 1, TimeLimit().left()) != 1) return false;
+    if (poll(&entry, 1, TimeLimit().remaining()) != 1) return false;
     const ssize_t n = recv(network_.get(), buffer.data(), buffer.size(), 0);
     if (n <= 0) return false;
     BIO_write(SSL_get_rbio(ssl_.get()), buffer.data(), static_cast<int>(n));
     return true;
 }
 
-void TlsTunnel::carry() {
+void TlsTunnel::run() {
     std::array<char, 16384> buffer;
     bool input = true;
-    bool open = carry_in();
+    bool open = receive_decrypted();
     while (open || input) {
-        pollfd entries[] = {{woken_.get(), POLLIN, 0},
+        pollfd entries[] = {{stop_reader_.get(), POLLIN, 0},
                             {open ? network_.get() : -1, POLLIN, 0},
-                            {input ? inner_.get() : -1, POLLIN, 0}};
+                            {input ? plain_end_.get() : -1, POLLIN, 0}};
         poll(entries, 3, -1);
         if (entries[0].revents) break;
-        if (entries[1].revents) open = receive() && carry_in();
+        if (entries[1].revents) open = receive() && receive_decrypted();
         if (entries[2].revents) {
-            const ssize_t n = recv(inner_.get(), buffer.data(), buffer.size(), 0);
+            const ssize_t n =
+                recv(plain_end_.get(), buffer.data(), buffer.size(), 0);
             input = n > 0 &&
-                    carry_out({buffer.data(), static_cast<size_t>(n)});
+                    send_encrypted({buffer.data(), static_cast<size_t>(n)});
         }
-        if (!open) shutdown(inner_.get(), SHUT_WR);
+        if (!open) shutdown(plain_end_.get(), SHUT_WR);
     }
-    inner_ = Fd();
+    plain_end_ = Fd();
     network_ = Fd();
 }
 
-bool TlsTunnel::carry_out(const std::string& bytes) {
-    const size_t step = wish_.small_records ? 1 : bytes.size();
+bool TlsTunnel::send_encrypted(const std::string& bytes) {
+    const size_t step = options_.small_records ? 1 : bytes.size();
     for (size_t i = 0; i < bytes.size(); i += step)
-        if (SSL_write(ssl_.get(), bytes.data() + i, static_cast<int>(step)) <= 0)
+        if (SSL_write(ssl_.get(), bytes.data() + i, static_cast<int>(step)) <=
+            0)
             return false;
-    if (wish_.last_words) SSL_shutdown(ssl_.get());
+    if (options_.close_notify_after_data) SSL_shutdown(ssl_.get());
     return flush();
 }
 
-/// Passes on what the session has read. False at the end.
-bool TlsTunnel::carry_in() {
+/// Passes the decrypted bytes to the peer. Returns false at EOF.
+bool TlsTunnel::receive_decrypted() {
     std::array<char, 16384> buffer;
     for (;;) {
         const int n = SSL_read(ssl_.get(), buffer.data(), buffer.size());
         if (n > 0) {
             const auto size = static_cast<size_t>(n);
-            if (!send_all(inner_.get(), {buffer.data(), size}, false))
+            if (!send_all(plain_end_.get(), {buffer.data(), size}, false))
                 return false;
             continue;
         }
@@ -230,10 +234,10 @@ std::string client_hello() {
     return drain(SSL_get_wbio(ssl.get()));
 }
 
-bool speaks(const Daemon& daemon, int version) {
-    Wish wish;
-    wish.version = version;
-    const Context context = make_context(wish);
+bool accepts_tls_version(const Daemon& daemon, int version) {
+    TlsOptions tls_options;
+    tls_options.version = version;
+    const Context context = make_context(tls_options);
     const auto ssl = make_ssl(context.get());
     Peer peer(daemon);
     SSL_set_fd(ssl.get(), peer.fd());

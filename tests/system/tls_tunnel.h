@@ -1,5 +1,5 @@
-// TLS for peers: a thread that carries bytes between a Peer, which knows
-// nothing of it, and the daemon. And certificates.
+// TLS for peers: a thread encrypts and decrypts the bytes between a plain Peer
+// and the daemon. Also makes certificates.
 #pragma once
 
 #include <atomic>
@@ -21,7 +21,7 @@ struct SslFree {
 
 using Session = std::unique_ptr<SSL_SESSION, SslFree>;
 
-/// A key, and a certificate of its own that has this name; both in PEM.
+/// A key and its self-signed certificate for this common name, both in PEM.
 struct Certificate {
     explicit Certificate(const std::string& name);
 
@@ -30,7 +30,7 @@ struct Certificate {
     std::string encrypted_key;
 };
 
-/// A certificate in files of a directory of its own.
+/// A certificate and its key in files.
 class CertificateFiles {
 public:
     explicit CertificateFiles(const std::string& name = "first") {
@@ -45,73 +45,74 @@ public:
     std::string certificate_path() const { return scratch_ / "cert.pem"; }
     std::string key_path() const { return scratch_ / "key.pem"; }
 
-    /// The two options, and more.
+    /// Returns --tls-cert and --tls-key with these files, and `more`.
     Options options(const Options& more = {}) const;
 
 private:
     ScratchDirectory scratch_;
 };
 
-/// What a client wants of TLS.
-struct Wish {
-    int version = 0;              // the only one; 0: any
-    std::string alpn{};           // protocols as they are on the wire
+/// The TLS settings of a client.
+struct TlsOptions {
+    int version = 0;     // the only version; 0: any
+    std::string alpn{};  // list of protocols in wire format
     SSL_SESSION* resume = nullptr;
-    bool byte_by_byte = false;    // the connection gets single bytes
-    bool small_records = false;   // of one byte each
-    bool last_words = false;      // a close_notify goes with the first bytes
+    bool byte_by_byte = false;   // one send() for each byte
+    bool small_records = false;  // one record for each byte
+    // A close_notify is sent directly behind the first bytes.
+    bool close_notify_after_data = false;
 };
 
-/// A connection over TLS whose other end is peer(). Fails if the handshake
-/// does.
+/// A TLS connection to the daemon. The test sends and receives plain bytes with
+/// peer(). Fails the test if the TLS handshake fails.
 class TlsTunnel {
 public:
-    explicit TlsTunnel(const Daemon& daemon, const Wish& wish = {},
-                       Where at = {});
+    explicit TlsTunnel(const Daemon& daemon, const TlsOptions& tls_options = {},
+                       SourceLine at = {});
     ~TlsTunnel();
     TlsTunnel(const TlsTunnel&) = delete;
     TlsTunnel& operator=(const TlsTunnel&) = delete;
 
     Peer& peer() { return peer_; }
 
-    // Of the handshake.
+    // Results of the handshake
     std::string version() const { return SSL_get_version(ssl_.get()); }
     std::string alpn() const;
     std::string certificate_name() const;
     bool resumed() const { return SSL_session_reused(ssl_.get()); }
 
-    /// Whether the daemon has said that it will send no more. Meaningful once
-    /// the peer has heard the end.
-    bool heard_close_notify() const { return close_notify_; }
+    /// Returns true if the daemon has sent a close_notify. Valid after the peer
+    /// has received EOF.
+    bool received_close_notify() const { return close_notify_; }
 
-    /// Ends the connection. The session, for another one to resume.
+    /// Ends the connection. Returns its session, for another one to resume.
     Session session();
 
 private:
-    void shake_hands(Where at);
+    void do_handshake(SourceLine at);
     void end();
-    void carry();
-    bool carry_out(const std::string& bytes);
-    bool carry_in();
+    void run();
+    bool send_encrypted(const std::string& bytes);
+    bool receive_decrypted();
     bool flush();
     bool receive();
 
-    Wish wish_;
+    TlsOptions options_;
     std::unique_ptr<SSL_CTX, SslFree> context_;
     std::unique_ptr<SSL, SslFree> ssl_;
     Fd network_;
-    Fd inner_;
+    Fd plain_end_;
     Peer peer_;
-    Fd wake_;  // closing its other end ends the thread
-    Fd woken_;
+    Fd stop_writer_;  // closing its other end ends the thread
+    Fd stop_reader_;
     std::atomic<bool> close_notify_{false};
     std::thread thread_;
 };
 
-/// The first bytes of a client of TLS.
+/// Returns a ClientHello record.
 std::string client_hello();
 
-/// Whether TLS of this version alone gets through the handshake.
-bool speaks(const Daemon& daemon, int version);
+/// Returns true if a handshake with only this TLS version succeeds.
+bool accepts_tls_version(const Daemon& daemon, int version);
 
 }  // namespace wschat::test

@@ -14,7 +14,7 @@ Address address(const std::string& text) {
 
 }  // namespace
 
-TEST_CASE("an address has one form") {
+TEST_CASE("an address has one canonical form") {
     struct {
         std::string text;
         std::string canonical;
@@ -96,7 +96,7 @@ TEST_CASE("a set holds the networks that were added, and no more") {
     }
 }
 
-TEST_CASE("what is no network is not added") {
+TEST_CASE("a text that is not a network is not added") {
     for (std::string text :
          {"", "x", "/8", "10.0.0.0/", "10.0.0.0/33", "10.0.0.0/-1",
           "10.0.0.0/8x", "10.0.0.0/ 8", "10.0.0/8", "::/129", "::/0x1",

@@ -71,7 +71,7 @@ TEST_CASE("a buffer whose string is cleared is empty and keeps its memory") {
     CHECK(heap_in_use() == before);
 }
 
-TEST_CASE("a released string gives its memory back") {
+TEST_CASE("a released string frees its memory") {
     const size_t before = heap_in_use();
     std::string text(5000, 'x');
     release(text);

@@ -32,7 +32,7 @@ TEST_CASE("the host of an origin is an address or printable ASCII") {
     }
 }
 
-TEST_CASE("a DNS name is labels, of which the last is no number") {
+TEST_CASE("a DNS name is a list of labels, and the last one is not a number") {
     for (std::string text : {"a", "chat.example.com", "a-b_c.example.",
                              "4chan.org", "1.example"}) {
         CAPTURE(text);
@@ -59,9 +59,10 @@ TEST_CASE("IPv6 addresses are in brackets in a URL") {
 }
 
 TEST_CASE("hosts that always mean this machine are known") {
-    for (std::string host : {"localhost", "LOCALHOST", "LocalHost", "127.0.0.1",
-                             "127.0.0.0", "127.1.2.3", "127.255.255.255", "::1",
-                             "0:0:0:0:0:0:0:1", "0000::0001", "::ffff:127.0.0.1"}) {
+    for (std::string host :
+         {"localhost", "LOCALHOST", "LocalHost", "127.0.0.1", "127.0.0.0",
+          "127.1.2.3", "127.255.255.255", "::1", "0:0:0:0:0:0:0:1",
+          "0000::0001", "::ffff:127.0.0.1"}) {
         CAPTURE(host);
         CHECK(is_loopback_host(host));
     }
@@ -75,7 +76,7 @@ TEST_CASE("hosts that always mean this machine are known") {
     }
 }
 
-TEST_CASE("the host stands before the port") {
+TEST_CASE("the host is the text before the port") {
     struct {
         std::string text;
         std::string host;

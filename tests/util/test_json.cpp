@@ -68,8 +68,8 @@ std::vector<Row> read_vectors() {
     return rows;
 }
 
-/// Returns what PHP does by the table: a text that it drops, and that is not
-/// called falsy there, is not JSON.
+/// Returns the outcome in PHP, from the table: a text that PHP drops, and whose
+/// row does not say "falsy", is not JSON.
 Outcome expected_outcome(const Row& row) {
     if (row.wschat == "relayed") return Outcome::Truthy;
     bool falsy = row.name.find("falsy") != std::string::npos;

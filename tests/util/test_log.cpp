@@ -172,7 +172,7 @@ TEST_CASE("a closed standard error is ignored") {
         Stderr standard_error;
         standard_error.hang_up();
         Log log(Level::Info);
-        log.info("to nobody");
+        log.info("a lost line");
         log.flush();
         log.info("again");
         log.flush();

@@ -10,7 +10,7 @@
 using namespace wschat;
 using namespace wschat::test;
 
-TEST_CASE("an element keeps its id and its address while others come and go") {
+TEST_CASE("an element keeps its id and address when others are added") {
     Slots<std::string> slots;
     const auto a = slots.add("a");
     const auto b = slots.add("b");

@@ -87,7 +87,7 @@ TEST_CASE("a message does not refer to an earlier one") {
     CHECK((first == second));
 }
 
-TEST_CASE("an unused deflater gives its memory back") {
+TEST_CASE("an unused deflater releases its memory") {
     Deflater deflater;
     const size_t before = heap_in_use();
     deflater.deflate(chat(1 << 20));

@@ -463,7 +463,7 @@ TEST_CASE("an empty last fragment counts as empty") {
                 last_fragment("")) == "error 1008; ");
 }
 
-TEST_CASE("empty fragments are counted for each message anew") {
+TEST_CASE("empty fragments are counted for each message") {
     const size_t most = MessageReader::kMaxEmptyFragments;
     const std::string message = first_fragment("") +
                                 repeated(next_fragment(""), most - 1) +
@@ -636,7 +636,7 @@ TEST_CASE("a header that announces more than a message needs is refused") {
                     deflating(1000)) == "error 1009; ");
 }
 
-TEST_CASE("a compression bomb takes no more memory than the limit") {
+TEST_CASE("a reader inflates a compression bomb only up to the limit") {
     const std::string bomb =
         frame(0xC1, deflated(std::string(200 << 20, ' ')));
     const size_t before = heap_in_use();
@@ -646,7 +646,7 @@ TEST_CASE("a compression bomb takes no more memory than the limit") {
     CHECK(heap_in_use() < before + (3 << 20));
 }
 
-TEST_CASE("no memory is held of a deflated message that was read") {
+TEST_CASE("no memory is held for a deflated message that was read") {
     const ReaderConfig rules;
     MessageReader reader(rules);
     reader.allow_compression();
@@ -847,7 +847,7 @@ TEST_CASE("no memory is taken for a length that is only announced") {
     CHECK(held < 100);
 }
 
-TEST_CASE("a reader gives back its memory when it is told to") {
+TEST_CASE("a reader releases its memory on request") {
     const ReaderConfig rules;
     for (std::string stream :
          {first_fragment(std::string(5000, 'x')),

@@ -16,7 +16,7 @@ constexpr const char* kLegal[] = {
     "\xdf\xbf",          // U+07FF
     "\xe0\xa0\x80",      // U+0800
     "\xed\x9f\xbf",      // U+D7FF, the last before the surrogates
-    "\xee\x80\x80",      // U+E000, the first behind them
+    "\xee\x80\x80",      // U+E000, the first after them
     "\xef\xbf\xbd",      // U+FFFD
     "\xef\xbf\xbe",      // U+FFFE
     "\xef\xbf\xbf",      // U+FFFF
@@ -24,7 +24,7 @@ constexpr const char* kLegal[] = {
     "\xf4\x8f\xbf\xbf",  // U+10FFFF
     "\xce\xba\xe1\xbd\xb9\xcf\x83\xce\xbc\xce\xb5"};
 
-// Each ends with its bad byte, so that it must be found there and then.
+// Each ends with its bad byte, which must be refused when it arrives.
 constexpr const char* kIllegal[] = {"\x80",      // a continuation byte alone
                                     "\xbf",      //
                                     "\xc0",      // overlong forms
@@ -37,12 +37,12 @@ constexpr const char* kIllegal[] = {"\x80",      // a continuation byte alone
                                     "\xed\xbf",  //
                                     "\xf4\x90",  // above U+10FFFF
                                     "\xf5",      //
-                                    "\xf8",      // forms that are no more
-                                    "\xfc",      //
-                                    "\xfe",      //
-                                    "\xff",      //
-                                    "\xc3\x28",  // a character broken off
-                                    "\xe2\x82\x28",      //
+                                    "\xf8",  // obsolete forms of 5 and 6 bytes
+                                    "\xfc",  //
+                                    "\xfe",  //
+                                    "\xff",  //
+                                    "\xc3\x28",      // an incomplete character
+                                    "\xe2\x82\x28",  //
                                     "\xf0\x9f\x98\x28",  //
                                     "\xe2\x28",          //
                                     "\xc3\xc3"};         //
@@ -50,87 +50,88 @@ constexpr const char* kIllegal[] = {"\x80",      // a continuation byte alone
 constexpr const char* kUnfinished[] = {"\xc3", "\xe2",     "\xe2\x82",
                                        "\xf0", "\xf0\x9f", "\xf0\x9f\x98"};
 
-// The start of a text of 100 bytes that are not masked, so to speak.
+// Returns the header of a frame of 100 bytes with a masking key of zeros, and
+// the beginning of its payload.
 std::string start_of_text(int first, const std::string& start) {
     return frame_header(first, 100, bytes({0, 0, 0, 0})) + start;
 }
 
 }  // namespace
 
-TEST_CASE("legal UTF-8 is relayed, cut into fragments anywhere too") {
+TEST_CASE("legal UTF-8 is relayed, whole or cut into fragments anywhere") {
     Daemon daemon;
     Peer ann = join(daemon);
     for (const char* text : kLegal) {
-        CAPTURE(shown(text));
+        CAPTURE(printable(text));
         const std::string message = "\"" + std::string(text) + "\"";
-        ann.say(message);
-        ann.hears(message);
+        ann.send_message(message);
+        ann.expect_message(message);
         for (size_t cut = 0; cut <= message.size(); ++cut) {
             ann.send(first_fragment(message.substr(0, cut)) + ping_frame() +
                      last_fragment(message.substr(cut)));
-            ann.hears_pong("");
-            ann.hears(message);
+            ann.expect_pong("");
+            ann.expect_message(message);
         }
     }
 }
 
 TEST_CASE("legal UTF-8 may be cut into segments anywhere") {
     Daemon daemon;
-    Peer pacer = join(daemon);
+    Peer observer = join(daemon);
     Peer ann = join(daemon);
     for (const char* text : kLegal) {
         const std::string message = "\"" + std::string(text) + "\"";
-        send_one_by_one(ann, text_frame(message), pacer);
-        pacer.hears(message);
-        ann.hears(message);
+        send_one_by_one(ann, text_frame(message), observer);
+        observer.expect_message(message);
+        ann.expect_message(message);
     }
 }
 
-TEST_CASE("a bad byte in a text is a 1007 at once") {
+TEST_CASE("a bad byte in a text is closed with 1007 at once") {
     Daemon daemon;
     for (const char* text : kIllegal) {
-        CAPTURE(shown(text));
+        CAPTURE(printable(text));
         Peer in_frame = join(daemon);
         in_frame.send(start_of_text(0x81, "\"" + std::string(text)));
-        in_frame.is_closed(1007);
+        in_frame.expect_closed(1007);
         Peer in_fragment = join(daemon);
         in_fragment.send(start_of_text(0x01, text));
-        in_fragment.is_closed(1007);
+        in_fragment.expect_closed(1007);
         Peer in_second = join(daemon);
         in_second.send(first_fragment("\"") + start_of_text(0x00, text));
-        in_second.is_closed(1007);
+        in_second.expect_closed(1007);
     }
 }
 
-TEST_CASE("a bad byte is found though its character is cut into fragments") {
+TEST_CASE("a bad byte is found although its character is cut into fragments") {
     Daemon daemon;
     for (const std::string text : kIllegal) {
-        CAPTURE(shown(text));
+        CAPTURE(printable(text));
         Peer ann = join(daemon);
         const size_t last = text.size() - 1;
         ann.send(first_fragment("\"" + text.substr(0, last)) +
                  next_fragment("") + start_of_text(0x00, text.substr(last)));
-        ann.is_closed(1007);
+        ann.expect_closed(1007);
     }
 }
 
-TEST_CASE("a text that ends inside a character is a 1007") {
+TEST_CASE("a text that ends inside a character is closed with 1007") {
     Daemon daemon;
     for (const char* text : kUnfinished) {
-        CAPTURE(shown(text));
+        CAPTURE(printable(text));
         Peer whole = join(daemon);
-        whole.say(text);
-        whole.is_closed(1007);
+        whole.send_message(text);
+        whole.expect_closed(1007);
         Peer in_fragments = join(daemon);
         in_fragments.send(first_fragment("\"") + last_fragment(text));
-        in_fragments.is_closed(1007);
+        in_fragments.expect_closed(1007);
         Peer empty_end = join(daemon);
         empty_end.send(first_fragment(text) + last_fragment(""));
-        empty_end.is_closed(1007);
+        empty_end.expect_closed(1007);
     }
 }
 
-TEST_CASE("a character need not be whole before its message is") {
+TEST_CASE("a character may be incomplete until the end of its message") {
     Daemon daemon;
     Peer ann = join(daemon);
     ann.send(first_fragment("\"\xf0"));
@@ -138,41 +139,41 @@ TEST_CASE("a character need not be whole before its message is") {
     ann.send(next_fragment("\x9f\x98"));
     ann.sync();
     ann.send(last_fragment("\x80\""));
-    ann.hears("\"\xf0\x9f\x98\x80\"");
+    ann.expect_message("\"\xf0\x9f\x98\x80\"");
 }
 
-TEST_CASE("one message's UTF-8 is not another's") {
+TEST_CASE("a character does not continue in the next message") {
     Daemon daemon;
     Peer ann = join(daemon);
     ann.send(frame(kFin | kBinary, "\xc3"));
-    ann.hears_notice("not relayed: ");
-    ann.say("\"\xc3\xa9\"");
-    ann.hears("\"\xc3\xa9\"");
+    ann.expect_notice("not relayed: ");
+    ann.send_message("\"\xc3\xa9\"");
+    ann.expect_message("\"\xc3\xa9\"");
 }
 
-TEST_CASE("a binary message that is not UTF-8 is not relayed, no more") {
+TEST_CASE("a binary message that is not UTF-8 gets a notice and no close") {
     Daemon daemon;
     Peer ann = join(daemon);
     for (const char* text : kIllegal) {
         ann.send(binary_frame("\"" + std::string(text) + "\""));
-        ann.hears_notice("not relayed: ");
+        ann.expect_notice("not relayed: ");
     }
-    ann.say("[1]");
-    ann.hears("[1]");
+    ann.send_message("[1]");
+    ann.expect_message("[1]");
 }
 
-TEST_CASE("a close reason that is not UTF-8 is a 1007") {
+TEST_CASE("a close reason that is not UTF-8 is closed with 1007") {
     Daemon daemon;
     for (const char* text : kIllegal) {
-        CAPTURE(shown(text));
+        CAPTURE(printable(text));
         Peer ann = join(daemon);
         ann.send(close_frame(1000, text));
-        ann.is_closed(1007);
+        ann.expect_closed(1007);
     }
     for (const char* text : kUnfinished) {
-        CAPTURE(shown(text));
+        CAPTURE(printable(text));
         Peer ann = join(daemon);
         ann.send(close_frame(1000, text));
-        ann.is_closed(1007);
+        ann.expect_closed(1007);
     }
 }
