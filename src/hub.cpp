@@ -14,9 +14,28 @@ namespace {
 /// that come and go must not become a flood of messages to everybody.
 constexpr std::chrono::seconds kCountInterval(1);
 
+/// Announcements of addresses in a room and a second. Further ones are folded
+/// into one, for the same reason.
+constexpr size_t kMaxAnnouncements = 20;
+constexpr std::chrono::seconds kFoldInterval(1);
+
 /// How long expired messages and the memory of the deflater may stay. Shorter
 /// intervals would only wake up an idle daemon more often.
 constexpr std::chrono::seconds kCleanUpInterval(25);
+
+void forget(std::vector<RoomEntry*>& entries, RoomEntry* entry) {
+    entries.erase(std::remove(entries.begin(), entries.end(), entry),
+                  entries.end());
+}
+
+/// Returns "3 connected, 2 disconnected", without the part that is 0.
+std::string describe_changes(size_t joins, size_t leaves) {
+    std::string text;
+    if (joins > 0) text = std::to_string(joins) + " connected";
+    if (joins > 0 && leaves > 0) text += ", ";
+    if (leaves > 0) text += std::to_string(leaves) + " disconnected";
+    return text;
+}
 
 }  // namespace
 
@@ -38,7 +57,7 @@ std::optional<std::string> Hub::join(Member& member, RoomCursor& cursor,
                                room.history().newest(), room.members().size(),
                                start.recovered});
     // After the cursor: the newcomer receives its own announcement too.
-    announce(member, "connected");
+    announce(member, Change::Join);
     return hello;
 }
 
@@ -46,17 +65,20 @@ void Hub::leave(Member& member) {
     if (member.position == Member::kNotIn) return;
     member.entry->room.remove(member);
     --members_;
-    announce(member, "disconnected");
+    announce(member, Change::Leave);
 }
 
 void Hub::release(Member& member) {
     RoomEntry* entry = std::exchange(member.entry, nullptr);
     if (!entry) return;
     const bool is_last = entry->holders == 1;
-    // The room may be deleted, and must not be found among the changed ones.
-    if (is_last && std::exchange(entry->has_new_messages, false))
-        changed_.erase(std::remove(changed_.begin(), changed_.end(), entry),
-                       changed_.end());
+    // The room may be deleted, and must not be found in these lists.
+    if (is_last) {
+        forget(changed_, entry);
+        forget(folded_, entry);
+        entry->has_new_messages = false;
+        entry->folded_joins = entry->folded_leaves = 0;
+    }
     rooms_.release(*entry);
 }
 
@@ -140,13 +162,53 @@ std::vector<Room*> Hub::take_changed() {
     return rooms;
 }
 
-void Hub::announce(const Member& member, const char* what) {
+void Hub::announce(const Member& member, Change change) {
     if (!announces_) return;
     if (settings_.announce == Announce::Address)
-        deliver(*member.entry,
-                system_message(member.address.to_string() + " " + what));
+        announce_address(member, change);
     if (settings_.announce == Announce::Count && next_count_ == Time::max())
         next_count_ = std::max(now_, last_count_ + kCountInterval);
+}
+
+void Hub::announce_address(const Member& member, Change change) {
+    RoomEntry& entry = *member.entry;
+    if (now_ - entry.second_begin >= kFoldInterval) {
+        entry.second_begin = now_;
+        entry.in_second = 0;
+    }
+    // While some are folded, later ones are too: they must not overtake.
+    const bool is_folding = entry.folded_joins + entry.folded_leaves > 0;
+    if (is_folding || entry.in_second == kMaxAnnouncements)
+        return fold(entry, change);
+    ++entry.in_second;
+    const char* what = change == Change::Join ? "connected" : "disconnected";
+    deliver(entry, system_message(member.address.to_string() + " " + what));
+}
+
+void Hub::fold(RoomEntry& entry, Change change) {
+    if (entry.folded_joins + entry.folded_leaves == 0) {
+        folded_.push_back(&entry);
+        next_folded_ =
+            std::min(next_folded_, entry.second_begin + kFoldInterval);
+    }
+    ++(change == Change::Join ? entry.folded_joins : entry.folded_leaves);
+}
+
+void Hub::announce_folded() {
+    next_folded_ = Time::max();
+    for (RoomEntry* entry : std::exchange(folded_, {})) {
+        const Time due = entry->second_begin + kFoldInterval;
+        if (now_ < due) {
+            folded_.push_back(entry);
+            next_folded_ = std::min(next_folded_, due);
+            continue;
+        }
+        deliver(*entry, system_message(describe_changes(entry->folded_joins,
+                                                        entry->folded_leaves)));
+        entry->folded_joins = entry->folded_leaves = 0;
+        entry->second_begin = now_;
+        entry->in_second = 1;
+    }
 }
 
 void Hub::announce_counts() {
@@ -162,11 +224,12 @@ void Hub::announce_counts() {
 
 void Hub::stop_announcing() {
     announces_ = false;
-    next_count_ = Time::max();
+    next_count_ = next_folded_ = Time::max();
 }
 
 void Hub::run_timers() {
     if (now_ >= next_count_) announce_counts();
+    if (now_ >= next_folded_) announce_folded();
     if (now_ >= next_clean_up_)
         next_clean_up_ =
             rooms_.clean_up(now_) ? now_ + kCleanUpInterval : Time::max();
@@ -178,7 +241,8 @@ std::string describe_members(size_t members) {
 }
 
 Time Hub::next_timer() const {
-    return std::min({next_count_, next_clean_up_, rooms_.next_expiry()});
+    return std::min({next_count_, next_folded_, next_clean_up_,
+                     rooms_.next_expiry()});
 }
 
 }  // namespace wschat

@@ -97,16 +97,23 @@ public:
 private:
     bool would_lose_any(std::string_view room,
                         const std::vector<std::string_view>& texts);
-    void announce(const Member& member, const char* what);
+    enum class Change { Join, Leave };
+
+    void announce(const Member& member, Change change);
+    void announce_address(const Member& member, Change change);
+    void fold(RoomEntry& entry, Change change);
+    void announce_folded();
     void announce_counts();
     void note_change(RoomEntry& entry);
 
     const Settings& settings_;
     Rooms rooms_;
     std::vector<RoomEntry*> changed_;
+    std::vector<RoomEntry*> folded_;  // rooms with folded announcements
     size_t members_ = 0;
     Time now_{};
     Time next_count_ = Time::max();  // when to announce counts
+    Time next_folded_ = Time::max();  // when to announce what is folded
     Time next_clean_up_ = Time::max();
     Time last_count_{};
     bool announces_ = true;

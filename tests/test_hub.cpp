@@ -284,6 +284,44 @@ TEST_CASE("joins and leaves are announced with the address, to all members") {
     for (TestMember* test_member : {&ada, &bob, &eve}) test.leave(*test_member);
 }
 
+// 30,000 joins cost each member of a room 3 MiB.
+TEST_CASE("announcements beyond 20 in a second are folded into one") {
+    TestHub test(Announce::Address);
+    TestMember ada;
+    test.join(ada);
+    std::deque<TestMember> others(37);
+    for (TestMember& other : others) test.join(other);
+    for (size_t i = 0; i < 12; ++i) test.leave(others[i]);
+    CHECK(ada.receive().size() == 20);
+    CHECK(test.hub.next_timer() == kStart + 1s);
+    test.move_clock(999ms);
+    CHECK(ada.receive().empty());
+    test.move_clock(1ms);
+    CHECK(ada.receive() ==
+          Texts{system_text("18 connected, 12 disconnected")});
+    // Then they are single again.
+    test.leave(others[12]);
+    CHECK(ada.receive() == Texts{system_text("192.0.2.1 disconnected")});
+    test.leave(ada);
+    for (size_t i = 13; i < others.size(); ++i) test.leave(others[i]);
+}
+
+TEST_CASE("each room folds its own announcements, and one that is left none") {
+    TestHub test(Announce::Address);
+    TestMember ada, bob;
+    test.join(ada, "/a");
+    test.join(bob, "/b");
+    std::deque<TestMember> others(30);
+    for (TestMember& other : others) test.join(other, "/b");
+    CHECK(ada.receive().size() == 1);
+    CHECK(bob.receive().size() == 20);
+    test.leave(bob);
+    for (TestMember& other : others) test.leave(other);
+    test.move_clock(1s);
+    CHECK(ada.receive().empty());
+    test.leave(ada);
+}
+
 TEST_CASE("nothing is announced with --announce=none") {
     TestHub test(Announce::None);
     TestMember ada, bob;
@@ -582,7 +620,7 @@ TEST_CASE("a ping goes to all members, and has no number") {
 }
 
 // It happened with every ping only, and never with --ping-interval=0.
-TEST_CASE("expired messages are dropped from rooms with members, without pings") {
+TEST_CASE("expired messages of members' rooms are dropped without pings") {
     TestHub test;
     test.settings.rooms_config.retention.time = 10s;
     TestMember ada;
@@ -680,8 +718,9 @@ private:
         std::string head = Head().without("Origin").with(extension).text();
         Bytes input{head.data(), head.size()};
         const ClientInput next = client.next(input);
-        const RouteFields to = route_fields(*std::get<input::RequestHead>(next).head,
-                                            std::get<input::RequestHead>(next).peer, router_);
+        const auto& request = std::get<input::RequestHead>(next);
+        const RouteFields to =
+            route_fields(*request.head, request.peer, router_);
         REQUIRE(to.response.status == 101);
         test_.hub.join(
             client.member(), client.outbox().cursor(),

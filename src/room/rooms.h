@@ -31,7 +31,11 @@ struct RoomEntry {
     uint64_t retained = 0;                   // bytes, as last counted
 
     // For the hub.
-    size_t announced = 0;           // members, when that was last announced
+    size_t announced = 0;  // members, when that was last announced
+    Time second_begin{};   // of the second that `in_second` counts
+    size_t in_second = 0;  // announcements in it
+    size_t folded_joins = 0;  // to be announced together
+    size_t folded_leaves = 0;
     bool has_new_messages = false;  // to be sent to members
 };
 
