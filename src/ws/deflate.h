@@ -29,8 +29,8 @@ public:
     std::string_view deflate(std::string_view text);
 
     /// Frees all memory if deflate() was not called since the last call of this
-    /// function. A caller that calls it at an interval so keeps the memory as
-    /// long as it is used, and for one to two intervals after that.
+    /// function. If it is called at an interval, the memory is freed one to two
+    /// intervals after its last use.
     void release_if_unused();
 
 private:
