@@ -54,7 +54,7 @@ ClientInput Client::read_head(Bytes& input) {
         return input::RawJsonBegun();
     }
     input.take(head.feed(input.view()));
-    if (stream_.refused_tls()) return input::TlsRequired();
+    if (stream_.is_plain_on_tls_port()) return input::TlsRequired();
     if (head.state() == HeadReader::State::NeedMore) return input::NeedMore();
     return input::RequestHead{&head, request_->peer};
 }

@@ -15,8 +15,8 @@ using namespace wschat;
 namespace {
 
 /// Opens /dev/null for each of standard input, output and error that is closed.
-/// Otherwise the socket of a client could get the number of standard error, and
-/// with it the log.
+/// Otherwise a client's socket could become descriptor 2, and log lines would
+/// be sent to that client.
 void fill_standard_descriptors() {
     int fd;
     // open() returns the lowest free number: above 2, all three are in use.

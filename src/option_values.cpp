@@ -15,23 +15,25 @@ namespace {
 
 constexpr double kMaxSeconds = 1e6;
 
-/// Returns the number that the text is; a negative one if it is none, or above
-/// kMaxSeconds.
-double read_seconds(const std::string& text) {
+/// Returns the number that the text is; a negative one if it is none.
+double read_seconds(const std::string& name, const std::string& text) {
     char* end = nullptr;
     const double number = std::strtod(text.c_str(), &end);
     // strtod() also reads "inf", "nan", hexadecimal digits and leading space.
     const bool decimal = text.find_first_not_of("0123456789.") == text.npos;
-    if (text.empty() || *end || !decimal || number > kMaxSeconds) return -1;
+    if (text.empty() || *end || !decimal) return -1;
+    if (number > kMaxSeconds)
+        throw_bad_value(name, text, "at most 1000000 seconds are allowed");
     return number;
 }
 
-mode_t parse_mode(const std::string& text) {
+mode_t parse_mode(const std::string& name, const std::string& text) {
     unsigned mode = 0;
     const char* const end = text.data() + text.size();
     const auto result = std::from_chars(text.data(), end, mode, 8);
     if (result.ec != std::errc() || result.ptr != end || mode > 0777)
-        throw_bad_value("mode", text, "octal digits are needed, as in 0660");
+        throw_bad_value("mode of " + name, text,
+                        "octal digits up to 0777 are needed, as in 0660");
     return static_cast<mode_t>(mode);
 }
 
@@ -51,8 +53,10 @@ int parse_port(const std::string& text) {
 
 uint64_t parse_count(const std::string& name, const std::string& text) {
     const auto count = parse_decimal(text, 1'000'000'000);
-    if (!count) throw_bad_value(name, text, "a number is needed");
-    return *count;
+    if (count) return *count;
+    throw_bad_value(name, text,
+                    is_decimal(text) ? "at most 1000000000 is allowed"
+                                     : "a number is needed");
 }
 
 uint64_t parse_bytes(const std::string& name, const std::string& text) {
@@ -66,13 +70,15 @@ uint64_t parse_bytes(const std::string& name, const std::string& text) {
     }
     // Compared before it is shifted, which could overflow.
     const auto number = parse_decimal(digits, kMax >> shift);
+    if (!number && is_decimal(digits))
+        throw_bad_value(name, text, "at most 1024G is allowed");
     if (!number || *number == 0)
         throw_bad_value(name, text, "bytes are needed, as in 65536, 64K or 1M");
     return *number << shift;
 }
 
 Seconds parse_seconds(const std::string& name, const std::string& text) {
-    const double number = read_seconds(text);
+    const double number = read_seconds(name, text);
     // 0 is a number of seconds, so the text must say why it is refused.
     if (number <= 0)
         throw_bad_value(name, text,
@@ -82,7 +88,7 @@ Seconds parse_seconds(const std::string& name, const std::string& text) {
 
 Seconds parse_seconds_or_zero(const std::string& name,
                               const std::string& text) {
-    const double number = read_seconds(text);
+    const double number = read_seconds(name, text);
     if (number < 0)
         throw_bad_value(name, text, "seconds are needed, as in 10 or 0.5");
     return Seconds(number);
@@ -111,7 +117,7 @@ Endpoint parse_unix(const std::string& name, const std::string& text) {
         more = rest.find(',') != rest.npos;
         const std::string part(take_until(rest, ','));
         if (part.rfind("mode=", 0) == 0)
-            endpoint.mode = parse_mode(part.substr(5));
+            endpoint.mode = parse_mode(name, part.substr(5));
         else if (part.rfind("group=", 0) == 0 && part.size() > 6)
             endpoint.group = part.substr(6);
         else

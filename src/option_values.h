@@ -1,5 +1,6 @@
-// The texts of options and arguments as values: numbers, bytes, seconds, hosts,
-// unix sockets. Knows no option by name: callers say which one they read.
+// Reads the values of options and arguments: numbers, bytes, seconds, hosts,
+// unix sockets. Does not know what an option means: callers pass its name, for
+// errors.
 #pragma once
 
 #include <cstdint>

@@ -27,7 +27,8 @@ wschat listens there, otherwise on all addresses. Port 0 takes a free one.
 /// What has been read of the command line.
 struct Parsed {
     Options options;
-    // As given: the port, which they need too, comes last.
+    // The values of --bind as text. They become endpoints when the port is
+    // known, which stands behind all options.
     std::vector<std::string> binds{};
 };
 
@@ -178,7 +179,9 @@ constexpr Row kRows[] = {
      set_file<&Settings::publish_key>},
     {"rooms", 0, nullptr, "make each path a room of its own",
      set_flag<&Settings::rooms, true>},
-    {"max-rooms", 0, "NUMBER", "refuse to make more rooms than this [10000]",
+    {"max-rooms", 0, "NUMBER",
+     "largest number of rooms; empty ones are deleted first, then new ones are "
+     "refused [10000]",
      set_max_rooms},
     {"keep", 0, "NUMBER[,SECONDS]",
      "retain so many messages in a room for clients that resume, and for how "
@@ -376,6 +379,9 @@ void add_endpoints_of_host(Settings& settings) {
 }
 
 void check_together(const Settings& settings) {
+    // A message becomes backlog in the turn after its own. If it were larger
+    // than the limit, each client that has not received all of it by then would
+    // be dropped.
     if (settings.max_backlog < settings.reader_config.max_message)
         throw UsageError("--max-backlog, " +
                          std::to_string(settings.max_backlog) +

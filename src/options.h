@@ -19,7 +19,7 @@ struct Options {
 
 /// Reads the command line that main() was called with. After --help or
 /// --version it reads no further, and the settings are incomplete. Throws
-/// UsageError for any other mistake. REQUIRES: argv outlives all calls, since
+/// UsageError for any mistake. REQUIRES: argv outlives all calls, since
 /// getopt may look at it again.
 Options parse_options(int argc, char** argv);
 

@@ -1,5 +1,4 @@
 #include "server.h"
-#include "util/host.h"
 
 #include <algorithm>
 #include <chrono>
@@ -7,6 +6,8 @@
 
 #include <malloc.h>
 #include <poll.h>
+
+#include "util/host.h"
 
 namespace wschat {
 

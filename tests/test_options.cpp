@@ -265,6 +265,8 @@ TEST_CASE("a bad mode, group or path of a unix socket is refused") {
         CAPTURE(bind);
         CHECK(option_error("--bind=unix:" + bind) != "");
     }
+    CHECK(option_error("--bind=unix:/a,mode=rw").find("--bind") !=
+          std::string::npos);
 }
 
 // Options
@@ -438,6 +440,14 @@ TEST_CASE("malformed times are refused") {
             check_option_refused(name + "=" + seconds,
                                  name + " \"" + seconds + "\"");
     }
+}
+
+TEST_CASE("a number that is too large is refused with the largest one") {
+    check_option_refused("--history=1000000001", "at most 1000000000 is");
+    check_option_refused("--max-message=1099511627777", "at most 1024G is");
+    check_option_refused("--max-message=1025G", "at most 1024G is");
+    check_option_refused("--stall-timeout=1000001",
+                         "at most 1000000 seconds are");
 }
 
 // 0 is a number of seconds, so the error must say why it is refused.

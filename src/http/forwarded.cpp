@@ -5,8 +5,8 @@
 #include <string>
 #include <vector>
 
-#include "util/text.h"
 #include "util/host.h"
+#include "util/text.h"
 
 namespace wschat {
 
@@ -61,8 +61,9 @@ ClientAddress find_client_address(const Request& request, const Address& peer,
             peer.is_local() && request.count(kForwardedFor) > 0;
         return client;
     }
-    // A request without the header comes from the proxy itself, which is no
-    // proof that its client is local: proxies can be told to strip headers.
+    // Without the header the address of the client is unknown, and that of the
+    // proxy stands for it. Even if that is a loopback address, the client does
+    // not count as local: a proxy can be configured not to send the header.
     const auto hops = forwarded_for(request);
     if (!hops) {
         client.error = "malformed X-Forwarded-For";

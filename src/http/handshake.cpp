@@ -1,6 +1,7 @@
 #include "http/handshake.h"
 
 #include <array>
+#include <stdexcept>
 
 #include <openssl/evp.h>
 #include <openssl/sha.h>
@@ -36,8 +37,11 @@ std::string accept_value(std::string_view key) {
     std::string text(key);
     text += "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
     std::array<unsigned char, SHA_DIGEST_LENGTH> digest;
-    EVP_Digest(text.data(), text.size(), digest.data(), nullptr, sha1(),
-               nullptr);
+    // OpenSSL may be set up without SHA-1. prepare_handshakes() then throws at
+    // the start of the daemon, so that no wrong value is ever sent.
+    if (!sha1() || EVP_Digest(text.data(), text.size(), digest.data(), nullptr,
+                              sha1(), nullptr) != 1)
+        throw std::runtime_error("cannot use SHA-1 of OpenSSL");
     unsigned char encoded[29];  // 28 digits and a NUL
     EVP_EncodeBlock(encoded, digest.data(), static_cast<int>(digest.size()));
     return reinterpret_cast<const char*>(encoded);

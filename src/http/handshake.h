@@ -17,14 +17,16 @@ struct Site {
 };
 
 /// Returns the URL that the tutorial's server tells its clients: ws:// if the
-/// host is a loopback one or contains "local." in any case, else wss://. With
-/// `tls` it is always wss://.
+/// host is a loopback one or contains "local.", in upper or lower case, else
+/// wss://. With `tls` it is always wss://.
 std::string websocket_location(const std::string& host, int port, bool tls);
 
 /// True if the request is meant as a handshake, be it valid or not.
 bool wants_websocket(const Request& request);
 
 /// Loads OpenSSL's SHA-1 now; otherwise the first handshake takes milliseconds.
+/// Throws std::runtime_error if OpenSSL has none, as when its settings forbid
+/// it. To be called before handshake_response().
 void prepare_handshakes();
 
 /// What client and server agree on beyond RFC 6455 itself.
@@ -33,8 +35,9 @@ struct Agreement {
     DeflateAgreement compression;
 };
 
-/// Returns what the request offers of it and the server accepts; no compression
-/// unless the server may compress.
+/// Returns what the request offers and the server accepts. Without
+/// `may_deflate` the server accepts no offer of compression, so messages are
+/// compressed in neither direction.
 Agreement negotiate(const Request& request, bool may_deflate);
 
 /// Returns the response that refuses an invalid handshake, or nothing if it is

@@ -1,6 +1,7 @@
 // HTTP/1.1 as far as a server of WebSockets and a few pages needs it: request
-// heads in, responses out (RFC 9110, RFC 9112). No sockets, no clock; knows
-// nothing of what is requested.
+// heads in, responses out (RFC 9110, RFC 9112). No sockets, no clock. Does not
+// know which resources there are; of methods and authentication it knows only
+// the headers that a 401, 405 and 426 must have.
 #pragma once
 
 #include <cstddef>
@@ -61,7 +62,7 @@ struct Request {
     const char* error = nullptr;  // static text; if set, the request is
                                   // malformed and the rest may be incomplete
 
-    /// Returns how many header lines have this name, in any case.
+    /// Returns how many header lines have this name, in upper or lower case.
     size_t count(std::string_view name) const;
 
     /// Returns the value of the first header line of this name; empty if there
@@ -98,9 +99,8 @@ BodyLength body_length(const Request& request);
 
 /// The response to a request.
 struct Response {
-    int status = 400;     // 101: the connection is a WebSocket from now on;
-                          // 100: the client may send the body
-    std::string bytes{};  // to send
+    int status = 400;
+    std::string bytes{};  // to send: the head and the body
     std::string why{};    // for the log, if the request was refused
 };
 

@@ -52,11 +52,13 @@ std::optional<std::string> parse_origin(std::string_view text) {
     if (text == "*" || text == "null") return std::string(text);
     auto parts = split(text);
     if (!parts) return std::nullopt;
-    // Browsers leave the default port out (RFC 6454, section 6.2).
+    // Browsers send neither an empty port (RFC 3986, section 6.2.3) nor the
+    // default one (RFC 6454, section 6.2).
     const char* default_port = parts->scheme == "http"    ? ":80"
                                : parts->scheme == "https" ? ":443"
                                                           : ":";
-    if (ends_with(parts->authority, default_port))
+    if (ends_with(parts->authority, ":") ||
+        ends_with(parts->authority, default_port))
         parts->authority.resize(parts->authority.rfind(':'));
     return parts->scheme.append(kSchemeEnd) + parts->authority;
 }

@@ -17,8 +17,9 @@ struct OriginConfig {
 };
 
 /// Reads an origin as browsers send it. Returns "scheme://host[:port]" in lower
-/// case and without the default port of http and https; or "null"; or "*",
-/// which stands for all. Returns nothing if the text is none of these.
+/// case, without an empty port and without the default port of http and https;
+/// or "null"; or "*", which stands for all. Returns nothing if the text is none
+/// of these.
 std::optional<std::string> parse_origin(std::string_view text);
 
 /// True if a page of `origin` may connect by a request whose Host header is

@@ -23,11 +23,11 @@ struct PublishRequest {
     bool is_complete() const { return body.size() == size; }
 };
 
-/// What a client is sent before its body: nothing, or that it may send it
+/// A POST whose body is awaited, and the 100 response to send first, if any
 /// (RFC 9110, section 10.1.1).
 struct ExpectBody {
     PublishRequest request;
-    std::string interim_response{};
+    std::string interim_response{};  // empty if the client waits for none
 };
 
 /// Checks the head of a POST to a room. Refuses, in this order: contradictory

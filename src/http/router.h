@@ -48,10 +48,12 @@ struct Route {
 };
 
 /// Decides what to do for the head that a HeadReader has collected, in any
-/// state but NeedMore. In this order: a malformed head, or one that is too
-/// large, gets 400 or 431; a path that names no room 400; a request that means
-/// to be a handshake is checked as one; POST is publishing; all else is for the
-/// page. The response to HEAD has no body. Takes any bytes, never throws.
+/// state but NeedMore. In this order: a head that is too large gets a 431, a
+/// malformed one a 400; a malformed X-Forwarded-For of a trusted proxy a 400; a
+/// path that names no room a 400; a request that means to be a handshake is
+/// checked as one; POST is publishing; all else is for the page. The response
+/// to HEAD has no body. Takes any bytes, never throws.
+/// REQUIRES: OpenSSL has SHA-1, see prepare_handshakes().
 Route route(const HeadReader& head, const Address& peer,
             const RouterConfig& config);
 

@@ -7,13 +7,13 @@
 
 namespace wschat {
 
-/// What the peers that connect to an endpoint come for. It is known before
-/// their first byte, so that other protocols can have ports of their own.
+/// What a port is for. It is known before the first byte of a peer, so that
+/// other protocols can have ports of their own.
 enum class Role { Clients };
 
 /// An IP address and a port, or a unix socket.
 struct Endpoint {
-    std::string address;    // in numbers, or the path of a unix socket
+    std::string address;    // numeric, or the path of a unix socket
     int port = 0;           // 0: the kernel picks a free one
     bool is_unix = false;
     mode_t mode = 0660;     // of a unix socket

@@ -7,8 +7,9 @@ namespace wschat {
 
 namespace {
 
-/// All are polled again when this many times the cost has passed: so polling
-/// them takes a fifth of the time at most.
+/// All descriptors are polled again when this many times the duration of the
+/// last such poll has passed, so that these polls take a fifth of the time at
+/// most.
 constexpr int kPause = 4;
 
 /// Returns how many descriptors are ready.

@@ -2,12 +2,12 @@
 // the descriptors are.
 #pragma once
 
-#include <poll.h>
-#include <signal.h>
-
 #include <cstddef>
 #include <cstdint>
 #include <vector>
+
+#include <poll.h>
+#include <signal.h>
 
 #include "util/clock.h"
 
@@ -33,16 +33,18 @@ private:
 
 /// A set of descriptors to wait for.
 ///
-/// The kernel looks at each descriptor of a poll() call, which with thousands
-/// takes longer than to serve one of them. Therefore only the busy ones, where
-/// something happened lately, are polled each time; all of them are polled,
-/// without sleeping, whenever a few times the cost of doing so has passed, and
-/// the poller sleeps on all of them when none is busy. An idle descriptor that
-/// becomes ready is noticed within a few times the cost of one poll() on all.
+/// The kernel looks at each descriptor of a poll() call. With thousands of them
+/// that takes longer than to serve one. Therefore:
+/// - The busy descriptors, where something happened lately, are polled by each
+///   wait().
+/// - While there are busy ones, all descriptors are polled now and then,
+///   without sleeping: again when four times the duration of the last such poll
+///   has passed. An idle descriptor that becomes ready is noticed no later.
+/// - When no descriptor is busy, wait() sleeps on all of them.
 ///
 /// Not epoll: the loop is poll() by design, as in the tutorial's
-/// socket_select(); and a set that the kernel keeps costs a system call for
-/// each change of what to wait for, where this one costs a store.
+/// socket_select(). Also, epoll needs a system call for each change of what to
+/// wait for, while this class only writes to memory.
 class Poller {
 public:
     /// Up to this many descriptors are always polled all together.
@@ -64,8 +66,9 @@ public:
     /// as busy any more.
     void mark_idle(Handle handle);
 
-    /// Sleeps until something happens, a signal that `mask` lets through
-    /// arrives, or `until` has passed; Time::max() is never.
+    /// Sleeps until something happens, a signal that `mask` does not block
+    /// arrives, or `until` has passed; Time::max() is never. While there are
+    /// busy descriptors it may return earlier, without an event.
     void wait(Time until, const sigset_t& mask);
 
     /// A descriptor where something happened.
@@ -74,7 +77,7 @@ public:
         short events = 0;  // as poll() returned them
     };
 
-    /// Where something happened in the last wait(), in no particular order.
+    /// Returns the events of the last wait(), in no particular order.
     const std::vector<Event>& events() const { return events_; }
 
 private:

@@ -1,6 +1,8 @@
 #include "net/send_batch.h"
 
+#include <cerrno>
 #include <cstring>
+#include <utility>
 
 #ifdef WSCHAT_URING
 #include <liburing.h>
@@ -21,8 +23,9 @@ constexpr size_t kMinRing = 3;
 /// An io_uring that sends a batch and waits for all of it in the same system
 /// call. The requests refer to memory that others own, the chunks of a log
 /// above all, which may be freed as soon as write() returns: so none may still
-/// be under way then. MSG_DONTWAIT makes sure that this wait is short. Without
-/// it a request for a full socket would complete only when its peer reads.
+/// be under way then. MSG_DONTWAIT makes sure that this wait is short: the
+/// kernel completes such a request when it takes it. Without the flag a request
+/// for a full socket would complete only when its peer reads.
 class SendBatch::Ring {
 public:
     Ring()
@@ -36,17 +39,22 @@ public:
     /// Returns the errno with which creating the ring failed; 0 if it did not.
     int error() const { return error_; }
 
-    /// Sends the batch and sets each request that is complete to null. Returns
-    /// false if the kernel refuses the others: the ring must not be used again.
+    /// Sends the batch and sets each request that has a result to null. Returns
+    /// false if the kernel took no others: the ring must not be used again.
     bool write(std::vector<SendRequest*>& batch) {
         for (size_t i = 0; i < batch.size(); ++i) prepare(*batch[i], i);
+        size_t taken = 0;  // by the kernel, from the front of the batch
         for (size_t left = batch.size(); left > 0;) {
-            const int submitted = io_uring_submit_and_wait(
+            const int result = io_uring_submit_and_wait(
                 &ring_, static_cast<unsigned>(left));
             const size_t complete = collect_results(batch);
-            // An error without a completion: the kernel took no request.
-            if (submitted < 0 && complete == 0) return false;
             left -= complete;
+            // With an error the call has taken no request. It may also be an
+            // error of the wait alone, for requests of an earlier call.
+            if (result > 0) taken += static_cast<size_t>(result);
+            if (result >= 0 || result == -EINTR || complete > 0) continue;
+            fail_taken(batch, taken, -result);
+            return false;
         }
         return true;
     }
@@ -64,6 +72,20 @@ private:
                                   headers_[i].gather(*request.pieces),
                                   kFlags);
         io_uring_sqe_set_data64(entry, i);
+    }
+
+    /// Fails the requests that the kernel has taken and not completed. With
+    /// MSG_DONTWAIT there should be none. If there are, their bytes may have
+    /// been sent, and must not be sent a second time.
+    static void fail_taken(std::vector<SendRequest*>& batch, size_t taken,
+                           int error) {
+        for (size_t i = 0; i < taken; ++i) {
+            SendRequest* request = std::exchange(batch[i], nullptr);
+            if (request)
+                request->result = {IoResult::State::Failed, 0,
+                                   std::string("io_uring: ") +
+                                       std::strerror(error)};
+        }
     }
 
     /// Sets the results of the requests that are complete. Returns how many.
@@ -127,7 +149,7 @@ void SendBatch::write(std::vector<SendRequest>& all) {
 void SendBatch::write_batch() {
     if (ring_ && batch_.size() >= kMinRing && !ring_->write(batch_))
         ring_.reset();
-    // The requests that the ring has sent are null by now.
+    // Null: the ring has set the result.
     for (SendRequest* request : batch_)
         if (request) request->result = send_vec(request->fd, *request->pieces);
     batch_.clear();

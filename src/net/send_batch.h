@@ -1,6 +1,6 @@
-// Sends bytes to many sockets together: by one io_uring system call where the
-// kernel permits that, else by one send() each. The result is the same;
-// method() tells which one is in use, for the log only.
+// Sends bytes to many sockets together: with io_uring, where the kernel permits
+// it, by one system call for up to 256 sockets; else by one send() for each
+// socket, which is also used for one or two. The results are the same.
 #pragma once
 
 #include <cstddef>
@@ -32,8 +32,9 @@ public:
     SendBatch& operator=(const SendBatch&) = delete;
     ~SendBatch();
 
-    /// Returns how it sends, for the log: "io_uring", "send()", or "send(): "
-    /// and why io_uring can't be used. Not updated if io_uring fails later.
+    /// Returns the method that the constructor chose, for the log: "io_uring",
+    /// "send()", or "send(): " and why io_uring can't be used. The same after
+    /// io_uring has failed in write(), which then uses send().
     const std::string& method() const { return method_; }
 
     /// Sends each request as send_vec() does and sets its result.
@@ -46,8 +47,10 @@ private:
     void write_batch();
 
     std::string method_;
-    std::unique_ptr<Ring> ring_;       // null: send() is used
-    std::vector<SendRequest*> batch_;  // null: the ring has sent the request
+    std::unique_ptr<Ring> ring_;  // null: send() is used
+
+    // Null elements: already sent by the ring, or failed there.
+    std::vector<SendRequest*> batch_;
 };
 
 }  // namespace wschat

@@ -1,18 +1,18 @@
 // The signals that the daemon handles: SIGTERM and SIGINT stop it, SIGHUP
-// reloads its files. SIGPIPE, SIGUSR1 and SIGUSR2 are ignored. Only counts the
-// signals; the server acts on them.
+// reloads its files. SIGPIPE, SIGUSR1 and SIGUSR2 are ignored. Only notes which
+// signals were delivered; the server acts on them.
 #pragma once
 
 #include <signal.h>
 
 #include "util/clock.h"
 
-
 namespace wschat {
 
-/// Blocks the handled signals except while the loop sleeps in ppoll().
-/// Otherwise one could arrive after the loop has asked for it and before it
-/// sleeps, and would be noticed only when something else wakes the loop. A
+/// Blocks the handled signals except while the loop sleeps in ppoll(), and for
+/// a moment in deliver_pending(). Otherwise one could arrive after the loop has
+/// asked for it and before it sleeps, and would be noticed only when something
+/// else wakes the loop. SIGTERM and SIGINT are counted, SIGHUP sets a flag. A
 /// process has at most one object of this class, because handlers belong to the
 /// process.
 class Signals {

@@ -1,5 +1,4 @@
 #include "net/socket.h"
-#include "util/host.h"
 
 #include <array>
 #include <cerrno>
@@ -24,6 +23,8 @@ namespace {
 // Connections that may wait for accept. After a restart all clients return at
 // once. The kernel limits it to net.core.somaxconn.
 constexpr int kBacklog = 4096;
+
+constexpr int kSocketFlags = SOCK_NONBLOCK | SOCK_CLOEXEC;
 
 constexpr int kUnsentLowWater = 128 << 10;  // bytes
 constexpr int kUnackedTimeoutMs = 30'000;
@@ -54,6 +55,12 @@ struct SocketAddress {
 
 void check(int result, const Endpoint& endpoint) {
     if (result < 0) fail(endpoint);
+}
+
+Fd open_socket(const Endpoint& endpoint, int family) {
+    Fd fd(::socket(family, SOCK_STREAM | kSocketFlags, 0));
+    check(fd.get(), endpoint);
+    return fd;
 }
 
 /// Sets an option. Ignores failure: all of them only improve the service, and
@@ -124,8 +131,7 @@ void remove_stale(const Endpoint& endpoint, const SocketAddress& address) {
     struct stat file;
     if (lstat(endpoint.address.c_str(), &file) < 0) return;
     if (!S_ISSOCK(file.st_mode)) fail(endpoint, "exists and is no socket");
-    Fd probe(::socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
-    check(probe.get(), endpoint);
+    const Fd probe = open_socket(endpoint, AF_UNIX);
     if (connect(probe.get(), &address.any, address.size) == 0 ||
         errno == EAGAIN) {
         errno = EADDRINUSE;
@@ -151,9 +157,8 @@ Address address_of(const SocketAddress& peer) {
         return Address(bytes);
     }
     if (peer.any.sa_family != AF_INET) return {};
-    bytes[10] = bytes[11] = 0xFF;
-    std::memcpy(bytes.data() + 12, &peer.v4.sin_addr, 4);
-    return Address(bytes);
+    std::memcpy(bytes.data(), &peer.v4.sin_addr, 4);
+    return Address::from_ipv4(bytes.data());
 }
 
 /// Returns true if the machine does not have the address, or no IPv6 at all.
@@ -173,11 +178,6 @@ Fd::~Fd() {
     if (fd_ >= 0) close(fd_);
 }
 
-std::string Endpoint::to_string() const {
-    if (is_unix) return "unix:" + address;
-    return host_in_url(address) + ":" + std::to_string(port);
-}
-
 // Delegates to the default constructor so that, if this body throws, the
 // destructor still runs and removes the file of a unix socket.
 Listener::Listener(const Endpoint& endpoint) : Listener() {
@@ -191,9 +191,7 @@ Listener::Listener(const Endpoint& endpoint) : Listener() {
 
 void Listener::listen_tcp() {
     const SocketAddress address = tcp_address(endpoint_);
-    const int type = SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC;
-    fd_ = Fd(::socket(address.any.sa_family, type, 0));
-    check(fd(), endpoint_);
+    fd_ = open_socket(endpoint_, address.any.sa_family);
     set_tcp_options(fd());
     // Else [::] would accept IPv4 too, and 0.0.0.0 with the same port would be
     // in use.
@@ -206,8 +204,7 @@ void Listener::listen_tcp() {
 void Listener::listen_unix() {
     const SocketAddress address = unix_address(endpoint_);
     remove_stale(endpoint_, address);
-    fd_ = Fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
-    check(fd(), endpoint_);
+    fd_ = open_socket(endpoint_, AF_UNIX);
     check(bind(fd(), &address.any, address.size), endpoint_);
     struct stat file;
     check(lstat(endpoint_.address.c_str(), &file), endpoint_);
@@ -254,8 +251,8 @@ Accepted accept_from(const Listener& listener) {
     SocketAddress peer;
     for (;;) {
         peer.size = sizeof peer.local;
-        const int fd = accept4(listener.fd(), &peer.any, &peer.size,
-                               SOCK_NONBLOCK | SOCK_CLOEXEC);
+        const int fd =
+            accept4(listener.fd(), &peer.any, &peer.size, kSocketFlags);
         if (fd >= 0) {
             accepted.fd = Fd(fd);
             accepted.state = Accepted::State::Peer;

@@ -2,12 +2,11 @@
 // connections. The only unit that knows the addresses of the system (sockaddr).
 #pragma once
 
-#include <sys/types.h>
-
-#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
+
+#include <sys/types.h>
 
 #include "net/endpoint.h"
 #include "util/address.h"
@@ -47,7 +46,8 @@ public:
 
     int fd() const { return fd_.get(); }
 
-    /// Returns where it listens, with the port that the kernel chose for 0.
+    /// Returns the endpoint. If its port was 0, it has the port that the kernel
+    /// chose.
     const Endpoint& endpoint() const { return endpoint_; }
 
 private:
@@ -58,13 +58,13 @@ private:
 
     Endpoint endpoint_;
     Fd fd_;
-    dev_t device_ = 0;  // device and inode identify the unix socket's file
+    dev_t device_ = 0;  // with inode_: identifies the file of a unix socket
     ino_t inode_ = 0;
 };
 
-/// Listens at all endpoints and skips optional ones whose address this machine
-/// does not have, but not all of them. TCP endpoints with port 0 get the port
-/// of the one before them. Throws as Listener does.
+/// Listens at all endpoints. An optional one is skipped if this machine does
+/// not have its address, but not if all would be skipped. A TCP endpoint with
+/// port 0 gets the port of the TCP endpoint before it. Throws as Listener does.
 std::vector<Listener> listen_at(const std::vector<Endpoint>& endpoints);
 
 /// The result of accept_from().

@@ -10,11 +10,6 @@ namespace {
 
 constexpr char kTlsHandshake = 0x16;
 
-// Bytes that are encrypted for one client at a time: those of one record. If
-// the socket accepts no more, only they are stored for this client alone. The
-// rest stays in the log, which all clients of a room share.
-constexpr size_t kMaxPlaintext = 16 << 10;
-
 // Bytes of records that may wait for a peer that does not read. It can make the
 // session answer without reading the answers, by KeyUpdate for one (RFC 8446,
 // section 4.6.3), so their number needs a limit.
@@ -112,9 +107,12 @@ bool Stream::read_waits_to_write() const {
 IoVec Stream::next_bytes_to_send(const IoVec& pieces) {
     if (!session_) return pieces;
     const bool has_some = plaintext_in_records_ > 0;
+    // Encrypts no more than one record holds. If the socket accepts no more,
+    // only these bytes are stored for this client alone. The rest stays in the
+    // log, which all clients of a room share.
     for (size_t i = 0; !has_some && i < pieces.count; ++i) {
-        const std::string_view part =
-            pieces.piece[i].substr(0, kMaxPlaintext - plaintext_in_records_);
+        const std::string_view part = pieces.piece[i].substr(
+            0, TlsSession::kMaxPlaintext - plaintext_in_records_);
         if (!session_->encrypt(part)) return {};
         plaintext_in_records_ += static_cast<uint32_t>(part.size());
     }

@@ -4,18 +4,18 @@
 // where it must. Knows no protocol but TLS.
 #pragma once
 
-#include <sys/socket.h>
-#include <sys/uio.h>
-
 #include <array>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <utility>
 
-#include "util/buffer.h"
+#include <sys/socket.h>
+#include <sys/uio.h>
+
 #include "net/socket.h"
 #include "net/tls.h"
+#include "util/buffer.h"
 
 namespace wschat {
 
@@ -42,10 +42,9 @@ IoResult send_vec(int fd, const IoVec& pieces);
 /// One connection. No call blocks, and none raises SIGPIPE.
 class Stream {
 public:
-    /// The smallest buffer for read(), in bytes: the most that a TLS record
-    /// holds (RFC 8446, section 5.1). With less, a part of a record would stay
-    /// inside the session, and poll() does not report it.
-    static constexpr size_t kMinRead = 16 << 10;
+    /// The smallest buffer for read(), in bytes. With less, a part of a TLS
+    /// record would stay inside the session, and poll() does not report it.
+    static constexpr size_t kMinRead = TlsSession::kMaxPlaintext;
 
     /// Takes a connected socket. If `tls` is null the connection is plain, else
     /// the first byte decides: 0x16 begins a TLS handshake (RFC 8446, section
@@ -67,8 +66,8 @@ public:
 
     /// Returns the bytes to write to the socket for these pieces: the pieces
     /// themselves, or under TLS records that hold the first 16 KiB of them.
-    /// Returns the same records, less those that were sent, until all of them
-    /// were sent. Returns no piece if encryption fails: the connection is lost.
+    /// While such records are unsent, returns the rest of them and ignores the
+    /// argument. Returns no piece if encryption fails: the connection is lost.
     /// REQUIRES: is_ready(), and pieces are not empty and begin with the first
     /// byte that consume_sent() has not returned as sent.
     IoVec next_bytes_to_send(const IoVec& pieces);
@@ -83,15 +82,16 @@ public:
     /// poll() reports output.
     bool shut_down_writing();
 
-    /// Returns true if TLS was expected and the peer sends something else.
-    bool refused_tls() const { return mode_ == Mode::Plain && tls_; }
+    /// Returns true if the port requires TLS and the peer does not speak it.
+    bool is_plain_on_tls_port() const { return mode_ == Mode::Plain && tls_; }
 
     /// Returns true if bytes can be sent: the connection is plain, or the TLS
     /// handshake is over.
     bool is_ready() const;
 
     /// Returns true if records of the session itself (handshake, alerts) wait
-    /// until the socket accepts them. Only read() sends those.
+    /// until the socket accepts them: call read(), which sends them, when
+    /// poll() reports output.
     bool read_waits_to_write() const;
 
 private:

@@ -17,8 +17,6 @@ namespace wschat {
 
 namespace {
 
-constexpr size_t kMaxRecord = 16 << 10;  // bytes of plaintext in one record
-
 // The only ALPN protocol of the server (RFC 7301), with its length in front.
 constexpr unsigned char kAlpn[] = "\x08http/1.1";
 
@@ -188,7 +186,7 @@ IoResult TlsSession::read(char* data, size_t size) {
     // A peer may write many small records. Reading them together costs one turn
     // of the loop instead of one for each.
     while (all.state == IoResult::State::Done &&
-           size - all.size >= kMaxRecord) {
+           size - all.size >= kMaxPlaintext) {
         IoResult next = read_record(data + all.size, size - all.size);
         if (next.state == IoResult::State::Blocked) break;
         if (next.state != IoResult::State::Done) {

@@ -4,6 +4,7 @@
 // OpenSSL's TLS.
 #pragma once
 
+#include <cstddef>
 #include <memory>
 #include <optional>
 #include <string>
@@ -27,6 +28,9 @@ class TlsSession {
 public:
     using Session = std::unique_ptr<SSL, SslDeleter>;
 
+    /// The most bytes that one record holds (RFC 8446, section 5.1).
+    static constexpr size_t kMaxPlaintext = 16 << 10;
+
     /// REQUIRES: the BIO of `session` is bound to this object, as
     /// TlsContext::accept() does. The socket is non-blocking and outlives it.
     TlsSession(Session session, int fd)
@@ -39,7 +43,7 @@ public:
     /// Performs the handshake, then decrypts: reads records until the socket is
     /// empty or the buffer has no space for another whole record. Takes at most
     /// `size` bytes from the socket, whatever they are. May add records.
-    /// REQUIRES: size >= 16 KiB.
+    /// REQUIRES: size >= kMaxPlaintext.
     IoResult read(char* data, size_t size);
 
     /// Returns true if read() has another result at once: an end or a failure

@@ -15,20 +15,21 @@
 namespace wschat {
 
 /// A log of unmasked frames, stored in chunks. Each client still has to be sent
-/// [cursor, end()), and the log stores nothing else for it: neither a message
-/// nor a cursor takes an allocation of its own. A chunk is freed as soon as no
-/// cursor lies in it or in an earlier one, so memory depends on the cursor that
-/// is furthest behind and not on the number of cursors.
+/// [cursor, end()), and the log stores nothing else for it: a cursor takes no
+/// allocation, and a chunk holds many messages, unless they are large. A chunk
+/// is freed as soon as no cursor lies in it or in an earlier one, so memory
+/// depends on the cursor that is furthest behind and not on the number of
+/// cursors.
 class Broadcast {
 public:
     /// Capacity in bytes of the first chunk, and the most that chunks grow to.
-    /// A frame that is larger gets a chunk of exactly its size.
+    /// A frame that is larger than the next chunk gets a chunk of its own size.
     static constexpr size_t kMinChunk = 256;
     static constexpr size_t kMaxChunk = 64 << 10;
 
     /// A position in the log. Only advance() of the log that opened it moves
-    /// it, and it ends with close_cursor(): a copy does not count as another
-    /// cursor.
+    /// it, and it ends with close_cursor(). Copying is allowed, but only one of
+    /// the copies may be advanced and closed.
     class Cursor {
     public:
         /// Bytes between the beginning of the log and the cursor.

@@ -1,4 +1,4 @@
-// Where a client wants to go on that was connected before.
+// Where a returning client wants to continue.
 #pragma once
 
 #include <cstdint>

@@ -10,15 +10,18 @@
 
 namespace wschat {
 
-/// What one room retains for clients that join or resume. The oldest message is
-/// dropped as soon as one of the three limits is exceeded.
+/// What one room retains for clients that join or resume. If more is retained,
+/// the oldest messages are dropped. The number and the bytes are checked when a
+/// message is appended; the time also when a client joins or a publisher sends,
+/// and when the rooms are cleaned up.
 struct RetentionConfig {
     size_t messages = 1000;
     Duration time = std::chrono::minutes(10);
     uint64_t bytes = 1 << 20;  // frames, and the index that finds them
 };
 
-/// Limits of all rooms together, and what each client gets in one.
+/// Limits of all rooms together, and how many retained messages a new client is
+/// sent.
 struct RoomsConfig {
     size_t most = 10'000;                // rooms
     uint64_t retained_total = 64 << 20;  // bytes, in all rooms together

@@ -31,7 +31,7 @@ struct Hello {
 std::string hello_message(const Hello& hello);
 
 /// Returns the body of the response to a publisher: the room, how many clients
-/// the messages were sent to, and the number of the last message.
+/// are in it, and the number of the last message.
 std::string receipt(const std::string& room, size_t clients, uint64_t number);
 
 }  // namespace wschat

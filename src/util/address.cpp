@@ -18,14 +18,21 @@ constexpr std::array<uint8_t, 12> kMappedPrefix{0, 0, 0, 0, 0,    0,
 
 }  // namespace
 
+Address Address::from_ipv4(const uint8_t* bytes) {
+    std::array<uint8_t, 16> mapped{};
+    const auto end =
+        std::copy(kMappedPrefix.begin(), kMappedPrefix.end(), mapped.begin());
+    std::copy_n(bytes, 4, end);
+    return Address(mapped);
+}
+
 std::optional<Address> Address::parse(const std::string& text) {
     std::array<uint8_t, 16> bytes{};
     if (inet_pton(AF_INET6, text.c_str(), bytes.data()) == 1)
         return Address(bytes);
-    if (inet_pton(AF_INET, text.c_str(), bytes.data() + 12) != 1)
-        return std::nullopt;
-    bytes[10] = bytes[11] = 0xFF;
-    return Address(bytes);
+    if (inet_pton(AF_INET, text.c_str(), bytes.data()) == 1)
+        return from_ipv4(bytes.data());
+    return std::nullopt;
 }
 
 bool Address::is_mapped() const {

@@ -20,11 +20,15 @@ public:
     explicit Address(const std::array<uint8_t, 16>& bytes)
         : bytes_(bytes), is_unix_(false) {}
 
-    /// Reads an IPv4 or IPv6 address in numbers, nothing around it.
+    /// Returns an IPv4 address as mapped into IPv6.
+    /// REQUIRES: 4 bytes in network byte order, as in an in_addr.
+    static Address from_ipv4(const uint8_t* bytes);
+
+    /// Reads a numeric IPv4 or IPv6 address, nothing around it.
     static std::optional<Address> parse(const std::string& text);
 
-    /// The usual form (RFC 5952), IPv4-mapped addresses as IPv4; "unix" for
-    /// the peer of a unix socket.
+    /// Returns the usual form (RFC 5952), IPv4-mapped addresses as IPv4; "unix"
+    /// for the peer of a unix socket.
     std::string to_string() const;
 
     bool is_unix() const { return is_unix_; }
@@ -71,7 +75,7 @@ private:
     bool unix_ = false;
 };
 
-/// True if this is an IPv4 or IPv6 address in numbers.
+/// True if this is a numeric IPv4 or IPv6 address.
 bool is_ip_address(const std::string& text);
 
 }  // namespace wschat

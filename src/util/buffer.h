@@ -48,16 +48,19 @@ struct IoVec {
     }
 };
 
-/// The result of reading or sending.
+/// The result of reading or sending. A single system call moves at least one
+/// byte if it is Done, and none if it is Blocked. Of several calls together,
+/// `size` is the sum: it may be 0 when they are Done, and more when they are
+/// Blocked.
 struct IoResult {
     enum class State {
-        Done,     // `size` bytes were moved, at least one
-        Blocked,  // no byte can be moved before poll() reports it
+        Done,     // bytes were moved, or there was nothing to send
+        Blocked,  // no more bytes can be moved before poll() reports it
         Eof,      // only of a read: the peer sends no more
         Failed    // the connection is lost, for the reason in `error`
     };
     State state = State::Failed;
-    size_t size = 0;
+    size_t size = 0;  // bytes moved
     std::string error{};
 };
 

@@ -9,11 +9,11 @@ namespace wschat {
 
 namespace {
 
-/// What separates a host from the rest of a URL (RFC 3986, section 3.2) or from
-/// the next element of a list, and `\`, which browsers take for `/`.
+/// The bytes that separate a host from the rest of a URL (RFC 3986, section
+/// 3.2) or from the next element of a list, and `\`, which browsers read as `/`.
 constexpr std::string_view kSeparators = "/?#@\\,\"<>";
 
-/// What besides may not stand in a host without brackets and port.
+/// More bytes that an origin's host, without brackets and port, can't contain.
 constexpr std::string_view kNotInOrigin = ":[]*;'";
 
 bool has_any(std::string_view text, std::string_view bytes) {

@@ -38,16 +38,16 @@ bool is_dns_name(std::string_view text);
 /// it has them.
 std::string without_brackets(const std::string& text);
 
-/// True if the name or address always means this machine: localhost in any
-/// case, or a loopback address.
+/// True if the name or address always means this machine: localhost, in upper
+/// or lower case, or a loopback address.
 bool is_loopback_host(const std::string& host);
 
-/// A host as it stands in a URL: IPv6 addresses in brackets.
+/// Returns a host as it is written in a URL: IPv6 addresses in brackets.
 std::string host_in_url(const std::string& host);
 
-/// What stands before an optional port, without brackets: the host of
-/// "example.com:80" or "[::1]:80". Nothing if the text is not of this form;
-/// what the host is made of is not checked.
+/// Returns the part before an optional port, without brackets: the host of
+/// "example.com:80" or "[::1]:80". Returns nothing if the text does not have
+/// this form. Does not check the bytes of the host.
 std::optional<std::string> host_before_port(std::string_view text);
 
 }  // namespace wschat

@@ -21,13 +21,14 @@ inline bool is_json_space(char c) {
 /// The result of check_json().
 struct JsonCheck {
     enum class Outcome {
-        Truthy,    // JSON, and relayed
+        Truthy,    // any other JSON; `reserved` may still forbid to relay it
         Falsy,     // JSON that PHP's `if ($data)` drops: null false 0 "" "0" []
         Malformed  // not JSON; see reason and offset
     };
 
     /// The values of a top-level "type" that clients may not use. If the key is
-    /// repeated, any value but System wins over System.
+    /// repeated, the value that is last in this list counts. The order matters:
+    /// a client that may send System can't hide another type behind it.
     enum class Reserved { None, System, Error, Hello, Ping, Pong };
 
     Outcome outcome = Outcome::Malformed;

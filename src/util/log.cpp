@@ -15,7 +15,8 @@ namespace wschat {
 
 namespace {
 
-// Bytes that may wait for standard error, and then one more line.
+// If more bytes than these wait for standard error, new lines are dropped. The
+// line that exceeds the limit is still stored.
 constexpr size_t kMaxWaiting = 64 << 10;
 
 /// True if standard error is the stream that systemd named: a redirected one
@@ -70,7 +71,9 @@ void Log::add(Level level, std::string_view line) {
 void Log::flush() {
     size_t written = 0;
     // Standard error may be shared with other processes, so it can't be made
-    // non-blocking. But a pipe that poll() calls writable takes PIPE_BUF bytes.
+    // non-blocking. But when poll() reports a pipe as writable, it accepts
+    // PIPE_BUF bytes (pipe(7)). The unix socket that systemd gives to a service
+    // accepts more: it is reported while most of its send buffer is free.
     while (written < lines_.size() && stderr_takes_bytes()) {
         const size_t size = std::min<size_t>(lines_.size() - written, PIPE_BUF);
         const ssize_t n = write(STDERR_FILENO, lines_.data() + written, size);

@@ -9,7 +9,8 @@
 
 namespace wschat {
 
-/// True if the texts are equal when ASCII letters are compared in any case.
+/// True if the texts are equal, whether ASCII letters are in upper or lower
+/// case.
 bool equals_ignoring_case(std::string_view a, std::string_view b);
 
 /// Returns the text with ASCII letters in lower case.

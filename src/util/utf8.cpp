@@ -28,7 +28,6 @@ enum State : uint8_t {
 
 /// Returns the state after the first byte of a character. C0 and C1 could only
 /// begin overlong forms, F5 and above only code points over U+10FFFF.
-
 constexpr State after_start(int byte) {
     if (byte <= 0x7F) return kStart;
     if (byte < 0xC2 || byte > 0xF4) return kReject;

@@ -14,11 +14,12 @@ namespace wschat {
 class Utf8Checker {
 public:
     /// Checks the next piece. Returns the index of the first byte in it that
-    /// can't follow the bytes before it, or piece.size() if all can. After
-    /// an illegal byte only reset() may be called.
+    /// can't follow the bytes before it, or piece.size() if all can. REQUIRES:
+    /// no illegal byte was found since the last reset().
     size_t feed(std::string_view piece);
 
-    /// Returns true if the text may end here: not inside a character.
+    /// Returns true if the text may end here: not inside a character. After an
+    /// illegal byte: whether it could have ended before that byte.
     bool complete() const { return state_ == 0; }
 
     /// Begins a new text.

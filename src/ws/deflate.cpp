@@ -1,12 +1,12 @@
 #include "ws/deflate.h"
 
-#include <zlib.h>
-
 #include <algorithm>
 #include <array>
 #include <limits>
 #include <new>
 #include <utility>
+
+#include <zlib.h>
 
 #include "util/buffer.h"
 

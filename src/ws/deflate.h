@@ -29,9 +29,8 @@ public:
     std::string_view deflate(std::string_view text);
 
     /// Frees all memory if deflate() was not called since the last call of this
-    /// function. A caller that calls it at an interval so keeps the memory as
-    /// long as it is used, and for one to two intervals after that.
-    /// Returns true if it holds memory still.
+    /// function. If it is called at an interval, the memory is freed one to two
+    /// intervals after its last use. Returns true if it holds memory still.
     bool release_if_unused();
 
 private:

@@ -9,11 +9,11 @@
 #include <string_view>
 
 #include "util/buffer.h"
+#include "util/json.h"
+#include "util/utf8.h"
 #include "ws/deflate.h"
 #include "ws/frame.h"
 #include "ws/reader_config.h"
-#include "util/json.h"
-#include "util/utf8.h"
 
 namespace wschat {
 
@@ -26,7 +26,8 @@ struct Event {
         Raw,       // an object from { to the matching }, not checked further
         Ping,
         Pong,
-        Close,  // a legal close frame: without payload, or a code and a reason
+        Close,  // a legal close frame: no payload, or a code, perhaps with a
+                // reason
         Error   // the client broke the protocol: close with `code` and `reason`
     };
     Kind kind = Kind::NeedMore;

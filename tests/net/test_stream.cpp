@@ -76,7 +76,7 @@ TEST_CASE("without TLS any first byte is accepted") {
     REQUIRE(send(plain.peer.get(), "\x16tls", 4, 0) == 4);
     CHECK(plain.read().size == 4);
     CHECK(plain.buffer[0] == '\x16');
-    CHECK_FALSE(plain.stream.refused_tls());
+    CHECK_FALSE(plain.stream.is_plain_on_tls_port());
     CHECK_FALSE(plain.stream.read_waits_to_write());
 }
 
