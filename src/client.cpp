@@ -181,10 +181,6 @@ bool Client::finish() {
     return true;
 }
 
-uint64_t Client::backlog() const {
-    return state_ == State::Open ? outbox_.cursor().backlog() : 0;
-}
-
 short Client::awaited_events() const {
     const bool waits_to_write = blocked_ || stream_.read_waits_to_write();
     return static_cast<short>((input_ended_ ? 0 : POLLIN) |

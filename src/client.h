@@ -30,17 +30,18 @@ namespace input {
 struct NeedMore {};
 
 /// The request head is complete, or can't become a valid one: see
-/// HeadReader::state(). Next is upgrade(), expect_body() or close().
+/// HeadReader::state(). The caller must call upgrade(), expect_body() or
+/// close() then.
 struct RequestHead {
     const HeadReader* head;
     Address peer;  // the other end of the connection, maybe a proxy
 };
 
-/// The peer began a request without TLS, which this port requires. Next is
-/// close().
+/// The peer began a request without TLS, which this port requires. The
+/// caller must call close() then.
 struct TlsRequired {};
 
-/// The body of a POST is complete. Next is close().
+/// The body of a POST is complete. The caller must call close() then.
 struct RequestBody {
     PublishRequest request;
 };
@@ -52,7 +53,7 @@ struct RawJsonBegun {};
 /// if it is raw JSON, any bytes.
 struct Message {
     std::string_view text;
-    bool is_binary = false;
+    bool is_binary = false;  // relaying makes no difference, echoing does
 };
 
 /// A ping or pong, which the client has dealt with.
@@ -136,7 +137,7 @@ public:
 
     /// Makes it a WebSocket: sends the response, then `first_message`, a JSON
     /// text, unless that is empty, then what the cursor finds in the room's
-    /// log, if it is started.
+    /// log.
     void upgrade(const Upgrade& upgrade, std::string_view first_message);
 
     /// Waits for the body of its request.
@@ -162,15 +163,15 @@ public:
 
     struct Flush;
 
-    /// Begins to send what waits. While `next` is not empty, the caller sends
+    /// Begins to send what waits. REQUIRES: can_flush(), not Gone. While `next` is not empty, the caller sends
     /// it and reports the result to continue_flush(). Meanwhile nothing else
     /// may be done with the client.
     Flush begin_flush();
     void continue_flush(Flush& flush, const IoResult& sent);
 
-    /// Bytes of messages that it has had the time to receive and has not (see
-    /// RoomCursor::backlog()); 0 unless Open.
-    uint64_t backlog() const;
+    /// Bytes of messages of earlier turns that it was not sent (see
+    /// RoomCursor::backlog()); 0 if it is in no room.
+    uint64_t backlog() const { return outbox_.cursor().backlog(); }
 
     /// Returns the events that poll() must wait for.
     short awaited_events() const;
@@ -178,7 +179,8 @@ public:
     /// Returns whether events that poll() has reported permit to read.
     bool can_read(short events) const;
 
-    /// Returns whether they, or none at all, permit to begin a flush.
+    /// Returns true unless the last flush was blocked and `events` lacks
+    /// POLLOUT.
     bool can_flush(short events) const;
 
 private:
@@ -199,7 +201,7 @@ private:
     Member member_;
     Outbox outbox_;
     MessageReader reader_;
-    std::unique_ptr<Request> request_;  // while Handshaking and Receiving
+    std::unique_ptr<Request> request_;  // while ReadingHead and ReadingBody
     bool sends_frames_ = true;  // false: raw JSON without a handshake
     bool blocked_ = false;      // the last flush was not completed
     bool input_ended_ = false;

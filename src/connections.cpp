@@ -101,6 +101,9 @@ struct Connections::InputHandler {
     }
 
     void operator()(const input::Message& message) {
+        // The next raw object has a time of its own.
+        if (client.state() == State::Raw)
+            self.deadlines_.clear(client.member().client_id, Kind::Step);
         const std::string reply =
             self.hub_.submit(client.member(), message.text);
         if (!reply.empty()) client.tell(reply);
@@ -214,9 +217,7 @@ void Connections::process(Client& client, Bytes bytes) {
     // A raw JSON object has the time of a handshake from its first byte to its
     // last, not renewed by the bytes in between.
     const uint32_t id = client.member().client_id;
-    if (!client.is_inside_object())
-        deadlines_.clear(id, Kind::Step);
-    else if (!deadlines_.is_set(id, Kind::Step))
+    if (client.is_inside_object() && !deadlines_.is_set(id, Kind::Step))
         deadlines_.set(id, Kind::Step,
                        now_ + to_duration(settings_.handshake_timeout));
 }
@@ -251,10 +252,10 @@ void Connections::touch(Connection& connection) {
 }
 
 void Connections::flush_touched() {
-    // The list is taken before flushing: what a flush itself publishes (a client
-    // that is dropped is announced) makes its room change again, for the next
-    // turn. Room::end_turn() comes after it, so that nothing that was appended
-    // in this turn counts as backlog while it is flushed.
+    // The list is taken before flushing: what a flush itself publishes (a
+    // client that is dropped is announced) makes its room change again, for the
+    // next turn. Room::end_turn() comes after it, so that nothing that was
+    // appended in this turn counts as backlog while it is flushed.
     const std::vector<Room*> changed = hub_.take_changed();
     for (const Room* room : changed)
         for (const Member* member : room->members())
@@ -279,6 +280,7 @@ void Connections::flush(const uint32_t* ids, size_t count) {
     for (size_t i = 0; i < count; ++i) {
         Connection& connection = clients_[ids[i]];
         Client& client = connection.client;
+        // Also while it closes: it holds the log of its room all the same.
         const uint64_t backlog = client.backlog();
         if (backlog > settings_.max_backlog)
             drop(client,
@@ -393,7 +395,7 @@ void Connections::drop(Client& client, const std::string& reason) {
 void Connections::close_all() {
     hub_.stop_announcing();
     pings_.stop();
-    // No deadlines are set: the server itself ends after --close-timeout.
+    // No deadlines are set here: the server itself ends after --close-timeout.
     for (uint32_t id = 0; id < clients_.end(); ++id) {
         if (!clients_.has(id)) continue;
         Client& client = clients_[id].client;

@@ -86,8 +86,9 @@ public:
     Time next() const { return next_; }
 
     /// Notes that a ping is sent now. Returns the time of the ping two before
-    /// this one: a client without a sign of life since then is dropped. Two pings may go unanswered, because a client whose machine or
-    /// network has just come back must have the time to answer one.
+    /// this one: a client without a sign of life since then, which has answered
+    /// neither of the two, is dropped. One unanswered ping is no proof: the
+    /// client's machine or network may have just come back.
     Time advance(Time now);
 
 private:

@@ -172,12 +172,14 @@ void Hub::announce(const Member& member, Change change) {
 
 void Hub::announce_address(const Member& member, Change change) {
     RoomEntry& entry = *member.entry;
-    if (now_ - entry.second_begin >= kFoldInterval) {
+    // While some are folded, later ones are too: they must not overtake. The
+    // second does not begin again either, or the folded ones would wait as long
+    // as clients come and go.
+    const bool is_folding = entry.folded_joins + entry.folded_leaves > 0;
+    if (!is_folding && now_ - entry.second_begin >= kFoldInterval) {
         entry.second_begin = now_;
         entry.in_second = 0;
     }
-    // While some are folded, later ones are too: they must not overtake.
-    const bool is_folding = entry.folded_joins + entry.folded_leaves > 0;
     if (is_folding || entry.in_second == kMaxAnnouncements)
         return fold(entry, change);
     ++entry.in_second;

@@ -51,8 +51,8 @@ public:
                                     const JoinRequest& request);
 
     /// Ends a membership and announces it to those who stay. The room stays
-    /// until release(), because its cursor may still be in use. Does nothing
-    /// for a client that is no member.
+    /// until release(), because the member's cursor is still in its log. Does
+    /// nothing for a client that is no member.
     void leave(Member& member);
 
     /// Gives the room up. REQUIRES: the cursor is stopped, leave() was called.

@@ -100,8 +100,12 @@ void set_history(Parsed& parsed, const Given& given) {
 }
 
 void set_max_message(Parsed& parsed, const Given& given) {
-    parsed.options.settings.reader_config.max_message =
-        parse_bytes(given.name, given.value);
+    // What one send() takes. io_uring counts in 32 bits.
+    constexpr uint64_t kMax = uint64_t{2} << 30;
+    const uint64_t bytes = parse_bytes(given.name, given.value);
+    if (bytes > kMax)
+        throw_bad_value(given.name, given.value, "at most 2G is allowed");
+    parsed.options.settings.reader_config.max_message = bytes;
 }
 
 void set_max_backlog(Parsed& parsed, const Given& given) {

@@ -66,7 +66,13 @@ Server::Server(const Settings& settings, Log& log)
 
 std::vector<Server::Port> Server::open_ports(const Settings& settings) {
     std::vector<Port> ports;
-    for (Listener& listener : listen_at(settings.endpoints))
+    std::vector<Endpoint> endpoints = settings.endpoints;
+    // The kernel must not give a slow peer up before --stall-timeout does.
+    const auto stall = static_cast<int>(1000 * settings.stall_timeout.count());
+    for (Endpoint& endpoint : endpoints)
+        endpoint.unacked_timeout_ms =
+            std::max(endpoint.unacked_timeout_ms, stall);
+    for (Listener& listener : listen_at(endpoints))
         ports.push_back({std::move(listener)});
     return ports;
 }
@@ -76,7 +82,7 @@ RouterConfig Server::make_router_config() const {
     config.site.host = host_in_url(settings_.host);
     config.site.location =
         websocket_location(settings_.host, port(), tls_.has_value());
-    config.origins = {settings_.host, settings_.origins};
+    config.origins = {settings_.host, settings_.origins, tls_.has_value()};
     config.trusted_proxies = settings_.trusted_proxies;
     config.page = settings_.page;
     config.deflate = settings_.deflate;
@@ -95,8 +101,8 @@ int Server::port() const {
     return settings_.port;
 }
 
-/// Returns ", open URL" for the log, the URL by which a browser gets here; empty
-/// if it would need a proxy.
+/// Returns ", open URL" for the log, with the URL by which a browser gets here;
+/// empty if it would need a proxy.
 std::string Server::url_to_open() const {
     const bool is_reachable =
         std::any_of(ports_.begin(), ports_.end(), [this](const Port& port) {

@@ -48,8 +48,8 @@ struct Settings {
     bool deflate = true;  // compress for clients that offer it
     bool uring = true;    // send by io_uring, if the kernel permits
 
-    // Limits. No default is without one: a peer must not hold memory or a
-    // descriptor for ever by doing nothing.
+    // Limits. By default each is on: a peer from elsewhere must not hold memory
+    // or a descriptor for ever by doing nothing.
     uint64_t max_backlog = 4 << 20;  // bytes that a client may be behind
     Seconds handshake_timeout{10};   // until a request is complete
     Seconds stall_timeout{30};       // for a socket to take more bytes

@@ -563,7 +563,10 @@ TEST_CASE("the backlog is the unsent bytes of earlier turns") {
     room.append("12345678");
     room.end_turn();
     CHECK(client.backlog() == 10);
+    // It holds the log while it closes, too.
     client.close("");
+    CHECK(client.backlog() == 10);
+    client.drop();
     CHECK(client.backlog() == 0);
 }
 
@@ -928,6 +931,22 @@ TEST_CASE(
     expected.push_back(server_frame(0x88, "\x03\xE9"));
     CHECK((connection.flush_and_read() == joined(expected)));
     CHECK(connection.at_end);
+}
+
+// The client's own announcement was sent before the response.
+TEST_CASE("the response comes first if the client closes in the same segment") {
+    for (const std::string& end : {close_frame(1000), frame(0x83, "")}) {
+        Connection connection;
+        connection.feed_request(kRequest);
+        connection.join();
+        connection.room->append("announcement");
+        connection.feed(end);
+        CHECK((connection.client.state() == State::Closing));
+        const std::string received = connection.flush_and_read();
+        const std::string& response = connection.response->bytes;
+        CHECK(received.substr(0, response.size()) == response);
+        CHECK(received.find("announcement") != std::string::npos);
+    }
 }
 
 TEST_CASE("a close frame is echoed") {

@@ -306,6 +306,23 @@ TEST_CASE("announcements beyond 20 in a second are folded into one") {
     for (size_t i = 13; i < others.size(); ++i) test.leave(others[i]);
 }
 
+// Each join of the flood moved the time of the announcement.
+TEST_CASE("folded announcements are made although more clients join") {
+    TestHub test(Announce::Address);
+    TestMember ada;
+    test.join(ada);
+    std::deque<TestMember> others(40);
+    for (size_t i = 0; i < 25; ++i) test.join(others[i]);
+    CHECK(ada.receive().size() == 20);
+    // A join is served before the timers of its turn.
+    test.hub.begin_turn(kStart + 1s);
+    for (size_t i = 25; i < 40; ++i) test.join(others[i]);
+    test.hub.run_timers();
+    CHECK(ada.receive() == Texts{system_text("21 connected")});
+    test.leave(ada);
+    for (TestMember& other : others) test.leave(other);
+}
+
 TEST_CASE("each room folds its own announcements, and one that is left none") {
     TestHub test(Announce::Address);
     TestMember ada, bob;

@@ -390,10 +390,8 @@ TEST_CASE("bytes may have a binary suffix") {
     };
     for (const auto& row : numbers) {
         CAPTURE(row.text);
-        const Settings settings =
-            parse_with({"--max-message=" + row.text, "--max-backlog=1024G"})
-                .settings;
-        CHECK(settings.reader_config.max_message == row.bytes);
+        CHECK(parse_with({"--keep-total=" + row.text})
+                  .settings.rooms_config.retained_total == row.bytes);
         CHECK(parse_with({"--max-message=1", "--max-backlog=" + row.text})
                   .settings.max_backlog == row.bytes);
     }
@@ -444,8 +442,11 @@ TEST_CASE("malformed times are refused") {
 
 TEST_CASE("a number that is too large is refused with the largest one") {
     check_option_refused("--history=1000000001", "at most 1000000000 is");
-    check_option_refused("--max-message=1099511627777", "at most 1024G is");
-    check_option_refused("--max-message=1025G", "at most 1024G is");
+    check_option_refused("--keep-total=1099511627777", "at most 1024G is");
+    check_option_refused("--keep-total=1025G", "at most 1024G is");
+    check_option_refused("--max-message=2147483649", "at most 2G is");
+    CHECK(parse_with({"--max-message=2G", "--max-backlog=2G"})
+              .settings.reader_config.max_message == uint64_t{2} << 30);
     check_option_refused("--stall-timeout=1000001",
                          "at most 1000000 seconds are");
 }

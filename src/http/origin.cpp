@@ -71,19 +71,25 @@ bool is_allowed_origin(const OriginConfig& config, std::string_view origin,
             admitted.end())
             return true;
     const auto from = split(origin);
-    if (!from) return false;
-    // Whatever the scheme and the port: a site may serve its pages by https and
-    // on another port than this server.
-    const std::string own = lower_case(config.host);
-    if (from->host == own || from->host == "www." + own) return true;
+    // Other schemes are not those of web pages: an app or an extension that
+    // uses the name of the host is not the site.
+    if (!from || (from->scheme != "http" && from->scheme != "https"))
+        return false;
     const auto to = host_before_port(host);
-    if (!to) return false;
-    // An address can't be made to point elsewhere, as a name can.
-    const auto address = Address::parse(from->host);
-    if (address && address == Address::parse(*to)) return true;
     // A page of a development server on the user's own machine. For a client on
     // another one, "localhost" is not this machine.
-    return is_local && is_loopback_host(from->host) && is_loopback_host(*to);
+    if (is_local && to && is_loopback_host(from->host) &&
+        is_loopback_host(*to))
+        return true;
+    // Anyone on the way can put a script into a page that was loaded by http.
+    // Without TLS here, the same people can read and change the messages.
+    if (config.is_tls && from->scheme == "http") return false;
+    // Whatever the port: a site may serve its pages on another one.
+    const std::string own = lower_case(config.host);
+    if (from->host == own || from->host == "www." + own) return true;
+    // An address can't be made to point elsewhere, as a name can.
+    const auto address = Address::parse(from->host);
+    return to && address && address == Address::parse(*to);
 }
 
 }  // namespace wschat

@@ -14,6 +14,7 @@ struct OriginConfig {
     std::string host;  // the name that clients use
     std::vector<std::string> admitted{};  // others, as parse_origin() returns
                                           // them
+    bool is_tls = false;  // pages connect by wss:
 };
 
 /// Reads an origin as browsers send it. Returns "scheme://host[:port]" in lower
@@ -23,12 +24,12 @@ struct OriginConfig {
 std::optional<std::string> parse_origin(std::string_view text);
 
 /// True if a page of `origin` may connect by a request whose Host header is
-/// `host`. One of these must hold:
-/// - the origin, or "*", is in `config.admitted`;
+/// `host`. Either the origin, or "*", is in `config.admitted`; or its scheme is
+/// https, or http if !config.is_tls, and one of these holds:
 /// - its host is `config.host`, perhaps with "www." before it;
 /// - its host is an IP address, and `host` is the same one;
-/// - its host and `host` are loopback hosts, and the client `is_local`, which
-///   means on this machine.
+/// - (also by http) its host and `host` are loopback hosts, and the client
+///   `is_local`, which means on this machine.
 /// A name in Host is never trusted: its owner can make it point here after a
 /// page was loaded from elsewhere (DNS rebinding).
 bool is_allowed_origin(const OriginConfig& config, std::string_view origin,

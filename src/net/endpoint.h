@@ -19,6 +19,10 @@ struct Endpoint {
     mode_t mode = 0660;     // of a unix socket
     std::string group;      // of a unix socket; empty: that of the process
     Role role = Role::Clients;
+    // After so long without an acknowledgement, or with a receive window of
+    // zero, a TCP connection fails (TCP_USER_TIMEOUT). The kernel's own limit
+    // for a peer that vanishes is about a quarter of an hour.
+    int unacked_timeout_ms = 30'000;
     bool optional = false;  // skipped if this machine has no such address
 
     /// Returns "127.0.0.1:9600", "[::1]:9600" or "unix:/run/chat".

@@ -22,12 +22,11 @@ namespace {
 
 // Connections that may wait for accept. After a restart all clients return at
 // once. The kernel limits it to net.core.somaxconn.
-constexpr int kBacklog = 4096;
+constexpr int kMaxPending = 4096;
 
 constexpr int kSocketFlags = SOCK_NONBLOCK | SOCK_CLOEXEC;
 
 constexpr int kUnsentLowWater = 128 << 10;  // bytes
-constexpr int kUnackedTimeoutMs = 30'000;
 
 /// A socket address of any family, with its length.
 struct SocketAddress {
@@ -69,7 +68,7 @@ void set_option(int fd, int level, int option, int value) {
     setsockopt(fd, level, option, &value, sizeof value);
 }
 
-void set_tcp_options(int fd) {
+void set_tcp_options(int fd, const Endpoint& endpoint) {
     // A restarted daemon can listen while connections of its predecessor are
     // still in TIME_WAIT.
     set_option(fd, SOL_SOCKET, SO_REUSEADDR, 1);
@@ -80,9 +79,7 @@ void set_tcp_options(int fd) {
     // of the kernel. With this a peer that never reads takes 0.3 MB of the
     // kernel's memory, without it over 4 MB.
     set_option(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, kUnsentLowWater);
-    // A peer that vanishes without a FIN fails after 30 seconds without an
-    // acknowledgement, and not after a quarter of an hour of retransmissions.
-    set_option(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, kUnackedTimeoutMs);
+    set_option(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, endpoint.unacked_timeout_ms);
 }
 
 SocketAddress tcp_address(const Endpoint& endpoint) {
@@ -186,13 +183,13 @@ Listener::Listener(const Endpoint& endpoint) : Listener() {
         listen_unix();
     else
         listen_tcp();
-    check(listen(fd(), kBacklog), endpoint_);
+    check(listen(fd(), kMaxPending), endpoint_);
 }
 
 void Listener::listen_tcp() {
     const SocketAddress address = tcp_address(endpoint_);
     fd_ = open_socket(endpoint_, address.any.sa_family);
-    set_tcp_options(fd());
+    set_tcp_options(fd(), endpoint_);
     // Else [::] would accept IPv4 too, and 0.0.0.0 with the same port would be
     // in use.
     if (address.any.sa_family == AF_INET6)

@@ -23,8 +23,8 @@ void Broadcast::append_frame(Opcode opcode, std::string_view payload,
         encode_header(header, opcode, payload.size(), compressed);
     const size_t size = header_size + payload.size();
     // Without a cursor nothing will read this frame, because the next cursor
-    // opens at the end: storing it would only cost memory. The offset grows all
-    // the same, since history and clients compare offsets.
+    // opens at the end: storing it would only cost memory. The end moves all
+    // the same, so that it never means two places.
     if (cursors_ > 0) {
         Chunk& newest = chunk_with_space(size);
         char* out = newest.bytes.get() + newest.size;

@@ -7,7 +7,12 @@ namespace wschat {
 void Outbox::close(std::string last_words) {
     own().last_words = std::move(last_words);
     own().is_closing = true;
-    if (cursor_.is_started()) target_ = cursor_.end();
+    if (!cursor_.is_started()) return;
+    // What waits now may be the response to the handshake, if the client closes
+    // in the same breath: it must not come after the log.
+    if (own_->current.empty() && cursor_.offset() >= target_)
+        own_->current.swap(own_->waiting);
+    target_ = cursor_.end();
 }
 
 IoVec Outbox::next_bytes() {

@@ -14,12 +14,13 @@
 namespace wschat {
 
 /// Own bytes (first the response to the request, then pongs and notices, which
-/// are whole frames) may only stand between two frames of the log. So both alternate: the log up
-/// to `target_`, which is a frame boundary; then the own bytes that wait by
-/// then; then the log up to its present end, and so on.
+/// are whole frames) may only stand between two frames of the log. So both
+/// alternate: the log up to `target_`, which is a frame boundary; then the own
+/// bytes that wait at that moment; then the log up to its present end, and so
+/// on. The response comes before all of the log.
 ///
-/// After close() the log is sent up to its end at that time, and own bytes, also
-/// those that are added later; then the last words.
+/// After close() the log is sent up to its end at that time, and own bytes,
+/// also those that are added later; then the last words.
 class Outbox {
 public:
     /// The client's place in the log of its room, once it has joined one.
@@ -57,7 +58,7 @@ private:
     bool take_own_bytes();
 
     RoomCursor cursor_;
-    uint64_t target_ = 0;  // at first 0: the response comes before the log
+    uint64_t target_ = 0;  // 0: own bytes come first
     std::unique_ptr<Own> own_;
 };
 

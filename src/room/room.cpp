@@ -32,12 +32,12 @@ void Room::end_turn() {
     deflated_.end_turn();
 }
 
-Room::Start Room::start_for(const Resume& resume, size_t history) const {
+Room::Start Room::start_for(const Resume& resume, size_t newest_wanted) const {
     const uint64_t newest = history_.newest();
     if (resume.epoch == epoch_ && resume.since <= newest &&
         resume.since + 1 >= history_.oldest())
         return {resume.since + 1, true};
-    return {newest + 1 - std::min(history, history_.size()), false};
+    return {newest + 1 - std::min(newest_wanted, history_.size()), false};
 }
 
 void Room::add(Member& member) {

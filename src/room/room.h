@@ -81,8 +81,8 @@ public:
 
     /// Returns where a client begins. A client that resumes, and all of whose
     /// missed messages are retained, begins with the first of these. Any other
-    /// client begins with the oldest of the `history` newest messages.
-    Start start_for(const Resume& resume, size_t history) const;
+    /// client begins with the oldest of that many newest messages.
+    Start start_for(const Resume& resume, size_t newest_wanted) const;
 
     const std::vector<Member*>& members() const { return members_; }
 

@@ -74,7 +74,7 @@ void Rooms::append(RoomEntry& entry, std::string_view text, Time now) {
     entry.room.append(text, deflater_, now);
     recount(entry);
     // A message is a sign of use: the room moves behind those that have been
-    // idle for longer. It also keeps the list in the order of expiry.
+    // idle for longer. It also keeps the list nearly in the order of expiry.
     if (entry.holders == 0) idle_.splice(idle_.end(), idle_, entry.idle);
     if (retained_ > config_->retained_total) limit_retained(entry);
 }

@@ -52,8 +52,8 @@ public:
     RoomEntry* find(std::string_view name, Time now);
 
     /// The same, but makes the room if there is none. Returns null if there are
-    /// too many rooms, all of them held. The room stays at least until the next
-    /// call of this or of append().
+    /// too many rooms, all of them held. If it is not held, the room stays at
+    /// least until the next call of this, or of append() to another room.
     RoomEntry* open(std::string_view name, Time now);
 
     /// A held room stays. release() may delete it.

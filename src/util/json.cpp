@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
+#include <optional>
 
 #include <endian.h>
 
@@ -67,16 +68,34 @@ size_t spelling(std::string_view body, char c) {
     return hex_digit(body[4]) * 16 + hex_digit(body[5]) == c ? 6 : 0;
 }
 
-/// True if a string is this word, however it is escaped. `body` is the text
-/// behind its opening quote. If that is not JSON, the result is arbitrary.
+/// Returns what follows the closing quote if a string is this word, however it
+/// is escaped; else nothing. `body` is the text behind its opening quote. If
+/// that is not JSON, the result is arbitrary.
 /// REQUIRES: no short escape such as \n stands for a letter of word.
-bool spells(std::string_view body, std::string_view word) {
+std::optional<std::string_view> after_word(std::string_view body,
+                                           std::string_view word) {
     for (char c : word) {
         size_t n = spelling(body, c);
-        if (n == 0) return false;
+        if (n == 0) return std::nullopt;
         body.remove_prefix(n);
     }
-    return !body.empty() && body[0] == '"';
+    if (body.empty() || body[0] != '"') return std::nullopt;
+    return body.substr(1);
+}
+
+/// True if a string is this word. Parameters as above.
+bool spells(std::string_view body, std::string_view word) {
+    return after_word(body, word).has_value();
+}
+
+/// Removes white space and `bracket` from the front while both alternate.
+/// Returns how many brackets were removed.
+size_t skip_brackets(std::string_view& text, char bracket) {
+    for (size_t count = 0;; ++count) {
+        while (!text.empty() && is_json_space(text[0])) text.remove_prefix(1);
+        if (text.empty() || text[0] != bracket) return count;
+        text.remove_prefix(1);
+    }
 }
 
 /// True if a number is zero as a double, as in PHP; so is one that is too small
@@ -102,11 +121,18 @@ bool is_falsy(std::string_view text) {
 /// Returns the reserved type that a value is, or None. `value` is the text
 /// behind the colon and its white space. If that is not JSON, the result is
 /// arbitrary.
+///
+/// Pages compare the type with ==, for which JavaScript makes a string of an
+/// array: ["system"] == "system", and so are arrays in it. Therefore an array
+/// of one element counts as that element.
 Reserved find_reserved(std::string_view value) {
+    const size_t opened = skip_brackets(value, '[');
     if (value.empty() || value[0] != '"') return Reserved::None;
     for (Reserved type : {Reserved::System, Reserved::Error, Reserved::Hello,
-                          Reserved::Ping, Reserved::Pong})
-        if (spells(value.substr(1), name_of(type))) return type;
+                          Reserved::Ping, Reserved::Pong}) {
+        auto rest = after_word(value.substr(1), name_of(type));
+        if (rest && skip_brackets(*rest, ']') >= opened) return type;
+    }
     return Reserved::None;
 }
 

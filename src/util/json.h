@@ -26,9 +26,10 @@ struct JsonCheck {
         Malformed  // not JSON; see reason and offset
     };
 
-    /// The values of a top-level "type" that clients may not use. If the key is
-    /// repeated, the value that is last in this list counts. The order matters:
-    /// a client that may send System can't hide another type behind it.
+    /// The values of a top-level "type" that clients may not use. An array of
+    /// one element counts as that element. If the key is repeated, the value
+    /// that is last in this list counts. The order matters: a client that may
+    /// send System can't hide another type behind it.
     enum class Reserved { None, System, Error, Hello, Ping, Pong };
 
     Outcome outcome = Outcome::Malformed;

@@ -48,11 +48,42 @@ TEST_CASE("an origin is normalized to the form that browsers use") {
     }
 }
 
-TEST_CASE("pages of the host are allowed, whatever the scheme and port") {
+TEST_CASE("pages of the host are allowed, by http or https, on any port") {
     for (std::string origin :
          {"http://example.com", "https://example.com", "http://example.com:81",
           "https://www.example.com", "HTTP://WWW.EXAMPLE.COM:9"})
         CHECK(is_allowed(origin, "elsewhere.example"));
+}
+
+TEST_CASE("only http and https are schemes of pages of the host") {
+    for (std::string scheme : {"chrome-extension", "ws", "wss", "ftp", "app",
+                               "capacitor", "file"}) {
+        CAPTURE(scheme);
+        CHECK_FALSE(is_allowed(scheme + "://example.com", "example.com"));
+        CHECK_FALSE(is_allowed(scheme + "://192.0.2.1", "192.0.2.1"));
+        CHECK_FALSE(is_allowed(scheme + "://localhost", "localhost", {}, true));
+        CHECK(is_allowed(scheme + "://example.com", "x",
+                         {scheme + "://example.com"}));
+    }
+}
+
+TEST_CASE("with TLS, pages of the host must come by https") {
+    OriginConfig config{"example.com"};
+    config.is_tls = true;
+    const auto is_tls_allowed = [&config](const std::string& origin,
+                                          const std::string& host) {
+        return is_allowed_origin(config, origin, host, false);
+    };
+    CHECK(is_tls_allowed("https://example.com", "x"));
+    CHECK(is_tls_allowed("https://www.example.com:444", "x"));
+    CHECK_FALSE(is_tls_allowed("http://example.com", "example.com"));
+    CHECK(is_tls_allowed("https://192.0.2.1", "192.0.2.1"));
+    CHECK_FALSE(is_tls_allowed("http://192.0.2.1", "192.0.2.1"));
+    // Development pages on the same machine need no certificate.
+    CHECK(is_allowed_origin(config, "http://localhost:3000", "localhost:9600",
+                            true));
+    config.admitted = {"http://example.com"};
+    CHECK(is_tls_allowed("http://example.com", "x"));
 }
 
 TEST_CASE("pages of other hosts are refused, even if Host names them") {

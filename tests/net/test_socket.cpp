@@ -180,6 +180,21 @@ TEST_CASE(
     CHECK(no_delay != 0);
 }
 
+// --stall-timeout of more than 30 s had no effect on TCP.
+TEST_CASE("an accepted TCP connection has the endpoint's time limit") {
+    Endpoint endpoint = tcp("127.0.0.1");
+    endpoint.unacked_timeout_ms = 90'000;
+    const Listener listener(endpoint);
+    const Fd peer = connect_to(listener.endpoint());
+    const Accepted accepted = accept_next(listener);
+    REQUIRE((accepted.state == Accepted::State::Peer));
+    int timeout = 0;
+    socklen_t size = sizeof timeout;
+    CHECK(getsockopt(accepted.fd.get(), IPPROTO_TCP, TCP_USER_TIMEOUT,
+                     &timeout, &size) == 0);
+    CHECK(timeout == 90'000);
+}
+
 TEST_CASE("a connection waits while there are no descriptors") {
     const Listener listener(tcp("127.0.0.1"));
     const Fd peer = connect_to(listener.endpoint());

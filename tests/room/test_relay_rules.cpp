@@ -111,7 +111,8 @@ TEST_CASE("each decision has its action, and a reason only if it refuses") {
         // two reserved types: the one that is refused decides
         {R"({"type":"system","type":"ping"})", {{true}, false}, Action::Refuse},
         {R"([{"type":"ping"}])", {{false}, true}, Action::Relay},
-        {R"({"type":["ping"]})", {{false}, true}, Action::Relay},
+        {R"({"type":["ping"]})", {{false}, false}, Action::Refuse},
+        {R"({"type":["ping","x"]})", {{false}, true}, Action::Relay},
     };
     for (const auto& row : rows) {
         CAPTURE(row.text);

@@ -247,6 +247,21 @@ TEST_CASE("a raw object must be complete before its deadline") {
     ann.expect_message("[1]");
 }
 
+// The deadline of the first object ended a publisher whose reads always ended
+// inside of one.
+TEST_CASE("each raw object has a deadline of its own") {
+    Timer timer;
+    Daemon daemon({timed("--handshake-timeout", 2)});
+    Peer ann = join(daemon);
+    Peer publisher(daemon);
+    publisher.send("{\"n\":");
+    for (int i = 0; i < 6; ++i) {
+        timer.wait();
+        publisher.send("1}{\"n\":");
+        ann.expect_message("{\"n\":1}");
+    }
+}
+
 TEST_CASE("a raw publisher may be idle between objects") {
     Daemon daemon({timed("--handshake-timeout", 0.5)});
     Peer ann = join(daemon);

@@ -257,7 +257,7 @@ TEST_CASE("a type that only resembles a reserved one is relayed") {
                                 R"({"type\u0000":"system"})",
                                 R"({"types":"system"})",
                                 R"({"typ":"system"})",
-                                R"({"type":["system"]})",
+                                R"({"type":["system","x"]})",
                                 R"({"type":{"type":"system"}})",
                                 R"({"a":{"type":"system"}})",
                                 R"([{"type":"system"}])",
