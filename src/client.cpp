@@ -35,6 +35,8 @@ ClientInput Client::next(Bytes& input) {
         case State::Open: return read_message(input);
         default: break;
     }
+    // Nothing that arrives after the client began to close means anything, but
+    // it is read all the same, so that the peer can finish sending.
     input.take(input.size);
     return input::NeedMore();
 }
@@ -54,6 +56,7 @@ ClientInput Client::read_head(Bytes& input) {
         return input::RawJsonBegun();
     }
     input.take(head.feed(input.view()));
+    // Told as soon as there is a byte: what follows may be no HTTP at all.
     if (stream_.is_plain_on_tls_port()) return input::TlsRequired();
     if (head.state() == HeadReader::State::NeedMore) return input::NeedMore();
     return input::RequestHead{&head, request_->peer};
@@ -91,6 +94,7 @@ ClientInput Client::read_message(Bytes& input) {
 // Replies
 
 void Client::upgrade(const Upgrade& upgrade, std::string_view first_message) {
+    // The bytes behind the head, if any, are frames already.
     request_.reset();
     state_ = State::Open;
     if (upgrade.agreement.compression.client_may_deflate)
@@ -120,6 +124,8 @@ void Client::close(std::string last_words) {
 
 void Client::end_of_input() {
     if (std::exchange(input_ended_, true)) return drop();
+    // A peer may end its sending direction and still read: what waits for it is
+    // sent. A request or a body without its end can't be answered.
     if (state_ == State::Raw || state_ == State::Open) close("");
     if (state_ != State::Closing) drop();
 }
@@ -166,6 +172,8 @@ void Client::continue_flush(Flush& flush, const IoResult& sent) {
     flush.result.size += sent.size;
     if (sent.size == asked && flush.result.size < kMaxFlush)
         return find_next(flush);
+    // The rest is sent when poll() reports that there is room. If it was only
+    // too much for one turn, that is the next one.
     flush.result.state = IoResult::State::Blocked;
     blocked_ = true;
 }

@@ -72,20 +72,27 @@ private:
     /// Acts on what a client has sent; one function for each kind of input.
     struct InputHandler;
 
+    // Input: read() takes it from the socket, process() hands it to the
+    // InputHandler, whose answers to requests go out by respond().
     void read(Connection& connection);
     void process(Client& client, Bytes bytes);
     void respond(Client& client, const Response& response);
     void limit_own_bytes(Client& client);
 
+    // Output: a client that is touched is flushed at the end of the turn, in a
+    // batch with others; after_flush() draws the conclusions.
     void touch(Connection& connection);
     void flush_touched();
     void flush(const uint32_t* ids, size_t count);
     void after_flush(const Client::Flush& flush);
 
+    // Time.
     void run_timers();
     void ping();
     void expire(const Deadlines::Expired& expired);
 
+    // The end: a client closes (start_close_timer) or is dropped. Either way it
+    // leaves its room, is logged, and is destroyed when it is Gone.
     void start_close_timer(Client& client);
     void leave_room(Client& client, const std::string& reason);
     void drop(Client& client, const std::string& reason);

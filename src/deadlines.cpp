@@ -8,6 +8,8 @@ namespace wschat {
 
 void Deadlines::set(uint32_t client, Kind kind, Time at) {
     if (client >= times_.size()) times_.resize(client + 1);
+    // An entry in the queue that is too early is corrected later. One that is
+    // too late would be missed, so an earlier deadline gets an entry at once.
     times_[client].at[static_cast<size_t>(kind)] = at;
     if (at < times_[client].queued) enqueue(client, at);
 }
@@ -53,6 +55,7 @@ void Deadlines::discard_outdated() {
     while (!queue_.empty()) {
         const Entry front = queue_.top();
         Times& times = times_[front.client];
+        // An entry that was replaced by an earlier one is still in the queue.
         const bool is_valid = front.at == times.queued;
         const Time first = times.first();
         if (is_valid && front.at == first) return;

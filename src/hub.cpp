@@ -43,11 +43,14 @@ std::optional<std::string> Hub::join(Member& member, RoomCursor& cursor,
                                      const JoinRequest& request) {
     RoomEntry* entry = rooms_.open(request.room, now_);
     if (!entry) return std::nullopt;
+    // From here on the room can't be deleted to make place for another.
     rooms_.hold(*entry);
     Room& room = entry->room;
     member.entry = entry;
     room.add(member);
     ++members_;
+    // The cursor starts before anything is announced: what is appended from now
+    // on, the client receives once and in order.
     const Room::Start start =
         room.start_for(request.resume, settings_.rooms_config.history);
     cursor.start(room, start.first, request.deflated);
@@ -63,6 +66,8 @@ std::optional<std::string> Hub::join(Member& member, RoomCursor& cursor,
 
 void Hub::leave(Member& member) {
     if (member.position == Member::kNotIn) return;
+    // First out, then announced: the client itself is not told, and a room that
+    // is empty now has nothing new for anybody.
     member.entry->room.remove(member);
     --members_;
     announce(member, Change::Leave);
@@ -92,6 +97,7 @@ std::string Hub::submit(const Member& sender, std::string_view text) {
         case Action::Refuse: return error_notice(decision.reason);
         case Action::Pong: return kPong;
     }
+    // Raw JSON has no path that could name a room.
     RoomEntry* entry = sender.entry ? sender.entry : rooms_.open("/", now_);
     if (!entry) return error_notice(kTooManyRooms);
     deliver(*entry, text);
@@ -108,6 +114,8 @@ Response Hub::publish(const PublishRequest& request) {
             503, "room is empty and the message exceeds the retention limit");
     RoomEntry* entry = rooms_.open(request.room, now_);
     if (!entry) return error_response(503, kTooManyRooms);
+    // All are checked before the first is delivered: a publisher may send the
+    // whole body again after an error.
     for (std::string_view text : messages.texts) deliver(*entry, text);
     const Room& room = entry->room;
     return make_response(200, "Content-Type: application/json\r\n",
@@ -146,6 +154,8 @@ void Hub::ping() {
 }
 
 void Hub::note_change(RoomEntry& entry) {
+    // Without members nothing has to be flushed, and the room may be deleted
+    // before the end of the turn.
     if (entry.room.members().empty()) return;
     if (!std::exchange(entry.has_new_messages, true))
         changed_.push_back(&entry);
@@ -216,6 +226,7 @@ void Hub::announce_folded() {
 void Hub::announce_counts() {
     for (auto& [name, entry] : rooms_.all()) {
         const size_t members = entry->room.members().size();
+        // One that left and one that joined leave the number as it was told.
         if (std::exchange(entry->announced, members) != members && members > 0)
             deliver(*entry,
                     system_message(std::to_string(members) + " online"));

@@ -42,16 +42,20 @@ private:
     };
 
     static std::vector<Port> open_ports(const Settings& settings);
+    // What follows from the settings and the real ports.
     RouterConfig make_router_config() const;
     int port() const;
     std::string url_to_open() const;
     bool is_stopping() const { return stop_by_ != Time::max(); }
     bool is_finished() const;
+    // SIGTERM and SIGINT lead to stop(), SIGHUP to reload().
     void handle_signals();
     void reload();
     template <typename Load>
     void reload(const std::string& what, Load load);
     void stop();
+    // Hands out what poll() has reported. Without descriptors, accepting rests
+    // until a client has left, or for a second.
     void serve();
     void accept_from_port(Port& port);
     void set_accepting(bool accepting);

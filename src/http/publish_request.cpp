@@ -22,11 +22,13 @@ std::optional<Response> find_error(const Request& request,
     if (length.kind == Kind::Malformed)
         return error_response(400,
                               "invalid Content-Length or Transfer-Encoding");
+    // Not 401: no key would help, only the operator can.
     if (keys.empty())
         return error_response(403, "publishing needs --publish-key");
     if (request.count("Authorization") != 1 ||
         !keys.accepts(request.value("Authorization")))
         return error_response(401, "invalid publish key");
+    // After the key: strangers need not learn what the limits are.
     if (length.kind != Kind::Known)
         return error_response(411, "Content-Length is required");
     if (length.bytes > max_body)
@@ -87,6 +89,7 @@ ParsedMessages parse_messages(const PublishRequest& request) {
     std::string_view rest = request.body;
     for (size_t line = 1; !rest.empty(); ++line) {
         const std::string_view text = take_text(rest, request.is_lines);
+        // A line break at the end is no message.
         if (text.empty()) continue;
         const std::string error = error_in(text);
         if (!error.empty())

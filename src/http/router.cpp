@@ -39,6 +39,7 @@ std::optional<Response> find_origin_error(const Request& request,
 
 Action upgrade(const Request& request, const ClientAddress& client,
                std::string room, const RouterConfig& config) {
+    // The form first: the log of a refused origin should mean a browser.
     if (auto error = find_handshake_error(request)) return Respond{*error};
     if (auto error = find_origin_error(request, client, config))
         return Respond{*error};
@@ -67,12 +68,16 @@ Response serve_page(const Request& request, const RouterConfig& config) {
 
 Action choose_action(const Request& request, const ClientAddress& client,
                      const RouterConfig& config) {
+    // A malformed request is refused whatever it wants: a proxy and this server
+    // might read it in two ways, which attacks make use of.
     if (request.error) return Respond{error_response(400, request.error)};
     if (client.error) return Respond{error_response(400, client.error)};
     const auto room =
         config.rooms ? room_name(request.path) : std::string("/");
     if (!room)
         return Respond{error_response(400, "invalid room name in the path")};
+    // Before the method: a handshake with the wrong one is told what is wrong
+    // with it, not that there is no such page.
     if (wants_websocket(request))
         return upgrade(request, client, *room, config);
     if (request.method == "POST") return publish(request, *room, config);

@@ -11,6 +11,8 @@ void RoomCursor::start(Room& room, uint64_t first, bool deflated) {
     History& history = room.history();
     Broadcast& deflated_log = room.log(true);
     const bool from_history = first <= history.newest();
+    // To deflate retained messages too would take their memory twice, for the
+    // few clients that begin with them.
     if (deflated && !from_history)
         return start_in(deflated_log, deflated_log.open_cursor());
     start_in(history.log(), history.open_cursor(first));
@@ -20,6 +22,7 @@ void RoomCursor::start(Room& room, uint64_t first, bool deflated) {
 void RoomCursor::start_in(Broadcast& log, const Broadcast::Cursor& cursor) {
     log_ = &log;
     cursor_ = cursor;
+    // What is retained was not missed for being slow: it is no backlog.
     started_at_ = log.end();
 }
 
@@ -30,6 +33,7 @@ void RoomCursor::stop() {
 
 void RoomCursor::switch_log_at_end() {
     if (!next_log_ || offset() < end()) return;
+    // Both logs end with the same message, so none is lost or doubled.
     Broadcast& next = *next_log_;
     stop();
     start_in(next, next.open_cursor());

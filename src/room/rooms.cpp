@@ -53,6 +53,7 @@ void Rooms::hold(RoomEntry& entry) {
 void Rooms::release(RoomEntry& entry) {
     assert(entry.holders > 0);
     if (--entry.holders > 0) return;
+    // With retained messages it waits for clients that come back.
     entry.idle = idle_.insert(idle_.end(), &entry);
     if (entry.room.history().size() == 0) delete_room(entry);
 }

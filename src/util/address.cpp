@@ -42,6 +42,7 @@ bool Address::is_mapped() const {
 }
 
 bool Address::is_loopback() const {
+    // All of 127.0.0.0/8 is this machine (RFC 1122, section 3.2.1.3).
     if (is_mapped()) return bytes_[12] == 127;
     return !is_unix_ && std::all_of(bytes_.begin(), bytes_.end() - 1,
                                     [](uint8_t byte) { return byte == 0; }) &&
@@ -66,6 +67,7 @@ bool AddressSet::add(const std::string& text) {
     const size_t slash = text.find('/');
     const auto address = Address::parse(text.substr(0, slash));
     if (!address) return false;
+    // The prefix of an IPv4 network counts from the mapped part on.
     const bool v4 = text.find(':') == text.npos;
     const unsigned before = v4 ? 8 * kMappedPrefix.size() : 0;
     std::optional<uint64_t> bits = 128 - before;

@@ -10,7 +10,8 @@ namespace wschat {
 namespace {
 
 /// The bytes that separate a host from the rest of a URL (RFC 3986, section
-/// 3.2) or from the next element of a list, and `\`, which browsers read as `/`.
+/// 3.2) or from the next element of a list, and `\`, which browsers read as
+/// `/`.
 constexpr std::string_view kSeparators = "/?#@\\,\"<>";
 
 /// More bytes that an origin's host, without brackets and port, can't contain.
