@@ -164,8 +164,8 @@ public:
     struct Flush;
 
     /// Begins to send what waits. While `next` is not empty, the caller sends
-    /// it and reports the result to continue_flush(). Meanwhile nothing else may
-    /// be done with the client. REQUIRES: can_flush(), and it is not Gone.
+    /// it and reports the result to continue_flush(). In between nothing else
+    /// may be done with the client. REQUIRES: can_flush(), and it is not Gone.
     Flush begin_flush();
     void continue_flush(Flush& flush, const IoResult& sent);
 

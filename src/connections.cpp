@@ -168,6 +168,7 @@ Connections::Connections(const Settings& settings, const RouterConfig& router,
 void Connections::add(Accepted accepted, const TlsContext* tls) {
     log_.debug(accepted.peer.to_string() + " accepted");
     const int fd = accepted.fd.get();
+    // Only reading is awaited: there is nothing to send before a request.
     const uint32_t id =
         clients_.add(std::move(accepted), settings_.reader_config, tls);
     Connection& connection = clients_[id];
@@ -188,6 +189,8 @@ void Connections::serve(uint32_t id, short events) {
 void Connections::read(Connection& connection) {
     Client& client = connection.client;
     if (client.state() == State::Gone) return;
+    // A second read only if TLS has something that poll() can't see. What else
+    // the socket holds waits for the next turn.
     do {
         const IoResult result = client.read(buffer_.data(), buffer_.size());
         switch (result.state) {
@@ -335,6 +338,8 @@ void Connections::ping() {
     for (uint32_t id = 0; id < clients_.end(); ++id) {
         if (!clients_.has(id)) continue;
         Connection& connection = clients_[id];
+        // Others have a deadline. A client that is Open may be silent for ever,
+        // and its peer may have vanished without a word.
         if (connection.client.state() != State::Open ||
             connection.last_activity > alive_since)
             continue;

@@ -67,7 +67,7 @@ std::optional<std::string> Hub::join(Member& member, RoomCursor& cursor,
 void Hub::leave(Member& member) {
     if (member.position == Member::kNotIn) return;
     // First out, then announced: the client itself is not told, and a room that
-    // is empty now has nothing new for anybody.
+    // is empty now has no one to tell.
     member.entry->room.remove(member);
     --members_;
     announce(member, Change::Leave);

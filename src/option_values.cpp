@@ -45,6 +45,8 @@ void throw_bad_value(const std::string& name, const std::string& text,
 }
 
 int parse_port(const std::string& text) {
+    // 0 is allowed: tests, and several daemons on a machine, let the kernel
+    // choose.
     const auto port = parse_decimal(text, 65535);
     if (!port)
         throw_bad_value("port", text, "a number from 0 to 65535 is needed");

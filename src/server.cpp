@@ -175,6 +175,8 @@ void Server::stop() {
     log_.info("stopping (" + describe_members(hub_.members()) + ")");
     stop_by_ = now_ + to_duration(settings_.close_timeout);
     next_accept_ = Time::max();
+    // Before the clients are closed: one that comes back at once must reach the
+    // next process, not this one.
     for (const Port& port : ports_) poller_.remove(port.handle);
     ports_.clear();
     connections_.close_all();

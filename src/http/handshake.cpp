@@ -34,6 +34,8 @@ const EVP_MD* sha1() {
 
 /// Returns the value of Sec-WebSocket-Accept (RFC 6455, section 4.2.2).
 std::string accept_value(std::string_view key) {
+    // The GUID of the protocol: a server that does not know WebSocket can't
+    // answer with the right hash by accident.
     std::string text(key);
     text += "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
     std::array<unsigned char, SHA_DIGEST_LENGTH> digest;
@@ -60,6 +62,8 @@ std::string websocket_location(const std::string& host, int port, bool tls) {
 void prepare_handshakes() { accept_value(""); }
 
 bool wants_websocket(const Request& request) {
+    // A proxy that is not set up for WebSocket removes Upgrade and leaves the
+    // key. Then the response must say what is missing, not serve the page.
     return request.lists("Upgrade", "websocket", true) ||
            request.count("Sec-WebSocket-Key") > 0;
 }
@@ -67,6 +71,8 @@ bool wants_websocket(const Request& request) {
 Agreement negotiate(const Request& request, bool may_deflate) {
     Agreement agreement;
     agreement.v1 = request.lists("Sec-WebSocket-Protocol", kV1, false);
+    // Of the other subprotocols that may be requested none is known; a browser
+    // closes the connection by itself if it needed one.
     if (may_deflate) agreement.compression = negotiate_deflate(request);
     return agreement;
 }

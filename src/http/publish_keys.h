@@ -15,7 +15,7 @@ public:
     /// Minimum length of a key, in bytes: a shorter one can be guessed.
     static constexpr size_t kMinKey = 16;
 
-    /// No keys: nobody may publish.
+    /// No keys: publishing is off.
     PublishKeys() = default;
 
     /// Reads a file with one key in each line. Blanks around keys and empty

@@ -48,6 +48,7 @@ Poller::Handle Poller::add(int fd, short events, Token token) {
     entries_[handle] = {token, static_cast<uint32_t>(all_.size()), kNone};
     all_.push_back({fd, events, 0});
     handles_.push_back(handle);
+    // A new connection most likely sends its request at once.
     if (all_.size() > kFew) {
         make_busy(handle);
         busy_.back().used = true;

@@ -19,6 +19,7 @@ constexpr size_t kMaxPendingRecords = 64 << 10;
 
 IoResult to_io_result(ssize_t n, int error) {
     if (n > 0) return {IoResult::State::Done, static_cast<size_t>(n)};
+    // Only a read returns 0: no send is asked for nothing.
     if (n == 0) return {IoResult::State::Eof};
     if (error == EAGAIN || error == EWOULDBLOCK || error == EINTR)
         return {IoResult::State::Blocked};

@@ -17,6 +17,7 @@ RelayDecision decide_relay(std::string_view text, const Grants& grants,
     if (json.reserved == Reserved::None ||
         (json.reserved == Reserved::System && grants.may_send_system))
         return {Action::Relay};
+    // Browsers can't send ping frames, so wschat.js asks by a message.
     if (json.reserved == Reserved::Ping && v1) return {Action::Pong};
     // Pages believe what has these types: it must come from the server alone.
     return {Action::Refuse, "the type \"" +

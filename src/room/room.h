@@ -37,7 +37,7 @@ struct Member {
     static constexpr size_t kNotIn = SIZE_MAX;
 };
 
-/// The messages of a conversation in each encoding that somebody receives, and
+/// The messages of a conversation in each encoding that a client receives, and
 /// who is in it.
 class Room {
 public:

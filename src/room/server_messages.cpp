@@ -25,6 +25,8 @@ std::string system_message(const std::string& text) {
     return message("system", text);
 }
 
+// The members stand in the order that wschat(7) shows. Clients must not depend
+// on it, but people compare the two.
 std::string hello_message(const Hello& hello) {
     return "{" + member("type", "\"hello\"") + "," +
            member("room", quote_json(hello.room)) + "," +

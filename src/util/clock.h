@@ -1,4 +1,4 @@
-// The program's one clock, which nobody can set back, and spans of time.
+// The program's one clock, which only goes forward, and spans of time.
 #pragma once
 
 #include <chrono>
