@@ -251,7 +251,7 @@ TEST_CASE("a raw object must be complete before its deadline") {
 // inside of one.
 TEST_CASE("each raw object has a deadline of its own") {
     Timer timer;
-    Daemon daemon({timed("--handshake-timeout", 2)});
+    Daemon daemon({timed("--handshake-timeout", 2), "--ping-interval=0"});
     Peer ann = join(daemon);
     Peer publisher(daemon);
     publisher.send("{\"n\":");
