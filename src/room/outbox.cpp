@@ -9,7 +9,7 @@ void Outbox::close(std::string last_words) {
     own().is_closing = true;
     if (!cursor_.is_started()) return;
     // What waits now may be the response to the handshake, if the client closes
-    // in the same breath: it must not come after the log.
+    // in the same segment: it must not come after the log.
     if (own_->current.empty() && cursor_.offset() >= target_)
         own_->current.swap(own_->waiting);
     target_ = cursor_.end();
