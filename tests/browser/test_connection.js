@@ -405,6 +405,7 @@ module.exports = {
       const ada = await chat.join('Ada');
       ada.expectedErrors = connectFailed;
       await chat.server.end('SIGKILL');
+      await ada.waitForState('Reconnecting…');
       await ada.send('wait');
       await ada.$('#outbox .fate', { hasText: 'Waiting' }).waitFor();
       const asked = new Promise((resolve) => ada.page.on('dialog', (dialog) => {
