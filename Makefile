@@ -16,9 +16,10 @@
 # of its own; without it the daemon is ./wschat. liburing is used if it is
 # installed; URING= builds without it.
 
-# The user may replace these. The project's own flags are further down.
+# The user may replace these. The project's own flags are further down. -g1 is
+# enough for backtraces; CXXFLAGS="-O0 -g" suits a debugger.
 CXX ?= g++
-CXXFLAGS ?= -O2 -g
+CXXFLAGS ?= -O2 -g1
 PREFIX ?= /usr/local
 FUZZ_SECONDS ?= 20
 
