@@ -7,14 +7,6 @@
 
 namespace wschat {
 
-namespace {
-
-// A client that reads fast and has much to receive gives way to the others
-// after this many bytes.
-constexpr size_t kMaxFlush = 256 << 10;
-
-}  // namespace
-
 Client::Client(Accepted accepted, const ReaderConfig& config,
                const TlsContext* tls)
     : stream_(std::move(accepted.fd), tls),
@@ -68,6 +60,12 @@ ClientInput Client::read_body(Bytes& input) {
         input.take(request.size - request.body.size()).view());
     if (!request.is_complete()) return input::NeedMore();
     return input::RequestBody{std::move(request)};
+}
+
+uint64_t Client::partial_size() const {
+    if (state_ == State::ReadingBody)
+        return std::get<PublishRequest>(request_->part).body.capacity();
+    return reader_.partial_size();
 }
 
 ClientInput Client::read_message(Bytes& input) {
@@ -137,11 +135,13 @@ void Client::drop() {
 
 // Output
 
-Client::Flush Client::begin_flush() {
+Client::Flush Client::begin_flush(size_t most) {
     Flush flush;
     flush.client = this;
+    flush.most = most;
     flush.state_before = state_;
     flush.was_blocked = blocked_;
+    flush.was_full = is_full_;
     find_next(flush);
     return flush;
 }
@@ -155,9 +155,9 @@ void Client::find_next(Flush& flush) {
         return;
     }
     // Nothing waits any more.
-    blocked_ = false;
+    blocked_ = is_full_ = false;
     if (state_ != State::Closing || finish()) return;
-    blocked_ = true;
+    blocked_ = is_full_ = true;
     flush.result.state = IoResult::State::Blocked;
 }
 
@@ -170,8 +170,8 @@ void Client::continue_flush(Flush& flush, const IoResult& sent) {
     }
     outbox_.consume(stream_.consume_sent(sent.size));
     flush.result.size += sent.size;
-    if (sent.size == asked && flush.result.size < kMaxFlush)
-        return find_next(flush);
+    is_full_ = sent.size < asked;
+    if (!is_full_ && flush.result.size < flush.most) return find_next(flush);
     // The rest is sent when poll() reports that there is room. If it was only
     // too much for one turn, that is the next one.
     flush.result.state = IoResult::State::Blocked;
@@ -202,7 +202,7 @@ bool Client::can_read(short events) const {
 }
 
 bool Client::can_flush(short events) const {
-    return !blocked_ || (events & POLLOUT);
+    return !is_full_ || (events & POLLOUT);
 }
 
 void complete_flushes(SendBatch& batch, std::vector<Client::Flush>& flushes) {

@@ -130,6 +130,13 @@ public:
     /// True if a raw JSON object has begun and not ended.
     bool is_inside_object() const { return reader_.inside_raw(); }
 
+    /// True if a message or a control frame has begun and not ended.
+    /// REQUIRES: next() has returned NeedMore.
+    bool is_inside_message() const { return reader_.inside_message(); }
+
+    /// Returns the memory that an incomplete message or body takes.
+    uint64_t partial_size() const;
+
     /// True if bytes can be sent: under TLS, the TLS handshake is complete.
     bool can_send() const { return stream_.is_ready(); }
 
@@ -165,13 +172,14 @@ public:
 
     /// Begins to send what waits. While `next` is not empty, the caller sends
     /// it and reports the result to continue_flush(). In between nothing else
-    /// may be done with the client. REQUIRES: can_flush(), and it is not Gone.
-    Flush begin_flush();
+    /// may be done with the client. When `most` bytes were sent, it gives way
+    /// to the others. REQUIRES: can_flush(), and it is not Gone.
+    Flush begin_flush(size_t most);
     void continue_flush(Flush& flush, const IoResult& sent);
 
-    /// Bytes of messages of earlier turns that it was not sent (see
+    /// Bytes of messages that it could have been sent but was not (see
     /// RoomCursor::backlog()); 0 if it is in no room.
-    uint64_t backlog() const { return outbox_.cursor().backlog(); }
+    uint64_t backlog(Time now) const { return outbox_.cursor().backlog(now); }
 
     /// Returns the events that poll() must wait for.
     short awaited_events() const;
@@ -179,8 +187,7 @@ public:
     /// Returns whether events that poll() has reported permit to read.
     bool can_read(short events) const;
 
-    /// Returns true unless the last flush was blocked and `events` lacks
-    /// POLLOUT.
+    /// Returns true unless the socket was full and `events` lacks POLLOUT.
     bool can_flush(short events) const;
 
 private:
@@ -204,6 +211,7 @@ private:
     std::unique_ptr<Request> request_;  // while ReadingHead and ReadingBody
     bool sends_frames_ = true;  // false: raw JSON without a handshake
     bool blocked_ = false;      // the last flush was not completed
+    bool is_full_ = false;      // because the socket took no more
     bool input_ended_ = false;
     State state_ = State::ReadingHead;
 };
@@ -218,8 +226,10 @@ struct Client::Flush {
     IoResult result{IoResult::State::Done};
 
     Client* client;
+    size_t most;         // bytes to send
     State state_before;  // when it began
     bool was_blocked;    // the flush before was not completed
+    bool was_full;       // because the socket took no more
 };
 
 /// Sends to many clients what waits for each, until none takes more, and sets

@@ -4,10 +4,13 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <deque>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "client.h"
+#include "client_limits.h"
 #include "deadlines.h"
 #include "http/router.h"
 #include "hub.h"
@@ -27,26 +30,28 @@ public:
     /// The owner in the tokens of clients.
     static constexpr uint32_t kClients = 1;
 
-    /// REQUIRES: all of these outlive it.
+    /// `descriptors` is how many the process may have. REQUIRES: all others
+    /// outlive it.
     Connections(const Settings& settings, const RouterConfig& router, Hub& hub,
-                Poller& poller, Log& log);
+                Poller& poller, Log& log, size_t descriptors);
 
     void begin_turn(Time now) { now_ = now; }
 
-    /// Takes a connection that was accepted. `tls` is null on ports without
-    /// TLS.
+    /// Takes a connection that was accepted, or closes it if there are far too
+    /// many. `tls` is null on ports without TLS.
     void add(Accepted accepted, const TlsContext* tls);
 
-    /// Handles the events that poll() reported of a client: reads what it has
-    /// sent, and marks it to be flushed.
+    /// Notes the events that poll() reported of a client. What it has sent is
+    /// read by end_turn().
     void serve(uint32_t id, short events);
 
     /// Starts closing all members with 1001. Drops other clients, but for those
     /// that are closing anyway.
     void close_all();
 
-    /// Runs what is due, sends what waits, destroys clients that are gone.
-    /// Returns true if it destroyed a client.
+    /// Reads what clients have sent, for a limited time; runs what is due, sends
+    /// what waits, destroys clients that are gone. Returns true if it destroyed
+    /// a client.
     bool end_turn();
 
     /// When end_turn() must run even if poll() reports nothing.
@@ -56,44 +61,89 @@ public:
     size_t size() const { return clients_.size(); }
 
 private:
+    /// What is known of a client that has sent something lately, or is behind.
+    /// Most clients only listen, and have none.
+    struct Activity {
+        std::string input;    // was read, and waits to be handled
+        uint64_t partial = 0;  // size of its unfinished message, in partials_
+        Published published;
+        Time over_since{};   // since when it has published too much
+        Time held_until{};   // the end of its last hold
+        uint64_t owed = 0;   // bytes to be sent to it by owed_by
+        Time owed_by = Time::max();
+        Time stalls_at = Time::max();  // unless its socket takes something
+    };
+
     /// A client and what belongs to its place in the loop.
     struct Connection {
         Connection(Accepted accepted, const ReaderConfig& config,
                    const TlsContext* tls)
             : client(std::move(accepted), config, tls) {}
 
+        Activity& active() {
+            if (!activity) activity = std::make_unique<Activity>();
+            return *activity;
+        }
+        bool has_input() const { return activity && !activity->input.empty(); }
+
         Client client;
         Time last_activity{};  // when it last showed a sign of life
+        std::unique_ptr<Activity> activity;
         Poller::Handle handle = 0;
         short events = 0;         // as poll() reported them in this turn
         bool is_touched = false;  // among touched_
+        bool is_queued = false;   // in a queue of those that wait to be read
+        bool is_held = false;     // not read, until its rate permits it
+        bool is_connect_counted = false;  // by Limits::add_connect()
     };
+
+    /// How much of a turn one client may take.
+    class Share;
 
     /// Acts on what a client has sent; one function for each kind of input.
     struct InputHandler;
 
-    // Input: read() takes it from the socket, process() hands it to the
-    // InputHandler, whose answers to requests go out by respond().
+    // Input: clients that have sent something wait in a queue. read() takes it
+    // from the socket, process() hands it to the InputHandler, whose answers to
+    // requests go out by respond(). A client that sends too much is held.
+    void enqueue(Connection& connection);
+    void serve_queue(std::deque<uint32_t>& queue, Duration time);
     void read(Connection& connection);
-    void process(Client& client, Bytes bytes);
+    void read_socket(Connection& connection, Share& share);
+    void process(Connection& connection, Bytes& bytes, Share& share);
     void respond(Client& client, const Response& response);
+    void refuse(Client& client, const Refusal& refusal);
+    void log_refusal(const Address& address, AddressUse* use,
+                     const Refusal& refusal);
     void limit_own_bytes(Client& client);
+    bool charge(Connection& connection, uint64_t bytes);
+    void resume(Connection& connection);
+    void set_message_deadline(Client& client);
+    void make_room_for_partial();
+    void note_partial(Connection& connection);
 
     // Output: a client that is touched is flushed at the end of the turn, in a
     // batch with others; after_flush() draws the conclusions.
     void touch(Connection& connection);
     void flush_touched();
-    void flush(const uint32_t* ids, size_t count);
+    void flush(const uint32_t* ids, size_t count, size_t most);
     void after_flush(const Client::Flush& flush);
+    void note_progress(Connection& connection, size_t sent);
+    void set_send_deadline(Connection& connection);
+    void limit_backlogs();
 
     // Time.
     void run_timers();
     void ping();
     void expire(const Deadlines::Expired& expired);
+    void expire_send(Connection& connection);
+    void drop_behind(Client& client);
+    void forget_rest(Connection& connection);
 
     // The end: a client closes (start_close_timer) or is dropped. Either way it
     // leaves its room, is logged, and is destroyed when it is Gone.
     void start_close_timer(Client& client);
+    void close(Connection& connection, uint16_t code, const char* reason);
     void leave_room(Client& client, const std::string& reason);
     void drop(Client& client, const std::string& reason);
     std::string describe_room(const Client& client) const;
@@ -106,10 +156,14 @@ private:
     Log& log_;
 
     Slots<Connection> clients_;
+    Limits limits_;
+    Partials partials_;
     Deadlines deadlines_;
     PingSchedule pings_;
     SendBatch batch_;
     std::vector<char> buffer_;  // for what a client sends in a turn
+    std::deque<uint32_t> members_queue_;    // clients to be read, in order
+    std::deque<uint32_t> newcomers_queue_;  // the same, before they are members
     std::vector<uint32_t> touched_;  // clients to be flushed in this turn
     Time now_{};  // when the turn began
     bool warned_of_proxy_ = false;  // the log names --trust-proxy

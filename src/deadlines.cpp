@@ -22,8 +22,7 @@ void Deadlines::clear(uint32_t client, Kind kind) {
 // The client's entry stays in the queue, and serves the next client of this id:
 // so a flood of short connections does not fill the queue.
 void Deadlines::clear(uint32_t client) {
-    clear(client, Kind::Step);
-    clear(client, Kind::Send);
+    for (Kind kind : {Kind::Step, Kind::Send, Kind::Hold}) clear(client, kind);
 }
 
 bool Deadlines::is_set(uint32_t client, Kind kind) const {
@@ -34,8 +33,7 @@ bool Deadlines::is_set(uint32_t client, Kind kind) const {
 std::optional<Deadlines::Expired> Deadlines::take_expired(Time now) {
     if (next() > now || queue_.empty()) return std::nullopt;  // now may be max
     const uint32_t client = queue_.top().client;
-    const Times& times = times_[client];
-    const Kind kind = times.at[0] <= times.at[1] ? Kind::Step : Kind::Send;
+    const Kind kind = static_cast<Kind>(times_[client].first_kind());
     clear(client, kind);
     return Expired{client, kind};
 }

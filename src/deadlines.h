@@ -2,6 +2,8 @@
 // clients, no clock.
 #pragma once
 
+#include <algorithm>
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <deque>
@@ -20,8 +22,9 @@ namespace wschat {
 class Deadlines {
 public:
     enum class Kind : uint8_t {
-        Step,  // for the present step: request, object, close handshake
-        Send   // for the socket to take more of what waits to be sent
+        Step,  // for the present step: request, message, close handshake
+        Send,  // for the socket to take more of what waits to be sent
+        Hold   // no deadline of the client: when it may send again
     };
 
     /// Sets a deadline, or moves it to another time.
@@ -30,7 +33,7 @@ public:
     /// Does nothing if the deadline is not set.
     void clear(uint32_t client, Kind kind);
 
-    /// Clears both. To be called when the client is destroyed.
+    /// Clears all. To be called when the client is destroyed.
     void clear(uint32_t client);
 
     bool is_set(uint32_t client, Kind kind) const;
@@ -47,14 +50,18 @@ public:
     Time next();
 
 private:
-    static constexpr size_t kKinds = 2;
+    static constexpr size_t kKinds = 3;
 
     /// What is known of one client. Time::max() is never.
     struct Times {
-        Time at[kKinds] = {Time::max(), Time::max()};
+        std::array<Time, kKinds> at = {Time::max(), Time::max(), Time::max()};
         Time queued = Time::max();  // of its valid entry in the queue
 
-        Time first() const { return at[0] < at[1] ? at[0] : at[1]; }
+        size_t first_kind() const {
+            return static_cast<size_t>(
+                std::min_element(at.begin(), at.end()) - at.begin());
+        }
+        Time first() const { return at[first_kind()]; }
     };
 
     struct Entry {

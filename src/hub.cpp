@@ -23,6 +23,31 @@ constexpr std::chrono::seconds kFoldInterval(1);
 /// intervals would only wake up an idle daemon more often.
 constexpr std::chrono::seconds kCleanUpInterval(25);
 
+constexpr char kTooManyRooms[] = "too many rooms";
+constexpr char kTooManyOfAddress[] =
+    "too many rooms of this address (--max-rooms-per-address)";
+
+/// Notes whose room it is: that of an address if it has no other members.
+void set_only_use(RoomEntry& entry, AddressUse* use) {
+    if (entry.only_use) --entry.only_use->rooms;
+    entry.only_use = use;
+    if (use) ++use->rooms;
+}
+
+/// Returns the use that all members have; null if they have different ones, or
+/// one is not counted, or there are no members.
+AddressUse* find_only_use(const Room& room) {
+    const auto& members = room.members();
+    if (members.empty()) return nullptr;
+    // Most rooms have members of several addresses among the first.
+    AddressUse* const use = members.front()->use;
+    return std::all_of(
+               members.begin(), members.end(),
+               [use](const Member* member) { return member->use == use; })
+               ? use
+               : nullptr;
+}
+
 void forget(std::vector<RoomEntry*>& entries, RoomEntry* entry) {
     entries.erase(std::remove(entries.begin(), entries.end(), entry),
                   entries.end());
@@ -39,36 +64,53 @@ std::string describe_changes(size_t joins, size_t leaves) {
 
 }  // namespace
 
-std::optional<std::string> Hub::join(Member& member, RoomCursor& cursor,
-                                     const JoinRequest& request) {
+Joined Hub::join(Member& member, RoomCursor& cursor,
+                 const JoinRequest& request) {
+    if (has_too_many_rooms(member, request.room)) return {kTooManyOfAddress};
     RoomEntry* entry = rooms_.open(request.room, now_);
-    if (!entry) return std::nullopt;
+    if (!entry) return {kTooManyRooms};
     // From here on the room can't be deleted to make place for another.
     rooms_.hold(*entry);
     Room& room = entry->room;
     member.entry = entry;
+    const bool is_first = room.members().empty();
     room.add(member);
+    if (is_first)
+        set_only_use(*entry, member.use);
+    else if (entry->only_use != member.use)
+        set_only_use(*entry, nullptr);
     ++members_;
     // The cursor starts before anything is announced: what is appended from now
     // on, the client receives once and in order.
     const Room::Start start =
         room.start_for(request.resume, settings_.rooms_config.history);
     cursor.start(room, start.first, request.deflated);
-    std::string hello;
+    Joined joined;
     if (member.v1)
-        hello = hello_message({room.name(), room.epoch(), start.first,
+        joined.hello = hello_message({room.name(), room.epoch(), start.first,
                                room.history().newest(), room.members().size(),
                                start.recovered});
     // After the cursor: the newcomer receives its own announcement too.
     announce(member, Change::Join);
-    return hello;
+    return joined;
+}
+
+/// An address must not take the rooms of all: those that exist only for its
+/// clients are limited.
+bool Hub::has_too_many_rooms(const Member& member, std::string_view room) {
+    const size_t most = settings_.limits.max_rooms_per_address;
+    if (!member.use || most == 0 || member.use->rooms < most) return false;
+    const RoomEntry* entry = rooms_.find(room, now_);
+    return !entry || entry->room.members().empty();
 }
 
 void Hub::leave(Member& member) {
     if (member.position == Member::kNotIn) return;
-    // First out, then announced: the client itself is not told, and a room that
-    // is empty now has no one to tell.
-    member.entry->room.remove(member);
+    // First out, then announced: the client itself is not told.
+    RoomEntry& entry = *member.entry;
+    entry.room.remove(member);
+    if (!entry.only_use || entry.room.members().empty())
+        set_only_use(entry, find_only_use(entry.room));
     --members_;
     announce(member, Change::Leave);
 }
@@ -138,8 +180,9 @@ bool Hub::would_lose_any(std::string_view room,
     return !rooms_.can_retain(entry, texts.size(), bytes);
 }
 
-void Hub::deliver(RoomEntry& entry, std::string_view text) {
-    rooms_.append(entry, text, now_);
+void Hub::deliver(RoomEntry& entry, std::string_view text,
+                  History::Kind kind) {
+    rooms_.append(entry, text, now_, kind);
     note_change(entry);
     if (next_clean_up_ == Time::max())
         next_clean_up_ = now_ + kCleanUpInterval;
@@ -194,7 +237,14 @@ void Hub::announce_address(const Member& member, Change change) {
         return fold(entry, change);
     ++entry.in_second;
     const char* what = change == Change::Join ? "connected" : "disconnected";
-    deliver(entry, system_message(member.address.to_string() + " " + what));
+    announce(entry, member.address.to_string() + " " + what);
+}
+
+void Hub::announce(RoomEntry& entry, const std::string& text) {
+    // An empty room has no one to tell, and must not be retained for the
+    // announcement alone.
+    if (entry.room.members().empty()) return;
+    deliver(entry, system_message(text), History::Kind::Announcement);
 }
 
 void Hub::fold(RoomEntry& entry, Change change) {
@@ -215,8 +265,8 @@ void Hub::announce_folded() {
             next_folded_ = std::min(next_folded_, due);
             continue;
         }
-        deliver(*entry, system_message(describe_changes(entry->folded_joins,
-                                                        entry->folded_leaves)));
+        announce(*entry, describe_changes(entry->folded_joins,
+                                          entry->folded_leaves));
         entry->folded_joins = entry->folded_leaves = 0;
         entry->second_begin = now_;
         entry->in_second = 1;
@@ -228,8 +278,7 @@ void Hub::announce_counts() {
         const size_t members = entry->room.members().size();
         // One that left and one that joined leave the number as it was told.
         if (std::exchange(entry->announced, members) != members && members > 0)
-            deliver(*entry,
-                    system_message(std::to_string(members) + " online"));
+            announce(*entry, std::to_string(members) + " online");
     }
     last_count_ = now_;
     next_count_ = Time::max();

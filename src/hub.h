@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "client_limits.h"
 #include "http/publish_request.h"
 #include "room/relay_rules.h"
 #include "room/resume.h"
@@ -26,13 +27,21 @@ struct JoinRequest {
     bool deflated = false;  // it receives deflated messages
 };
 
+/// The result of joining a room.
+struct Joined {
+    // Why the client may not join, static text for a 503; null if it has.
+    const char* refusal = nullptr;
+
+    // The first message for it alone: a hello, or nothing if it does not speak
+    // wschat.v1.
+    std::string hello{};
+};
+
 /// The rooms and their members. A message takes two steps: submit() or
 /// publish() takes what a sender says and checks it; deliver() appends it to
 /// the room for everybody. Nothing else appends a message to a room.
 class Hub {
 public:
-    /// The reason of a refusal to join or to publish, for a 503.
-    static constexpr char kTooManyRooms[] = "too many rooms";
 
     /// REQUIRES: settings outlive it.
     explicit Hub(const Settings& settings)
@@ -42,13 +51,11 @@ public:
     void begin_turn(Time now) { now_ = now; }
 
     /// Makes a client a member of a room, starts its cursor there, then
-    /// announces it to all, itself included. Returns the first message for it
-    /// alone: a hello, or nothing if it does not speak wschat.v1. Returns
-    /// nullopt, and does nothing, if there are too many rooms.
+    /// announces it to all, itself included. Does nothing if it refuses,
+    /// because there are too many rooms or too many of the client's address.
     /// REQUIRES: the member is in no room. Member and cursor stay where they
     /// are in memory until release().
-    std::optional<std::string> join(Member& member, RoomCursor& cursor,
-                                    const JoinRequest& request);
+    Joined join(Member& member, RoomCursor& cursor, const JoinRequest& request);
 
     /// Ends a membership and announces it to those who stay. The room stays
     /// until release(), because the member's cursor is still in its log. Does
@@ -70,7 +77,8 @@ public:
 
     /// Appends a message to a room, for its members and as far as it is
     /// retained for those who come later.
-    void deliver(RoomEntry& entry, std::string_view text);
+    void deliver(RoomEntry& entry, std::string_view text,
+                 History::Kind kind = History::Kind::Message);
 
     /// Appends a ping in all rooms that have members.
     void ping();
@@ -91,15 +99,20 @@ public:
     /// When run_timers() has something to do; Time::max() is never.
     Time next_timer() const;
 
+    /// Bytes stored for members that are behind (see Rooms::backlogs()).
+    uint64_t backlogs() const { return rooms_.backlogs(); }
+
     /// How many members there are in all rooms.
     size_t members() const { return members_; }
 
 private:
     bool would_lose_any(std::string_view room,
                         const std::vector<std::string_view>& texts);
+    bool has_too_many_rooms(const Member& member, std::string_view room);
     enum class Change { Join, Leave };
 
     void announce(const Member& member, Change change);
+    void announce(RoomEntry& entry, const std::string& text);
     void announce_address(const Member& member, Change change);
     void fold(RoomEntry& entry, Change change);
     void announce_folded();

@@ -96,6 +96,19 @@ Seconds parse_seconds_or_zero(const std::string& name,
     return Seconds(number);
 }
 
+Rate parse_rate(const std::string& name, const std::string& text,
+                uint64_t parse_number(const std::string&,
+                                      const std::string&)) {
+    if (text == "0") return {};
+    const size_t slash = text.find('/');
+    if (slash == text.npos)
+        throw_bad_value(name, text, "NUMBER/SECONDS is needed, or 0");
+    const uint64_t amount = parse_number(name, text.substr(0, slash));
+    if (amount == 0)
+        throw_bad_value(name, text, "a number above 0 is needed, or 0 alone");
+    return {amount, parse_seconds(name, text.substr(slash + 1))};
+}
+
 std::string parse_file(const std::string& name, const std::string& text) {
     if (text.empty()) throw_bad_value(name, text, "a file is needed");
     return text;

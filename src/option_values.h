@@ -7,6 +7,7 @@
 #include <stdexcept>
 #include <string>
 
+#include "limits_config.h"
 #include "net/endpoint.h"
 #include "util/clock.h"
 
@@ -40,6 +41,11 @@ Seconds parse_seconds(const std::string& name, const std::string& text);
 
 /// The same, but 0 is allowed too.
 Seconds parse_seconds_or_zero(const std::string& name, const std::string& text);
+
+/// Reads a rate, NUMBER/SECONDS; the number is read by `parse_number`, so it is
+/// one of parse_count() or parse_bytes(). 0 alone is no limit.
+Rate parse_rate(const std::string& name, const std::string& text,
+                uint64_t parse_number(const std::string&, const std::string&));
 
 /// Reads the path of a file, which must not be empty. Does not look for the
 /// file.

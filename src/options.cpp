@@ -17,6 +17,10 @@ const char kUsage[] = "usage: wschat [options] host port";
 
 namespace {
 
+/// What --max-partial must have beside the largest message, so that one that is
+/// not unusual can arrive.
+constexpr uint64_t kMinPartials = 256 << 10;
+
 constexpr char kIntroduction[] = R"(
 Relays JSON messages between all clients that are connected by WebSocket.
 host is the name that clients use; if it is an IP address or localhost,
@@ -30,6 +34,7 @@ struct Parsed {
     // The values of --bind as text. They become endpoints when the port is
     // known, which stands behind all options.
     std::vector<std::string> binds{};
+    bool has_max_partial = false;
 };
 
 /// An option as it was given, its name as in "--keep". The value is empty if
@@ -110,6 +115,43 @@ void set_max_message(Parsed& parsed, const Given& given) {
 
 void set_max_backlog(Parsed& parsed, const Given& given) {
     parsed.options.settings.max_backlog = parse_bytes(given.name, given.value);
+}
+
+void set_max_logs(Parsed& parsed, const Given& given) {
+    parsed.options.settings.max_logs = parse_bytes(given.name, given.value);
+}
+
+void set_max_partial(Parsed& parsed, const Given& given) {
+    parsed.options.settings.limits.max_partial =
+        given.value == "0" ? 0 : parse_bytes(given.name, given.value);
+    parsed.has_max_partial = true;
+}
+
+template <size_t LimitsConfig::*limit>
+void set_limit(Parsed& parsed, const Given& given) {
+    parsed.options.settings.limits.*limit =
+        parse_count(given.name, given.value);
+}
+
+template <Rate LimitsConfig::*rate, auto parse_number>
+void set_rate(Parsed& parsed, const Given& given) {
+    parsed.options.settings.limits.*rate =
+        parse_rate(given.name, given.value, parse_number);
+}
+
+void add_exempt(Parsed& parsed, const Given& given) {
+    LimitsConfig& limits = parsed.options.settings.limits;
+    if (given.value == "none")
+        limits.exempt_local = false;
+    else if (!limits.exempt.add(given.value))
+        throw_bad_value(given.name, given.value,
+                        "an address, a network such as 10.0.0.0/8 or none is "
+                        "needed");
+}
+
+void set_message_timeout(Parsed& parsed, const Given& given) {
+    parsed.options.settings.message_timeout =
+        parse_seconds_or_zero(given.name, given.value);
 }
 
 void set_ping_interval(Parsed& parsed, const Given& given) {
@@ -216,9 +258,43 @@ constexpr Row kRows[] = {
      "largest message of a client; suffix K, M or G [1M]", set_max_message},
     {"max-backlog", 0, "BYTES",
      "drop a client further behind than this [4M]", set_max_backlog},
+    {"max-logs", 0, "BYTES",
+     "largest sum of what is stored for clients that are behind; over it the "
+     "one that is furthest behind is dropped [256M]",
+     set_max_logs},
+    {"max-partial", 0, "BYTES",
+     "largest sum of all unfinished messages and bodies; over it the largest "
+     "one is refused; 0: no limit [64M]",
+     set_max_partial},
+    {"max-clients", 0, "NUMBER",
+     "largest number of connections; 0: no limit [descriptors less 64]",
+     set_limit<&LimitsConfig::max_clients>},
+    {"max-per-address", 0, "NUMBER",
+     "connections of one address; 0: no limit [1000]",
+     set_limit<&LimitsConfig::max_per_address>},
+    {"max-rooms-per-address", 0, "NUMBER",
+     "rooms that have members of one address only; 0: no limit [100]",
+     set_limit<&LimitsConfig::max_rooms_per_address>},
+    {"rate-connect", 0, "NUMBER/SECONDS",
+     "handshakes of one address; 0: no limit [60/10]",
+     set_rate<&LimitsConfig::connects, parse_count>},
+    {"rate", 0, "NUMBER/SECONDS",
+     "messages of one client; ten times as many of one address; 0: no limit "
+     "[30/3]",
+     set_rate<&LimitsConfig::messages, parse_count>},
+    {"rate-bytes", 0, "BYTES/SECONDS",
+     "the same in bytes of inflated messages; 0: no limit [1M/3]",
+     set_rate<&LimitsConfig::bytes, parse_bytes>},
+    {"exempt", 0, "NETWORK",
+     "no limits for this network (repeatable); none: not for local clients "
+     "either [local clients that no proxy forwards]",
+     add_exempt},
     {"handshake-timeout", 0, "SECONDS",
      "time for a request to arrive completely [10]",
      set_timeout<&Settings::handshake_timeout>},
+    {"message-timeout", 0, "SECONDS",
+     "time for a message from its first byte to its last; 0: no limit [60]",
+     set_message_timeout},
     {"stall-timeout", 0, "SECONDS",
      "drop a client that takes no data for so long [30]",
      set_timeout<&Settings::stall_timeout>},
@@ -382,14 +458,31 @@ void add_endpoints_of_host(Settings& settings) {
     add_tcp(settings, "::", true);
 }
 
+/// Sets what follows from options together.
+void derive(Settings& settings, bool has_max_partial) {
+    // What one message may take must fit in.
+    const uint64_t largest = 4 * settings.reader_config.max_message;
+    if (!has_max_partial)
+        settings.limits.max_partial =
+            std::max(settings.limits.max_partial, largest);
+    // A room retains some of the largest messages. The number of messages
+    // bounds what it retains of small ones.
+    settings.rooms_config.retention.bytes = largest;
+}
+
 void check_together(const Settings& settings) {
-    // A message becomes backlog in the turn after its own. If it were larger
-    // than the limit, each client that has not received all of it by then would
-    // be dropped.
+    // A message becomes backlog after a second. If it were larger than the
+    // limit, each client that has not received all of it by then would be
+    // dropped.
     if (settings.max_backlog < settings.reader_config.max_message)
         throw UsageError("--max-backlog, " +
                          std::to_string(settings.max_backlog) +
                          ", must not be less than --max-message");
+    const uint64_t max_partial = settings.limits.max_partial;
+    if (max_partial > 0 && max_partial < kMinPartials + 2 *
+                                             settings.reader_config.max_message)
+        throw UsageError("--max-partial, " + std::to_string(max_partial) +
+                         ", must be 256K more than twice --max-message");
     if (settings.tls_certificate.empty() != settings.tls_key.empty())
         throw UsageError("--tls-cert and --tls-key go together");
 }
@@ -410,6 +503,7 @@ Options parse_options(int argc, char** argv) {
     for (const std::string& bind : parsed.binds)
         add_endpoint_of_bind(settings, bind);
     if (parsed.binds.empty()) add_endpoints_of_host(settings);
+    derive(settings, parsed.has_max_partial);
     check_together(settings);
     return parsed.options;
 }

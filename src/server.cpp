@@ -13,11 +13,19 @@ namespace wschat {
 
 namespace {
 
-/// Connections that a turn accepts from a listener: a flood of them must not
-/// keep the clients waiting.
+// Connections that a turn accepts from a listener, and for how long: a flood of
+// them must not keep the clients waiting.
 constexpr int kMaxAccepts = 128;
+constexpr std::chrono::milliseconds kMaxAcceptTime(1);
 
 constexpr std::chrono::seconds kAcceptRetry(1);
+constexpr std::chrono::seconds kReloadRetry(1);
+
+/// How often free memory is given back at most.
+constexpr std::chrono::seconds kTrimInterval(10);
+
+/// How much free memory is worth to be given back.
+constexpr size_t kMuchFree = 16 << 20;
 
 /// Bytes of free memory that stay with the process. What one turn allocates and
 /// frees, TLS records above all, the next one needs again: to return it to the
@@ -48,8 +56,8 @@ Server::Server(const Settings& settings, Log& log)
       ports_(open_ports(settings)),
       router_(make_router_config()),
       hub_(settings),
-      connections_(settings, router_, hub_, poller_, log) {
-    raise_descriptor_limit();
+      connections_(settings, router_, hub_, poller_, log,
+                   raise_descriptor_limit()) {
     keep_spare_memory();
     prepare_handshakes();
     std::string addresses;
@@ -123,7 +131,8 @@ std::string Server::url_to_open() const {
 void Server::run() {
     while (!is_finished()) {
         poller_.wait(
-            std::min({connections_.next_event(), next_accept_, stop_by_}),
+            std::min({connections_.next_event(), next_accept_, next_reload_,
+                      next_trim_, stop_by_}),
             signals_.wait_mask());
         now_ = Clock::now();
         hub_.begin_turn(now_);
@@ -131,10 +140,10 @@ void Server::run() {
         handle_signals();
         serve();
         peak_connections_ = std::max(peak_connections_, connections_.size());
-        if (connections_.end_turn()) {
-            if (is_out_of_descriptors_ && !is_stopping()) set_accepting(true);
-            trim_memory();
-        }
+        if (connections_.end_turn() && is_out_of_descriptors_ &&
+            !is_stopping())
+            set_accepting(true);
+        trim_memory();
         log_.flush();
     }
 }
@@ -146,12 +155,13 @@ bool Server::is_finished() const {
 
 void Server::handle_signals() {
     signals_.deliver_pending(now_);
-    if (signals_.take_reload()) reload();
+    if (signals_.take_reload() || now_ >= next_reload_) reload();
     if (signals_.stop_count() > 0 && !is_stopping()) stop();
 }
 
 /// Loads each file again. If one can't be used, what was loaded before stays.
 void Server::reload() {
+    next_reload_ = Time::max();
     const bool has_keys = !router_.keys.empty();
     if (!tls_ && !has_keys) return log_.info("SIGHUP: nothing to reload");
     if (tls_) reload("certificate", [this] { tls_->reload(); });
@@ -167,6 +177,8 @@ void Server::reload(const std::string& what, Load load) {
     } catch (const std::exception& error) {
         log_.error("SIGHUP: " + std::string(error.what()) +
                    "; keeping the former " + what);
+        // The file may be right. Later there may be a descriptor to read it.
+        if (is_out_of_descriptors()) next_reload_ = now_ + kReloadRetry;
     }
 }
 
@@ -195,7 +207,8 @@ void Server::serve() {
 
 void Server::accept_from_port(Port& port) {
     const bool tls = tls_ && !port.listener.endpoint().is_unix;
-    for (int n = 0; n < kMaxAccepts; ++n) {
+    const Time until = Clock::now() + kMaxAcceptTime;
+    for (int n = 0; n < kMaxAccepts && Clock::now() < until; ++n) {
         Accepted accepted = accept_from(port.listener);
         if (accepted.state == Accepted::State::None) {
             is_out_of_descriptors_ = false;
@@ -224,11 +237,22 @@ void Server::set_accepting(bool accepting) {
     next_accept_ = accepting ? Time::max() : now_ + kAcceptRetry;
 }
 
-/// Gives free memory back to the kernel when most clients have left. It is in
-/// pieces between used memory, and free() alone gives back none of these.
+/// Gives free memory back to the kernel: when most clients have left, and some
+/// time after something has happened, if it is much. It is in pieces between
+/// used memory, and free() alone gives back none of these. A daemon without
+/// events is not woken up for it.
 void Server::trim_memory() {
-    if (connections_.size() >= peak_connections_ / 4) return;
-    peak_connections_ = connections_.size();
+    const bool have_most_left = connections_.size() < peak_connections_ / 4;
+    if (!have_most_left && now_ < next_trim_) {
+        if (next_trim_ == Time::max() && !poller_.events().empty())
+            next_trim_ = now_ + kTrimInterval;
+        return;
+    }
+    next_trim_ = Time::max();
+    if (have_most_left)
+        peak_connections_ = connections_.size();
+    else if (mallinfo2().fordblks <= kMuchFree)
+        return;
     malloc_trim(0);
 }
 

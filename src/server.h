@@ -75,7 +75,9 @@ private:
     Time now_{};                      // when the turn began
     Time next_accept_ = Time::max();  // try again, when out of descriptors
     Time stop_by_ = Time::max();  // set: the server is stopping
-    size_t peak_connections_ = 0;  // since memory was last given back
+    size_t peak_connections_ = 0;  // since most clients have left
+    Time next_reload_ = Time::max();  // again: there was no descriptor
+    Time next_trim_ = Time::max();    // when to give memory back
     bool is_out_of_descriptors_ = false;  // and the log says so
 };
 

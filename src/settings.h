@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "limits_config.h"
 #include "net/endpoint.h"
 #include "room/room_config.h"
 #include "util/address.h"
@@ -50,8 +51,11 @@ struct Settings {
 
     // Limits. By default each is on: a peer from elsewhere must not hold memory
     // or a descriptor for ever by doing nothing.
+    LimitsConfig limits;
     uint64_t max_backlog = 4 << 20;  // bytes that a client may be behind
+    uint64_t max_logs = 256 << 20;   // bytes stored for clients that are behind
     Seconds handshake_timeout{10};   // until a request is complete
+    Seconds message_timeout{60};     // until a message is complete; 0: none
     Seconds stall_timeout{30};       // for a socket to take more bytes
     Seconds close_timeout{5};        // for each step of closing
     Seconds ping_interval{25};       // 0: no pings

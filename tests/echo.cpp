@@ -58,7 +58,7 @@ short serve(Client& client, short events, std::vector<char>& buffer) {
     static SendBatch batch(false);
     if (events & ~POLLOUT) read(client, buffer);
     if (client.state() == Client::State::Gone) return 0;
-    std::vector<Client::Flush> flushes{client.begin_flush()};
+    std::vector<Client::Flush> flushes{client.begin_flush(256 << 10)};
     complete_flushes(batch, flushes);
     const IoResult& sent = flushes[0].result;
     if (sent.state == IoResult::State::Failed) client.drop();

@@ -154,7 +154,7 @@ public:
     /// Flushes the client as the daemon does.
     IoResult flush() {
         SendBatch batch(false);
-        std::vector<Client::Flush> flushes{client.begin_flush()};
+        std::vector<Client::Flush> flushes{client.begin_flush(256 << 10)};
         complete_flushes(batch, flushes);
         return flushes[0].result;
     }
@@ -545,29 +545,29 @@ TEST_CASE("frames never mix, however many bytes the socket accepts") {
     }
 }
 
-TEST_CASE("the backlog is the unsent bytes of earlier turns") {
+TEST_CASE("the backlog is the unsent bytes that are older than a second") {
     Connection connection = Connection::open();
     Client& client = connection.client;
     StandaloneRoom& room = *connection.room;
-    CHECK(client.backlog() == 0);
+    CHECK(client.backlog(room.now) == 0);
     room.append("12345678");
-    CHECK(client.backlog() == 0);
-    room.end_turn();
-    CHECK(client.backlog() == 10);
+    CHECK(client.backlog(room.now) == 0);
+    room.settle();
+    CHECK(client.backlog(room.now) == 10);
     client.tell("not counted");
-    CHECK(client.backlog() == 10);
+    CHECK(client.backlog(room.now) == 10);
     connection.flush_and_read();
-    CHECK(client.backlog() == 0);
-    CHECK(Connection::raw().client.backlog() == 0);
+    CHECK(client.backlog(room.now) == 0);
+    CHECK(Connection::raw().client.backlog(room.now) == 0);
 
     room.append("12345678");
-    room.end_turn();
-    CHECK(client.backlog() == 10);
+    room.settle();
+    CHECK(client.backlog(room.now) == 10);
     // It holds the log while it closes, too.
     client.close("");
-    CHECK(client.backlog() == 10);
+    CHECK(client.backlog(room.now) == 10);
     client.drop();
-    CHECK(client.backlog() == 0);
+    CHECK(client.backlog(room.now) == 0);
 }
 
 TEST_CASE("a peer that pings faster than it reads needs bounded memory") {
@@ -694,23 +694,23 @@ TEST_CASE("messages before a client's join are no backlog") {
         connection.room = std::make_unique<StandaloneRoom>(1000);
         for (int i = 0; i < 500; ++i)
             connection.room->append(std::string(1000, 'x'));
-        connection.room->end_turn();
+        connection.room->settle();
         connection.feed_request(request);
         connection.flush();
         connection.read_at_peer();
         connection.shrink_send_buffer();
         connection.join(1);
-        CHECK(connection.client.backlog() == 0);
+        CHECK(connection.client.backlog(connection.room->now) == 0);
         connection.flush();
         CHECK((connection.client.awaited_events() & POLLOUT) != 0);
-        connection.room->end_turn();
-        CHECK(connection.client.backlog() == 0);
+        connection.room->settle();
+        CHECK(connection.client.backlog(connection.room->now) == 0);
         connection.room->append("12345678");
-        CHECK(connection.client.backlog() == 0);
-        connection.room->end_turn();
-        CHECK(connection.client.backlog() == 10);
+        CHECK(connection.client.backlog(connection.room->now) == 0);
+        connection.room->settle();
+        CHECK(connection.client.backlog(connection.room->now) == 10);
         connection.flush_and_read();
-        CHECK(connection.client.backlog() == 0);
+        CHECK(connection.client.backlog(connection.room->now) == 0);
     }
 }
 
@@ -887,7 +887,7 @@ TEST_CASE("a client that expects 100 Continue gets it") {
 TEST_CASE("EOF inside a body ends the client") {
     Connection connection = Connection::receiving(2);
     CHECK_FALSE(connection.feed_body("{"));
-    CHECK(connection.client.backlog() == 0);
+    CHECK(connection.client.backlog(connection.room->now) == 0);
     connection.client.end_of_input();
     CHECK((connection.client.state() == State::Gone));
 }

@@ -87,8 +87,10 @@ public:
                                     const std::string& room = "/",
                                     const Resume& resume = {},
                                     bool deflated = false) {
-        return hub.join(test_member.member, test_member.cursor,
-                        {room, resume, deflated});
+        const Joined joined = hub.join(test_member.member, test_member.cursor,
+                                       {room, resume, deflated});
+        if (joined.refusal) return std::nullopt;
+        return joined.hello;
     }
 
     void leave(TestMember& test_member) {
@@ -601,10 +603,10 @@ TEST_CASE("a message appended during a flush is no backlog in that turn") {
     test.submit(ada);
     const std::vector<Room*> changed = test.hub.take_changed();
     test.submit(ada, "[\"while flushing\"]");
-    CHECK(ada.cursor.backlog() == 0);
+    CHECK(ada.cursor.backlog(kStart) == 0);
     CHECK(test.changed() == Texts{"/"});
-    changed[0]->end_turn();
-    CHECK(ada.cursor.backlog() > 0);
+    changed[0]->end_turn(kStart);
+    CHECK(ada.cursor.backlog(kStart + Broadcast::kSettled) > 0);
     test.leave(ada);
 }
 
@@ -720,7 +722,7 @@ public:
     void flush() {
         for (Room* room : test_.hub.take_changed()) {
             for (Client& client : clients_) flush(client);
-            room->end_turn();
+            room->end_turn(kStart);
         }
     }
 
@@ -747,7 +749,7 @@ private:
     }
 
     void flush(Client& client) {
-        Client::Flush flush = client.begin_flush();
+        Client::Flush flush = client.begin_flush(256 << 10);
         while (flush.next.count > 0) {
             delivered += flush.next.size;
             client.continue_flush(flush,

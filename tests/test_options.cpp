@@ -113,7 +113,7 @@ TEST_CASE("the defaults are those of the manual") {
     CHECK(settings.rooms_config.most == 10'000);
     CHECK(settings.rooms_config.retention.messages == 1000);
     CHECK(settings.rooms_config.retention.time == std::chrono::minutes(10));
-    CHECK(settings.rooms_config.retention.bytes == 1 << 20);
+    CHECK(settings.rooms_config.retention.bytes == 4 << 20);
     CHECK(settings.rooms_config.retained_total == 64 << 20);
     CHECK(settings.rooms_config.history == 0);
     CHECK(settings.publish_key == "");

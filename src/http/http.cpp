@@ -110,17 +110,21 @@ const char* status_text(int status) {
         case 411: return "Length Required";
         case 413: return "Content Too Large";
         case 426: return "Upgrade Required";
+        case 429: return "Too Many Requests";
         case 431: return "Request Header Fields Too Large";
         case 503: return "Service Unavailable";
         default: return "Error";
     }
 }
 
-/// Returns the header lines that RFC 9110 requires with a status, section 15.5.
+/// Returns the header lines that a status requires or should have (RFC 9110,
+/// sections 15.5 and 15.6).
 const char* required_headers(int status) {
     switch (status) {
         case 401: return "WWW-Authenticate: Bearer\r\n";
         case 405: return "Allow: GET, HEAD, POST\r\n";
+        case 429:
+        case 503: return "Retry-After: 10\r\n";
         case 426: return "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n";
         default: return "";
     }

@@ -35,6 +35,13 @@ int poll_until(std::vector<pollfd>& polls, Time until, const sigset_t& mask) {
     return std::max(count, 0);
 }
 
+/// poll() reports errors of each descriptor, whatever it is asked for, but
+/// skips those below 0.
+void set_events(pollfd& entry, short events) {
+    if ((events == 0) != (entry.fd < 0)) entry.fd = ~entry.fd;
+    entry.events = events;
+}
+
 }  // namespace
 
 Poller::Handle Poller::add(int fd, short events, Token token) {
@@ -74,8 +81,8 @@ void Poller::remove(Handle handle) {
 
 void Poller::watch(Handle handle, short events) {
     const Entry& entry = entries_[handle];
-    all_[entry.place].events = events;
-    if (entry.busy != kNone) busy_polls_[entry.busy].events = events;
+    set_events(all_[entry.place], events);
+    if (entry.busy != kNone) set_events(busy_polls_[entry.busy], events);
 }
 
 void Poller::mark_idle(Handle handle) {

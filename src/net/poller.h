@@ -59,7 +59,7 @@ public:
     /// Forgets a descriptor; its handle may be given to another one.
     void remove(Handle handle);
 
-    /// Sets what to wait for from now on; 0 still reports errors (poll(2)).
+    /// Sets what to wait for from now on. 0 reports nothing, not even errors.
     void watch(Handle handle, short events);
 
     /// Hints that the descriptor will be silent for a while: it does not count

@@ -264,11 +264,17 @@ Accepted accept_from(const Listener& listener) {
     }
 }
 
-void raise_descriptor_limit() {
+size_t raise_descriptor_limit() {
     rlimit limit;
-    if (getrlimit(RLIMIT_NOFILE, &limit) < 0) return;
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0) return 1024;
     limit.rlim_cur = limit.rlim_max;
     setrlimit(RLIMIT_NOFILE, &limit);
+    return limit.rlim_max;
+}
+
+bool is_out_of_descriptors() {
+    const Fd copy(dup(STDERR_FILENO));
+    return copy.get() < 0 && is_out_of_descriptors(errno);
 }
 
 }  // namespace wschat

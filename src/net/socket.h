@@ -2,6 +2,7 @@
 // connections. The only unit that knows the addresses of the system (sockaddr).
 #pragma once
 
+#include <cstddef>
 #include <string>
 #include <utility>
 #include <vector>
@@ -83,7 +84,11 @@ struct Accepted {
 /// their peer aborted before they were accepted.
 Accepted accept_from(const Listener& listener);
 
-/// Raises the process's soft limit of descriptors to its hard limit.
-void raise_descriptor_limit();
+/// Raises the process's soft limit of descriptors to its hard limit. Returns
+/// it.
+size_t raise_descriptor_limit();
+
+/// True if the process can open no descriptor at this moment.
+bool is_out_of_descriptors();
 
 }  // namespace wschat

@@ -33,6 +33,17 @@ void Broadcast::append_frame(Opcode opcode, std::string_view payload,
         newest.size += size;
     }
     end_ += size;
+    // A client that has been sent everything still holds the newest chunk,
+    // which must not be one of a large message.
+    if (!chunks_.empty() && chunks_.back().capacity > kMaxChunk)
+        add_chunk(kMinChunk);
+}
+
+void Broadcast::end_turn(Time now) {
+    newest_ = {end_, now};
+    if (now - newer_.at < kSettled) return;
+    older_ = newer_;
+    newer_ = newest_;
 }
 
 /// Returns the newest chunk if it has `size` free bytes, else a new chunk.
@@ -50,8 +61,13 @@ Broadcast::Chunk& Broadcast::chunk_with_space(size_t size) {
     // Chunks don't grow further, because a client that has been sent everything
     // still holds the last one, and because memory is freed by whole chunks.
     const size_t twice = chunks_.empty() ? 0 : 2 * chunks_.back().capacity;
+    return add_chunk(std::max(size, std::clamp(twice, kMinChunk, kMaxChunk)));
+}
+
+Broadcast::Chunk& Broadcast::add_chunk(size_t capacity) {
+    if (stored_ && !chunks_.empty()) *stored_ += chunks_.back().capacity;
     Chunk added;
-    added.capacity = std::max(size, std::clamp(twice, kMinChunk, kMaxChunk));
+    added.capacity = capacity;
     added.bytes.reset(new char[added.capacity]);
     added.begin = end_;
     return chunks_.emplace_back(std::move(added));
@@ -79,10 +95,9 @@ void Broadcast::close_cursor(const Cursor& cursor) {
     assert(chunk(cursor.chunk_).cursors > 0);
     chunk(cursor.chunk_).cursors--;
     if (--cursors_ > 0) return free_unneeded_chunks();
-    first_chunk_ += chunks_.size();
-    // A log without readers gives back the vector's memory too, which clear()
-    // would keep.
-    chunks_ = std::vector<Chunk>();
+    free_chunks(chunks_.size());
+    // A log without readers gives back the vector's memory too.
+    chunks_.shrink_to_fit();
 }
 
 IoVec Broadcast::pending(const Cursor& cursor, uint64_t target) const {
@@ -117,10 +132,21 @@ void Broadcast::advance(Cursor& cursor, size_t n) {
 /// chunk make this possible without a look at every cursor of the room, of
 /// which there may be thousands: only the oldest chunks are examined.
 void Broadcast::free_unneeded_chunks() {
-    auto first = chunks_.begin();
-    while (first + 1 != chunks_.end() && first->cursors == 0) ++first;
-    first_chunk_ += static_cast<uint64_t>(first - chunks_.begin());
-    chunks_.erase(chunks_.begin(), first);
+    size_t unneeded = 0;
+    while (unneeded + 1 < chunks_.size() && chunks_[unneeded].cursors == 0)
+        ++unneeded;
+    free_chunks(unneeded);
+}
+
+/// Frees the first chunks.
+void Broadcast::free_chunks(size_t count) {
+    if (stored_)
+        for (size_t i = 0; i < std::min(count, chunks_.size() - 1); ++i)
+            *stored_ -= chunks_[i].capacity;
+    first_chunk_ += count;
+    using Difference = std::vector<Chunk>::difference_type;
+    chunks_.erase(chunks_.begin(),
+                  chunks_.begin() + static_cast<Difference>(count));
 }
 
 }  // namespace wschat

@@ -3,6 +3,7 @@
 // the caller asks for bytes and reports how many it has sent.
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -10,6 +11,7 @@
 #include <vector>
 
 #include "util/buffer.h"
+#include "util/clock.h"
 #include "ws/frame.h"
 
 namespace wschat {
@@ -26,6 +28,14 @@ public:
     /// A frame that is larger than the next chunk gets a chunk of its own size.
     static constexpr size_t kMinChunk = 256;
     static constexpr size_t kMaxChunk = 64 << 10;
+
+    /// If `stored` is not null, the log adds to it what it stores in all chunks
+    /// but its newest: the bytes of cursors that are behind. It must outlive
+    /// the log.
+    explicit Broadcast(uint64_t* stored = nullptr) : stored_(stored) {}
+    Broadcast(const Broadcast&) = delete;
+    Broadcast& operator=(const Broadcast&) = delete;
+    ~Broadcast() { free_chunks(chunks_.size()); }
 
     /// A position in the log. Only advance() of the log that opened it moves
     /// it, and it ends with close_cursor(). Copying is allowed, but only one of
@@ -54,11 +64,20 @@ public:
     /// Returns the offset of the end: all bytes that were ever appended.
     uint64_t end() const { return end_; }
 
-    /// Stores the current end, for end_of_last_turn() to return.
-    void end_turn() { end_of_last_turn_ = end_; }
+    /// How old bytes are at least that settled_end() includes.
+    static constexpr std::chrono::seconds kSettled{1};
 
-    /// Returns the end as it was at the last end_turn(); 0 before the first.
-    uint64_t end_of_last_turn() const { return end_of_last_turn_; }
+    /// Marks the current end as that of `now`, for settled_end(). REQUIRES: it
+    /// is called at the end of each turn that has appended something.
+    void end_turn(Time now);
+
+    /// Returns an end that the log had a second ago or earlier. Bytes before it
+    /// have been here for a second at least; a burst of the last second is
+    /// behind it.
+    uint64_t settled_end(Time now) const {
+        if (now - newest_.at >= kSettled) return newest_.end;
+        return now - newer_.at >= kSettled ? newer_.end : older_.end;
+    }
 
     /// Returns the number of open cursors. While it is 0 no bytes are stored.
     size_t cursors() const { return cursors_; }
@@ -95,10 +114,18 @@ private:
         uint64_t end() const { return begin + size; }
     };
 
+    /// The end of the log at some time.
+    struct Mark {
+        uint64_t end = 0;
+        Time at{};
+    };
+
     void append_frame(Opcode opcode, std::string_view payload,
                       bool compressed = false);
     Chunk& chunk_with_space(size_t size);
+    Chunk& add_chunk(size_t capacity);
     void free_unneeded_chunks();
+    void free_chunks(size_t count);
 
     Chunk& chunk(uint64_t number) { return chunks_[number - first_chunk_]; }
     const Chunk& chunk(uint64_t number) const {
@@ -109,8 +136,13 @@ private:
     std::vector<Chunk> chunks_;  // empty if and only if there is no cursor
     uint64_t first_chunk_ = 0;   // number of chunks_[0]
     uint64_t end_ = 0;
-    uint64_t end_of_last_turn_ = 0;
+    // The end of the last turn, and before it two marks that are a second apart
+    // at least: in a steady flow a single one would never be old enough.
+    Mark older_;
+    Mark newer_;
+    Mark newest_;
     size_t cursors_ = 0;
+    uint64_t* stored_;  // in all logs that share it; null: not counted
 };
 
 }  // namespace wschat

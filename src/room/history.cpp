@@ -1,16 +1,22 @@
 #include "room/history.h"
 
+#include <algorithm>
+
 namespace wschat {
 
-void History::append(std::string_view text, Time now) {
+void History::append(std::string_view text, Time now, Kind kind) {
     ++newest_;
+    if (kind == Kind::Message) ++counted_;
     if (config_->messages == 0) return log_.append(text);
     // The history holds a cursor of its own: without any cursor the log stores
     // nothing, and no client may be in the room when a message is published.
-    if (size() == 0) cursor_ = log_.open_cursor();
-    entries_.push_back({log_.end(), now});
+    if (size() == 0) {
+        cursor_ = log_.open_cursor();
+        dropped_counted_ = counted_ - (kind == Kind::Message ? 1 : 0);
+    }
+    entries_.push_back({log_.end(), now, counted_});
     log_.append(text);
-    if (size() > config_->messages) drop_oldest();
+    while (counted_ - dropped_counted_ > config_->messages) drop_oldest();
     expire(now);
     shrink(config_->bytes);
 }
@@ -19,6 +25,23 @@ Broadcast::Cursor History::open_cursor(uint64_t number) {
     if (number > newest_) return log_.open_cursor();
     const Entry& entry = entries_[dropped_ + (number - oldest())];
     return log_.open_cursor(cursor_, entry.offset);
+}
+
+uint64_t History::first_of_newest(size_t messages) const {
+    const uint64_t retained = counted_ - dropped_counted_;
+    const uint64_t before = counted_ - std::min<uint64_t>(messages, retained);
+    using Difference = std::vector<Entry>::difference_type;
+    const auto oldest_retained =
+        entries_.begin() + static_cast<Difference>(dropped_);
+    const auto first = std::partition_point(
+        oldest_retained, entries_.end(),
+        [before](const Entry& entry) { return entry.counted <= before; });
+    return oldest() + static_cast<uint64_t>(first - oldest_retained);
+}
+
+void History::drop_oldest() {
+    dropped_counted_ = oldest_entry().counted;
+    ++dropped_;
 }
 
 void History::expire(Time now) {

@@ -18,14 +18,21 @@ namespace wschat {
 /// cursor there, so retention needs no copy of any message.
 class History {
 public:
-    /// REQUIRES: config outlives the history.
-    explicit History(const RetentionConfig& config) : config_(&config) {}
+    /// For `stored` see Broadcast. REQUIRES: both outlive the history.
+    explicit History(const RetentionConfig& config, uint64_t* stored = nullptr)
+        : config_(&config), log_(stored) {}
+
+    /// Announcements have a number and are retained like all messages, but do
+    /// not count towards the limit of messages, nor towards those that a new
+    /// client is sent: clients that come and go must not push out what others
+    /// have said.
+    enum class Kind { Message, Announcement };
 
     Broadcast& log() { return log_; }
 
     /// Appends a message to the log and retains it as far as the limits allow.
     /// REQUIRES: `now` is not before that of the previous call.
-    void append(std::string_view text, Time now);
+    void append(std::string_view text, Time now, Kind kind = Kind::Message);
 
     /// Returns the number of the newest message; 0 before the first.
     uint64_t newest() const { return newest_; }
@@ -38,6 +45,11 @@ public:
     /// at the end for newest() + 1.
     /// REQUIRES: oldest() <= number <= newest() + 1.
     Broadcast::Cursor open_cursor(uint64_t number);
+
+    /// Returns the number of the first of this many newest messages that count,
+    /// or of the oldest retained one that counts if there are fewer; newest() +
+    /// 1 if there is none.
+    uint64_t first_of_newest(size_t messages) const;
 
     /// Drops the messages that have been retained for the retention time.
     void expire(Time now);
@@ -64,10 +76,11 @@ private:
     struct Entry {
         uint64_t offset = 0;  // of the message's frame in the log
         Time appended_at{};
+        uint64_t counted = 0;  // messages that count, up to this one
     };
 
     const Entry& oldest_entry() const { return entries_[dropped_]; }
-    void drop_oldest() { ++dropped_; }
+    void drop_oldest();
     void release_dropped();
 
     const RetentionConfig* config_;
@@ -76,6 +89,8 @@ private:
     std::vector<Entry> entries_;
     size_t dropped_ = 0;  // how many at the front of entries_ were dropped
     uint64_t newest_ = 0;
+    uint64_t counted_ = 0;  // messages that count, since the first
+    uint64_t dropped_counted_ = 0;  // as counted_, up to the last dropped one
 };
 
 }  // namespace wschat

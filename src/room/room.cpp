@@ -5,8 +5,9 @@
 
 namespace wschat {
 
-void Room::append(std::string_view text, Deflater& deflater, Time now) {
-    history_.append(text, now);
+void Room::append(std::string_view text, Deflater& deflater, Time now,
+                  History::Kind kind) {
+    history_.append(text, now, kind);
     // Deflating takes longer than everything else that is done for a message:
     // only for those who receive it so.
     if (deflated_.cursors() > 0) append_to_deflated(text, deflater);
@@ -27,9 +28,9 @@ void Room::append_ping() {
     deflated_.append_ping();
 }
 
-void Room::end_turn() {
-    history_.log().end_turn();
-    deflated_.end_turn();
+void Room::end_turn(Time now) {
+    history_.log().end_turn(now);
+    deflated_.end_turn(now);
 }
 
 Room::Start Room::start_for(const Resume& resume, size_t newest_wanted) const {
@@ -37,7 +38,7 @@ Room::Start Room::start_for(const Resume& resume, size_t newest_wanted) const {
     if (resume.epoch == epoch_ && resume.since <= newest &&
         resume.since + 1 >= history_.oldest())
         return {resume.since + 1, true};
-    return {newest + 1 - std::min(newest_wanted, history_.size()), false};
+    return {history_.first_of_newest(newest_wanted), false};
 }
 
 void Room::add(Member& member) {

@@ -19,6 +19,7 @@
 
 namespace wschat {
 
+struct AddressUse;
 struct RoomEntry;
 
 /// A client as its room sees it. The rest of a client, its connection, is not
@@ -26,6 +27,7 @@ struct RoomEntry;
 struct Member {
     uint32_t client_id = 0;
     Address address{};    // of the client; announcements name it
+    AddressUse* use = nullptr;  // of all of its address; null: not counted
     Grants grants{};      // what it may send
     bool v1 = false;      // it speaks wschat.v1
 
@@ -45,9 +47,13 @@ public:
     /// packet.
     static constexpr size_t kMinDeflated = 128;
 
-    /// REQUIRES: config outlives the room.
-    Room(std::string name, std::string epoch, const RetentionConfig& config)
-        : name_(std::move(name)), epoch_(std::move(epoch)), history_(config) {}
+    /// For `stored` see Broadcast. REQUIRES: config and it outlive the room.
+    Room(std::string name, std::string epoch, const RetentionConfig& config,
+         uint64_t* stored = nullptr)
+        : name_(std::move(name)),
+          epoch_(std::move(epoch)),
+          history_(config, stored),
+          deflated_(stored) {}
 
     const std::string& name() const { return name_; }
 
@@ -66,12 +72,13 @@ public:
 
     /// Appends a message to each log. It is deflated once, however many receive
     /// it deflated, and not at all if no client does.
-    void append(std::string_view text, Deflater& deflater, Time now);
+    void append(std::string_view text, Deflater& deflater, Time now,
+                History::Kind kind = History::Kind::Message);
     void append_ping();
 
-    /// Marks the messages appended until now as those of earlier turns, in both
-    /// logs (see RoomCursor::backlog()).
-    void end_turn();
+    /// To be called at the end of a turn that has appended something (see
+    /// Broadcast::settled_end()).
+    void end_turn(Time now);
 
     /// Where a joining client begins: the number of its first message.
     struct Start {
@@ -81,7 +88,7 @@ public:
 
     /// Returns where a client begins. A client that resumes, and all of whose
     /// missed messages are retained, begins with the first of these. Any other
-    /// client begins with the oldest of that many newest messages.
+    /// client begins with the oldest of that many newest messages that count.
     Start start_for(const Resume& resume, size_t newest_wanted) const;
 
     const std::vector<Member*>& members() const { return members_; }

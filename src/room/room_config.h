@@ -17,7 +17,7 @@ namespace wschat {
 struct RetentionConfig {
     size_t messages = 1000;
     Duration time = std::chrono::minutes(10);
-    uint64_t bytes = 1 << 20;  // frames, and the index that finds them
+    uint64_t bytes = 4 << 20;  // frames, and the index that finds them
 };
 
 /// Limits of all rooms together, and how many retained messages a new client is

@@ -39,10 +39,10 @@ void RoomCursor::switch_log_at_end() {
     start_in(next, next.open_cursor());
 }
 
-uint64_t RoomCursor::backlog() const {
+uint64_t RoomCursor::backlog(Time now) const {
     if (!log_) return 0;
     const uint64_t from = std::max(offset(), started_at_);
-    const uint64_t until = log_->end_of_last_turn();
+    const uint64_t until = log_->settled_end(now);
     return until > from ? until - from : 0;
 }
 

@@ -52,9 +52,13 @@ public:
     void switch_log_at_end();
 
     /// Returns how many bytes lie ahead that were appended after the cursor
-    /// started and before the present turn: messages of this turn have not had
-    /// the time to be sent, and retained ones were not missed by the client.
-    uint64_t backlog() const;
+    /// started and a second ago or earlier. The rest is no backlog: a burst
+    /// takes its time on the fastest network, and retained messages were not
+    /// missed by the client.
+    uint64_t backlog(Time now) const;
+
+    /// Returns how many bytes lie ahead; 0 if it is in no room.
+    uint64_t unsent() const { return log_ ? end() - offset() : 0; }
 
 private:
     void start_in(Broadcast& log, const Broadcast::Cursor& cursor);

@@ -39,7 +39,7 @@ RoomEntry* Rooms::open(std::string_view name, Time now) {
 
 RoomEntry* Rooms::make(std::string name) {
     auto made = std::make_unique<RoomEntry>(std::move(name), new_epoch(),
-                                            config_->retention);
+                                            config_->retention, &stored_);
     RoomEntry& entry = *made;
     entry.idle = idle_.insert(idle_.end(), &entry);
     rooms_.emplace(entry.room.name(), std::move(made));
@@ -66,31 +66,29 @@ bool Rooms::delete_longest_idle() {
 }
 
 void Rooms::delete_room(RoomEntry& entry) {
-    retained_ -= entry.retained;
+    set_retained(entry, 0);
     idle_.erase(entry.idle);
     rooms_.erase(entry.room.name());
 }
 
-void Rooms::append(RoomEntry& entry, std::string_view text, Time now) {
-    entry.room.append(text, deflater_, now);
+void Rooms::append(RoomEntry& entry, std::string_view text, Time now,
+                   History::Kind kind) {
+    entry.room.append(text, deflater_, now, kind);
     recount(entry);
     // A message is a sign of use: the room moves behind those that have been
     // idle for longer. It also keeps the list nearly in the order of expiry.
     if (entry.holders == 0) idle_.splice(idle_.end(), idle_, entry.idle);
-    if (retained_ > config_->retained_total) limit_retained(entry);
+    limit_retained();
 }
 
-/// Deletes idle rooms first; then the room itself, which is the cause, drops
-/// its oldest messages.
-void Rooms::limit_retained(RoomEntry& entry) {
-    while (retained_ > config_->retained_total && !idle_.empty() &&
-           idle_.front() != &entry)
-        delete_longest_idle();
-    const uint64_t over =
-        retained_ - std::min(retained_, config_->retained_total);
-    entry.room.history().shrink(entry.retained -
-                                std::min(entry.retained, over));
-    recount(entry);
+void Rooms::limit_retained() {
+    while (retained_ > config_->retained_total) {
+        RoomEntry& largest = *by_retained_.rbegin()->second;
+        const uint64_t over = retained_ - config_->retained_total;
+        largest.room.history().shrink(largest.retained -
+                                      std::min(largest.retained, over));
+        recount(largest);
+    }
 }
 
 bool Rooms::can_retain(const RoomEntry* entry, size_t messages,
@@ -98,18 +96,35 @@ bool Rooms::can_retain(const RoomEntry* entry, size_t messages,
     if (messages > config_->retention.messages ||
         bytes > config_->retention.bytes)
         return false;
-    if (retained_ + bytes <= config_->retained_total) return true;
-    // Idle rooms, and what this one retains, give way.
-    uint64_t held = retained_;
-    if (entry && entry->holders > 0) held -= entry->retained;
-    for (const RoomEntry* idle : idle_) held -= idle->retained;
-    return held + bytes <= config_->retained_total;
+    // As limit_retained() does: rooms that retain more than this one would give
+    // way, the largest first; then what this one retains already.
+    const uint64_t own = entry ? entry->retained : 0;
+    uint64_t free = config_->retained_total - retained_;
+    for (auto largest = by_retained_.rbegin();
+         free < bytes && largest != by_retained_.rend() &&
+         largest->first > own + bytes;
+         ++largest)
+        free += largest->first;
+    return free + own >= bytes;
 }
 
 void Rooms::recount(RoomEntry& entry) {
-    const uint64_t before =
-        std::exchange(entry.retained, entry.room.history().bytes());
-    retained_ += entry.retained - before;
+    set_retained(entry, entry.room.history().bytes());
+}
+
+void Rooms::set_retained(RoomEntry& entry, uint64_t bytes) {
+    if (bytes == entry.retained) return;
+    retained_ += bytes - entry.retained;
+    auto node = by_retained_.extract({entry.retained, &entry});
+    entry.retained = bytes;
+    if (bytes == 0) return;
+    if (!node) {
+        by_retained_.emplace(bytes, &entry);
+    } else {
+        // Without freeing and allocating: this is done for every message.
+        node.value().first = bytes;
+        by_retained_.insert(std::move(node));
+    }
 }
 
 void Rooms::drop_expired_messages(RoomEntry& entry, Time now) {

@@ -1,11 +1,13 @@
 // All rooms by name, and what they retain together. No sockets, no clock.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <list>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -20,8 +22,8 @@ namespace wschat {
 /// A room and what is known of it beside its messages.
 struct RoomEntry {
     RoomEntry(std::string name, std::string epoch,
-              const RetentionConfig& config)
-        : room(std::move(name), std::move(epoch), config) {}
+              const RetentionConfig& config, uint64_t* stored)
+        : room(std::move(name), std::move(epoch), config, stored) {}
 
     Room room;
 
@@ -31,6 +33,7 @@ struct RoomEntry {
     uint64_t retained = 0;                   // bytes, as last counted
 
     // For the hub.
+    AddressUse* only_use = nullptr;  // if all members have this one, not null
     size_t announced = 0;  // members, when that was last announced
     Time second_begin{};   // of the second that `in_second` counts
     size_t in_second = 0;  // announcements in it
@@ -60,8 +63,11 @@ public:
     void hold(RoomEntry& entry);
     void release(RoomEntry& entry);
 
-    /// Appends a message to a room's logs and retains it within the limits.
-    void append(RoomEntry& entry, std::string_view text, Time now);
+    /// Appends a message to a room's logs and retains it within the limits. If
+    /// all rooms together retain too much, the one that retains most gives way,
+    /// whichever this is: a room must not be emptied by what is said in others.
+    void append(RoomEntry& entry, std::string_view text, Time now,
+                History::Kind kind = History::Kind::Message);
 
     /// Returns whether `messages` messages that take `bytes` together, as
     /// History::retained_size() counts, would all be retained in a room, which
@@ -80,6 +86,12 @@ public:
     /// When delete_expired() has something to do; Time::max() is never.
     Time next_expiry() const;
 
+    /// Bytes that the logs store for cursors that are behind, beyond what is
+    /// retained anyway.
+    uint64_t backlogs() const {
+        return stored_ - std::min(stored_, retained_);
+    }
+
     /// All rooms. The keys refer to Room::name().
     using Map = std::map<std::string_view, std::unique_ptr<RoomEntry>>;
     const Map& all() const { return rooms_; }
@@ -90,13 +102,16 @@ private:
     bool delete_longest_idle();
     void delete_room(RoomEntry& entry);
     void recount(RoomEntry& entry);
-    void limit_retained(RoomEntry& entry);
+    void set_retained(RoomEntry& entry, uint64_t bytes);
+    void limit_retained();
 
     const RoomsConfig* config_;
     Deflater deflater_;
+    uint64_t stored_ = 0;  // as the logs count it, see Broadcast
     Map rooms_;
     std::list<RoomEntry*> idle_;  // without holders; the longest idle first
     uint64_t retained_ = 0;       // bytes, in all rooms
+    std::set<std::pair<uint64_t, RoomEntry*>> by_retained_;  // those with any
 };
 
 }  // namespace wschat

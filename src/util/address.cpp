@@ -49,6 +49,13 @@ bool Address::is_loopback() const {
            bytes_[15] == 1;
 }
 
+Address Address::network(size_t bits) const {
+    Address network = *this;
+    std::fill(network.bytes_.begin() + bits / 8, network.bytes_.end(),
+              uint8_t{0});
+    return network;
+}
+
 std::string Address::to_string() const {
     if (is_unix_) return kUnix;
     char out[INET6_ADDRSTRLEN];

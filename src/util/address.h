@@ -39,6 +39,13 @@ public:
     /// True if the peer is a process of this machine.
     bool is_local() const { return is_unix_ || is_loopback(); }
 
+    /// True for IPv6, but not for an IPv4 address that is mapped into it.
+    bool is_ipv6() const { return !is_unix_ && !is_mapped(); }
+
+    /// Returns the address with only the first `bits` bits, the others 0.
+    /// REQUIRES: !is_unix(); bits is a multiple of 8, up to 128.
+    Address network(size_t bits) const;
+
     /// REQUIRES: !is_unix().
     const std::array<uint8_t, 16>& bytes() const { return bytes_; }
 
@@ -46,6 +53,12 @@ public:
         return is_unix_ == other.is_unix_ && bytes_ == other.bytes_;
     }
     bool operator!=(const Address& other) const { return !(*this == other); }
+
+    /// Some order, for containers.
+    bool operator<(const Address& other) const {
+        if (is_unix_ != other.is_unix_) return is_unix_;
+        return bytes_ < other.bytes_;
+    }
 
 private:
     bool is_mapped() const;

@@ -74,6 +74,9 @@ public:
     size_t size() const { return text_ ? text_->size() : 0; }
     bool empty() const { return size() == 0; }
 
+    /// Returns how much memory the bytes take.
+    size_t capacity() const { return text_ ? text_->capacity() : 0; }
+
     /// Returns the string itself, for changes; allocates it if necessary.
     std::string& text() {
         if (!text_) text_ = std::make_unique<std::string>();

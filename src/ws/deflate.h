@@ -48,6 +48,10 @@ public:
         Corrupt  // the bytes are not DEFLATE (RFC 1951)
     };
 
+    /// How much memory one takes, about: the window of 32 KiB and the tables of
+    /// zlib.
+    static constexpr uint64_t kMemory = 48 << 10;
+
     /// Throws std::bad_alloc if there is no memory.
     Inflater();
 

@@ -70,6 +70,19 @@ public:
     /// Returns true if a raw object has begun and not ended.
     bool inside_raw() const { return scanner_.open(); }
 
+    /// Returns true if a message, a control frame or a raw object has begun and
+    /// not ended. REQUIRES: next() has returned NeedMore.
+    bool inside_message() const {
+        return scanner_.open() || state_ == State::Payload ||
+               !partial_.empty() || message_.type != Opcode::Continuation;
+    }
+
+    /// Returns the memory that an incomplete message takes.
+    uint64_t partial_size() const {
+        return message_.bytes.capacity() +
+               (message_.compressed ? Inflater::kMemory : 0);
+    }
+
 private:
     enum class State : uint8_t {
         Header,   // the next byte belongs to a header, or begins a raw object

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <chrono>
 #include <random>
 #include <string>
 #include <vector>
@@ -8,6 +9,7 @@
 #include "room/broadcast.h"
 #include "fixtures/heap.h"
 
+using namespace std::chrono_literals;
 using namespace wschat;
 using wschat::test::array_bytes_in_use;
 using wschat::test::heap_in_use;
@@ -361,11 +363,13 @@ TEST_CASE("a frame that is larger than a chunk gets a chunk of its size") {
     log.append(text_of_frame(1000));
     CHECK(measured.capacity() == kMin + 1000);
     log.append(text_of_frame(kMax + 100));
-    CHECK(measured.capacity() == kMin + 1000 + kMax + 100);
+    // The next chunk is there already: see "a large message is freed".
+    CHECK(measured.capacity() == kMin + 1000 + kMax + 100 + kMin);
     log.append("small");
-    CHECK(measured.capacity() == kMin + 1000 + kMax + 100 + kMax);
+    CHECK(measured.capacity() == kMin + 1000 + kMax + 100 + kMin);
     log.append(text_of_frame(1 << 20));
-    CHECK(measured.capacity() == kMin + 1000 + kMax + 100 + kMax + (1 << 20));
+    CHECK(measured.capacity() ==
+          kMin + 1000 + kMax + 100 + kMin + (1 << 20) + kMin);
     CHECK(reader.pending().count == 4);
 }
 
@@ -530,18 +534,71 @@ TEST_CASE("a cursor opened further back moves no other cursor") {
     CHECK(at_end.read_all().got() == "\x81\x05three");
 }
 
-TEST_CASE("the end of the last turn is remembered") {
+TEST_CASE("settled_end() leaves out what was appended in the last second") {
+    const Time start = Time() + 1h;
     Broadcast log;
-    CHECK(log.end_of_last_turn() == 0);
+    CHECK(log.settled_end(start) == 0);
     log.append("Hello");
-    CHECK(log.end_of_last_turn() == 0);
-    log.end_turn();
-    CHECK(log.end_of_last_turn() == 7);
+    log.end_turn(start);
+    CHECK(log.settled_end(start) == 0);
+    CHECK(log.settled_end(start + 999ms) == 0);
+    CHECK(log.settled_end(start + 1s) == 7);
     log.append_ping();
-    CHECK(log.end_of_last_turn() == 7);
-    log.end_turn();
-    log.end_turn();
-    CHECK(log.end_of_last_turn() == 9);
+    log.end_turn(start + 1s);
+    CHECK(log.settled_end(start + 1s) == 7);
+    CHECK(log.settled_end(start + 2s) == 9);
+}
+
+TEST_CASE("settled_end() follows a steady flow within two seconds") {
+    const Time start = Time() + 1h;
+    Broadcast log;
+    for (int tenth = 0; tenth < 50; ++tenth) {
+        const Time now = start + tenth * 100ms;
+        log.append("Hello");
+        log.end_turn(now);
+        const auto frames_at = [](int tenths) {
+            return 7 * static_cast<uint64_t>(std::max(tenths + 1, 0));
+        };
+        CHECK(log.settled_end(now) <= frames_at(tenth - 10));
+        CHECK(log.settled_end(now) >= frames_at(tenth - 20));
+    }
+}
+
+TEST_CASE("a log counts what it stores for cursors that are behind") {
+    uint64_t stored = 0;
+    {
+        Broadcast log(&stored);
+        const Broadcast::Cursor slow = log.open_cursor();
+        Broadcast::Cursor fast = log.open_cursor();
+        CHECK(stored == 0);
+        log.append(std::string(100'000, 'x'));
+        log.append("end");
+        CHECK(stored >= 100'000);
+        while (log.pending(fast, log.end()).size > 0)
+            log.advance(fast, log.pending(fast, log.end()).size);
+        CHECK(stored >= 100'000);
+        log.close_cursor(slow);
+        CHECK(stored == 0);
+        log.append(std::string(100'000, 'x'));
+        CHECK(stored >= 100'000);
+        log.close_cursor(fast);
+        CHECK(stored == 0);
+        (void)log.open_cursor();
+        log.append(std::string(100'000, 'x'));
+        CHECK(stored >= 100'000);
+    }
+    CHECK(stored == 0);
+}
+
+TEST_CASE("a large message is freed once all have been sent it") {
+    const size_t before = heap_in_use();
+    Broadcast log;
+    Broadcast::Cursor cursor = log.open_cursor();
+    log.append(std::string(1 << 20, 'x'));
+    log.advance(cursor, log.pending(cursor, log.end()).size);
+    CHECK(cursor.offset() == log.end());
+    CHECK(heap_in_use() - before < Broadcast::kMaxChunk);
+    log.close_cursor(cursor);
 }
 
 TEST_CASE("a deflated text is one frame with RSV1 set") {

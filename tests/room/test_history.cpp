@@ -78,7 +78,7 @@ RetentionConfig at_most(size_t messages, std::chrono::seconds time = 600s,
 }
 
 /// Bytes that a retained message takes besides its frame.
-constexpr uint64_t kEntry = 16;
+constexpr uint64_t kEntry = 24;
 
 }  // namespace
 
@@ -172,6 +172,50 @@ TEST_CASE("the oldest messages are dropped when they take too many bytes") {
     CHECK(test.history.oldest() == 3);
     test.append(std::string(9, 'g'));
     CHECK(test.history.size() == 3);
+}
+
+// 520 joins pushed all that was said out of a room.
+TEST_CASE("announcements do not count as messages that are retained") {
+    constexpr auto kAnnouncement = History::Kind::Announcement;
+    TestHistory test(at_most(2));
+    test.append("a");
+    for (int i = 0; i < 10; ++i)
+        test.history.append("x", test.now, kAnnouncement);
+    test.append("b");
+    CHECK(test.history.size() == 12);
+    CHECK(test.history.oldest() == 1);
+    test.append("c");
+    CHECK(test.history.oldest() == 2);
+    CHECK(test.history.size() == 12);
+    // By their number, time and bytes they are like all others.
+    CHECK(test.history.newest() == 13);
+    test.history.shrink(3 * (3 + kEntry));
+    CHECK(test.all() == frames_of({"x", "b", "c"}));
+    test.now += 600s;
+    test.history.expire(test.now);
+    CHECK(test.history.size() == 0);
+}
+
+TEST_CASE("the newest messages begin with one that counts") {
+    constexpr auto kAnnouncement = History::Kind::Announcement;
+    TestHistory test;
+    CHECK(test.history.first_of_newest(3) == 1);
+    test.history.append("x", test.now, kAnnouncement);
+    CHECK(test.history.first_of_newest(3) == 2);
+    test.append("a");
+    test.history.append("y", test.now, kAnnouncement);
+    test.append("b");
+    test.history.append("z", test.now, kAnnouncement);
+    CHECK(test.history.first_of_newest(0) == 6);
+    CHECK(test.history.first_of_newest(1) == 4);
+    CHECK(test.history.first_of_newest(2) == 2);
+    CHECK(test.history.first_of_newest(3) == 2);
+    // Also when the oldest were dropped.
+    test.history.shrink(2 * (3 + kEntry));
+    CHECK(test.history.oldest() == 4);
+    CHECK(test.history.first_of_newest(2) == 4);
+    test.history.shrink(3 + kEntry);
+    CHECK(test.history.first_of_newest(2) == 6);
 }
 
 TEST_CASE("pings count as bytes from the oldest retained message on") {

@@ -183,17 +183,17 @@ TEST_CASE("the memory for members is released when they leave") {
     CHECK(heap_in_use() - before < 100);
 }
 
-TEST_CASE("end_turn() remembers the end of both logs") {
+TEST_CASE("end_turn() marks the end of both logs") {
     StandaloneRoom test;
     Receiver plain(test, false);
     Receiver deflating(test, true);
     test.append("Hello");
     test.append(kLong);
-    CHECK(test.room.log(false).end_of_last_turn() == 0);
-    CHECK(test.room.log(true).end_of_last_turn() == 0);
-    test.end_turn();
+    CHECK(test.room.log(false).settled_end(test.now) == 0);
+    CHECK(test.room.log(true).settled_end(test.now) == 0);
+    test.settle();
     for (bool deflated : {false, true}) {
-        CHECK(test.room.log(deflated).end_of_last_turn() ==
+        CHECK(test.room.log(deflated).settled_end(test.now) ==
               test.room.log(deflated).end());
     }
     CHECK(test.room.log(true).end() < test.room.log(false).end());

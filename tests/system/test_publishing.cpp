@@ -468,7 +468,7 @@ TEST_CASE("with --keep=0 a message posted to an empty room is not retained") {
 
 TEST_CASE("a message for an empty room that can't be retained is refused") {
     KeyFile keys;
-    Daemon daemon({"--max-message=2M", keys.option()});
+    Daemon daemon({"--max-message=2M", "--keep-total=1M", keys.option()});
     expect_refused(daemon, post(json_string(3 << 19)), 503);
     Peer ann = join(daemon);
     publish(Peer(daemon), post(json_string(3 << 19)));

@@ -15,7 +15,8 @@ using namespace wschat::test;
 namespace {
 
 Launch with_descriptors(rlim_t soft, rlim_t hard) {
-    Launch launch = command({"--announce=none", "127.0.0.1", "0"});
+    Launch launch =
+        command({"--announce=none", "--max-clients=0", "127.0.0.1", "0"});
     launch.soft_descriptors = soft;
     launch.hard_descriptors = hard;
     return launch;

@@ -236,18 +236,20 @@ TEST_CASE("over --max-rooms empty rooms are deleted, oldest first") {
     expect_refused(daemon, post("[1]", "/g"), 503);
 }
 
-TEST_CASE("over --keep-total empty rooms are deleted, oldest first") {
+TEST_CASE("over --keep-total the room that retains most drops messages") {
     KeyFile keys;
     Daemon daemon({"--rooms", "--keep-total=100K", keys.option()});
     const std::string message = json_string(30000);
-    Peer ann = join_room(daemon, "/held");
-    CHECK(publish_to(daemon, "/held", message) == 1);
-    CHECK(publish_to(daemon, "/old", message) == 1);
-    CHECK(publish_to(daemon, "/new", message) == 1);
-    CHECK(publish_to(daemon, "/held", message) == 2);
-    CHECK(publish_to(daemon, "/new", message) == 2);
-    // The last message exceeded the limit, and /old had been deleted before.
-    CHECK(publish_to(daemon, "/old", message) == 1);
+    const Member ann = join_v1(daemon, "/held");
+    for (const char* room : {"/held", "/old", "/new", "/held"})
+        publish_to(daemon, room, message);
+    // The last message exceeded the limit. The other rooms are as they were.
+    CHECK(publish_to(daemon, "/old", "[1]") == 2);
+    CHECK(publish_to(daemon, "/new", "[1]") == 2);
+    CHECK_FALSE(
+        join_v1(daemon, resume_target(ann.hello, 0)).hello.recovered);
+    CHECK(
+        join_v1(daemon, resume_target(ann.hello, 1)).hello.recovered);
 }
 
 TEST_CASE("over --keep-total a room drops its own oldest messages") {
