@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "util/host.h"
@@ -32,22 +33,37 @@ std::optional<Address> parse_hop(std::string_view text) {
     return host ? Address::parse(*host) : std::nullopt;
 }
 
-/// Reads all of X-Forwarded-For from left to right; nothing if any of it is
-/// malformed.
-std::optional<std::vector<Address>> forwarded_for(const Request& request) {
-    std::vector<Address> hops;
+/// Returns the elements of X-Forwarded-For from left to right, not parsed.
+std::vector<std::string_view> forwarded_for(const Request& request) {
+    std::vector<std::string_view> elements;
     for (const Header& header : request.headers) {
         if (!equals_ignoring_case(header.name, kForwardedFor)) continue;
         for (std::string_view rest = header.value; !rest.empty();) {
             const std::string_view text = trim(take_until(rest, ','));
             // Lists may have empty elements (RFC 9110, section 5.6.1).
-            if (text.empty()) continue;
-            const auto hop = parse_hop(text);
-            if (!hop) return std::nullopt;
-            hops.push_back(*hop);
+            if (!text.empty()) elements.push_back(text);
         }
     }
-    return hops;
+    return elements;
+}
+
+/// Returns the right-most address that is not trusted, or the left-most if all
+/// are trusted; the peer if the list is empty. Each element was added by the
+/// address to the right of it, or by the peer. So what stands to the left of an
+/// address that is not trusted is not parsed: its client may have written
+/// anything there, and must not get a 400 for it. Returns nothing if an element
+/// that a trusted proxy added is malformed.
+std::optional<Address> last_untrusted(
+    const std::vector<std::string_view>& elements, const Address& peer,
+    const AddressSet& trusted) {
+    Address address = peer;
+    for (auto element = elements.rbegin();
+         element != elements.rend() && trusted.contains(address); ++element) {
+        const auto hop = parse_hop(*element);
+        if (!hop) return std::nullopt;
+        address = *hop;
+    }
+    return address;
 }
 
 }  // namespace
@@ -64,15 +80,12 @@ ClientAddress find_client_address(const Request& request, const Address& peer,
     // Without the header the address of the client is unknown, and that of the
     // proxy stands for it. Even if that is a loopback address, the client does
     // not count as local: a proxy can be configured not to send the header.
-    const auto hops = forwarded_for(request);
-    if (!hops) {
+    const auto address =
+        last_untrusted(forwarded_for(request), peer, trusted);
+    if (address)
+        client.address = *address;
+    else
         client.error = "malformed X-Forwarded-For";
-        return client;
-    }
-    for (auto hop = hops->rbegin(); hop != hops->rend(); ++hop) {
-        client.address = *hop;
-        if (!trusted.contains(*hop)) break;
-    }
     return client;
 }
 

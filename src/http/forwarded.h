@@ -18,14 +18,15 @@ struct ClientAddress {
     /// True if a peer on this machine sent X-Forwarded-For and is not trusted.
     bool ignored_forwarded_for = false;
 
-    /// If set, X-Forwarded-For is malformed; static text, for a 400.
+    /// If set, an element of X-Forwarded-For that a trusted proxy added is
+    /// malformed; static text, for a 400.
     const char* error = nullptr;
 };
 
 /// Returns the peer; or, if that is trusted, the right-most address in
 /// X-Forwarded-For that is not trusted, or the left-most if all are. Header
-/// lines are joined in order; ports are allowed and dropped. Addresses further
-/// left were written by the client and may be forged.
+/// lines are joined in order; ports are allowed and dropped. What stands
+/// further left may be forged or malformed: it is not parsed.
 ClientAddress find_client_address(const Request& request, const Address& peer,
                                   const AddressSet& trusted);
 

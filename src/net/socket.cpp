@@ -7,9 +7,11 @@
 #include <system_error>
 
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <grp.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <sys/file.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -46,14 +48,16 @@ struct SocketAddress {
                              why);
 }
 
-[[noreturn]] void fail(const Endpoint& endpoint) {
-    throw std::system_error(
-        errno, std::generic_category(),
-        "cannot listen on " + endpoint.to_string());
+/// Throws for errno. `file` is added if it is not the endpoint that failed.
+[[noreturn]] void fail_by_system(const Endpoint& endpoint,
+                                 const std::string& file = "") {
+    throw std::system_error(errno, std::generic_category(),
+                            "cannot listen on " + endpoint.to_string() +
+                                (file.empty() ? "" : ": " + file));
 }
 
 void check(int result, const Endpoint& endpoint) {
-    if (result < 0) fail(endpoint);
+    if (result < 0) fail_by_system(endpoint);
 }
 
 Fd open_socket(const Endpoint& endpoint, int family) {
@@ -120,10 +124,43 @@ int port_of(int fd) {
     return ntohs(address.v4.sin_port);
 }
 
+std::string lock_path(const Endpoint& endpoint) {
+    return endpoint.address + ".lock";
+}
+
+/// True if the path names this open file, and not a link to it.
+bool is_file_at(const std::string& path, int fd) {
+    struct stat opened, named;
+    return fstat(fd, &opened) == 0 && lstat(path.c_str(), &named) == 0 &&
+           opened.st_dev == named.st_dev && opened.st_ino == named.st_ino;
+}
+
+/// Creates and locks the lock file. Fails if another process has locked it. The
+/// socket itself can't be opened, and a lock on its directory could be taken by
+/// every user who can read that.
+Fd take_lock(const Endpoint& endpoint) {
+    const std::string path = lock_path(endpoint);
+    for (;;) {
+        Fd fd(open(path.c_str(), O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC,
+                   0600));
+        if (fd.get() < 0) fail_by_system(endpoint, path);
+        if (flock(fd.get(), LOCK_EX | LOCK_NB) < 0) {
+            if (errno != EWOULDBLOCK) fail_by_system(endpoint, path);
+            errno = EADDRINUSE;
+            fail_by_system(endpoint);
+        }
+        // Between open() and flock() its former owner may have removed it. Then
+        // this lock excludes no process that creates a new file of this name.
+        if (is_file_at(path, fd.get())) return fd;
+    }
+}
+
 /// Removes the socket file of a process that ended without removing it. bind()
-/// fails if the file exists. Whether a process still listens there, only
-/// connecting tells: it is refused if none does. EAGAIN is not a refusal but a
-/// full backlog, so there is one.
+/// fails if the file exists. Only connecting tells whether a process still
+/// listens there, since other programs take no lock: it is refused if none
+/// does. EAGAIN is not a refusal but a full backlog, so there is one.
+/// REQUIRES: the lock. Otherwise another process may have replaced the stale
+/// file meanwhile, and its new file would be removed.
 void remove_stale(const Endpoint& endpoint, const SocketAddress& address) {
     struct stat file;
     if (lstat(endpoint.address.c_str(), &file) < 0) return;
@@ -132,19 +169,30 @@ void remove_stale(const Endpoint& endpoint, const SocketAddress& address) {
     if (connect(probe.get(), &address.any, address.size) == 0 ||
         errno == EAGAIN) {
         errno = EADDRINUSE;
-        fail(endpoint);
+        fail_by_system(endpoint);
     }
     if (errno == ECONNREFUSED) unlink(endpoint.address.c_str());
 }
 
-void set_owner_and_mode(const Endpoint& endpoint) {
-    const char* path = endpoint.address.c_str();
-    if (!endpoint.group.empty()) {
-        const group* entry = getgrnam(endpoint.group.c_str());
-        if (!entry) fail(endpoint, "no group " + endpoint.group);
-        check(chown(path, static_cast<uid_t>(-1), entry->gr_gid), endpoint);
-    }
-    check(chmod(path, endpoint.mode), endpoint);
+/// Binds so that the file has its mode from the start: chmod() would follow a
+/// symbolic link that another process has put in the place of the file.
+void bind_with_mode(int fd, const Endpoint& endpoint,
+                    const SocketAddress& address) {
+    const mode_t before = umask(0777 & ~endpoint.mode);
+    const int result = bind(fd, &address.any, address.size);
+    const int error = errno;
+    umask(before);
+    errno = error;
+    check(result, endpoint);
+}
+
+void set_group(const Endpoint& endpoint) {
+    if (endpoint.group.empty()) return;
+    const group* entry = getgrnam(endpoint.group.c_str());
+    if (!entry) fail(endpoint, "no group " + endpoint.group);
+    check(lchown(endpoint.address.c_str(), static_cast<uid_t>(-1),
+                 entry->gr_gid),
+          endpoint);
 }
 
 Address address_of(const SocketAddress& peer) {
@@ -200,25 +248,30 @@ void Listener::listen_tcp() {
 
 void Listener::listen_unix() {
     const SocketAddress address = unix_address(endpoint_);
+    lock_ = take_lock(endpoint_);
     remove_stale(endpoint_, address);
     fd_ = open_socket(endpoint_, AF_UNIX);
-    check(bind(fd(), &address.any, address.size), endpoint_);
+    bind_with_mode(fd(), endpoint_, address);
     struct stat file;
     check(lstat(endpoint_.address.c_str(), &file), endpoint_);
     device_ = file.st_dev;
     inode_ = file.st_ino;
-    // No peer can connect before listen(), so none profits from the mode that
+    // No peer can connect before listen(), so none profits from the group that
     // the file has until now.
-    set_owner_and_mode(endpoint_);
+    set_group(endpoint_);
 }
 
 Listener::~Listener() {
+    if (lock_.get() < 0) return;
     struct stat file;
-    if (fd() < 0 || !endpoint_.is_unix) return;
     const char* path = endpoint_.address.c_str();
     if (lstat(path, &file) == 0 && file.st_dev == device_ &&
         file.st_ino == inode_)
         unlink(path);
+    // Last, and before the descriptor is closed: until then no other process
+    // can put its own file there.
+    const std::string lock = lock_path(endpoint_);
+    if (is_file_at(lock, lock_.get())) unlink(lock.c_str());
 }
 
 std::vector<Listener> listen_at(const std::vector<Endpoint>& endpoints) {

@@ -34,7 +34,9 @@ private:
 /// A listening, non-blocking socket. Its options are set before it listens,
 /// because the connections that it accepts inherit them: no system call per
 /// connection is needed. The file of a unix socket is removed with its
-/// listener, unless another process has replaced it.
+/// listener, unless another process has replaced it. So is PATH.lock, which is
+/// locked as long as the listener lives: of several processes that start to
+/// listen at the same path, only one can take the place of a stale file.
 class Listener {
 public:
     /// Binds and listens. Throws std::runtime_error with one line that names
@@ -58,6 +60,7 @@ private:
     void listen_unix();
 
     Endpoint endpoint_;
+    Fd lock_;  // of a unix socket, else none
     Fd fd_;
     dev_t device_ = 0;  // with inode_: identifies the file of a unix socket
     ino_t inode_ = 0;

@@ -4,7 +4,10 @@
 
 {
   const kMaxMessages = 1000;     // kept on the page
-  const kMaxName = 40;           // characters
+  const kMaxText = 16384;        // characters of a text
+  const kMaxTotal = 4 << 20;     // characters of all texts kept
+  const kMaxName = 40;
+  const kMaxColor = 99;
   const kPatience = 10000;       // ms until a sent message counts as lost
   const kTogether = 5 * 60000;   // ms during which messages share a heading
   const kHues = 8;               // colours for names, in style.css
@@ -172,10 +175,16 @@
 
   const shown = new Map();  // id -> content of the messages on the page
   let last = null;          // {own, name, at} of the newest heading
+  let total = 0;            // characters of all texts on the page
+
+  // Copies the start, because a slice keeps the whole text in memory.
+  const start = (content, length) => [...content.slice(0, length)].join('');
 
   const asText = (value) => {
-    if (typeof value === 'string') return value;
-    return value === undefined || value === null ? '' : JSON.stringify(value);
+    const content = typeof value === 'string' ? value :
+      value === undefined || value === null ? '' : JSON.stringify(value);
+    return content.length > kMaxText ?
+      `${start(content, kMaxText)}… [cut]` : content;
   };
 
   // Returns the content of a chat message of either type, or null. Only ids in
@@ -185,10 +194,10 @@
     if (!old && value?.type !== 'message') return null;
     const who = asText(old ? value.name : value.username).trim();
     const said = {
-      name: who.slice(0, kMaxName) || 'Anonymous',
+      name: start(who, kMaxName) || 'Anonymous',
       text: asText(value.message),
-      color: old ? asText(value.color) : '',
-      id: kId.test(value.id) ? value.id : '',
+      color: old ? start(asText(value.color), kMaxColor) : '',
+      id: kId.exec(asText(value.id))?.[0] ?? '',
     };
     return said.text ? said : null;
   };
@@ -245,13 +254,16 @@
     return more ? last : { own, name: said.name, at: now };
   };
 
-  const append = (item) => {
+  const append = (item, size = 0) => {
     const list = $('messages');
     list.append(item);
-    if (list.childElementCount <= kMaxMessages) return;
-    const oldest = list.firstElementChild;
-    shown.delete(oldest.dataset.id);
-    oldest.remove();
+    total += item.size = size;
+    while (list.childElementCount > kMaxMessages || total > kMaxTotal) {
+      const oldest = list.firstElementChild;
+      total -= oldest.size;
+      shown.delete(oldest.dataset.id);
+      oldest.remove();
+    }
   };
 
   const appendMessage = (item, said, own) => {
@@ -260,7 +272,7 @@
       item.dataset.id = said.id;
       shown.set(said.id, said);
     }
-    append(item);
+    append(item, said.text.length);
   };
 
   const receive = (value) => {
@@ -281,7 +293,7 @@
 
   const appendSystem = (content) => {
     last = null;
-    append(make('li', 'system', content));
+    append(make('li', 'system', content), content.length);
   };
 
   // The newest count replaces the previous one, and is at the end.

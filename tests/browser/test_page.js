@@ -283,6 +283,59 @@ module.exports = {
       'Anonymous');
   }),
 
+  // The page remembered it under the array, and never forgot it.
+  'an id that is no string is none': withDaemon(async (chat) => {
+    const ada = await chat.join('Ada');
+    const id = `m-${'0'.repeat(24)}`;
+    const hi = (value) =>
+      ({ type: 'message', username: 'B', message: 'hi', id: value });
+    await ada.inject(hi([id]), hi([[id]]), hi({}), hi(7), hi(`${id}0`));
+    assert.strictEqual(await count(ada, '#messages > [data-id]'), 0);
+    await ada.inject(hi(id), hi(id));
+    assert.strictEqual(await count(ada, `[data-id="${id}"]`), 1);
+    assert.strictEqual((await ada.texts()).filter((t) => t === 'hi').length, 6);
+  }),
+
+  'long texts are cut, with a sign': withDaemon(async (chat) => {
+    const ada = await chat.join('Ada');
+    const long = '☺'.repeat(100000);
+    const hi = (message) => ({ type: 'message', username: long, message });
+    await ada.inject(hi(long), hi([long]), hi(long.slice(0, 16384)),
+      { type: 'system', message: long });
+    assert.deepStrictEqual((await ada.texts()).slice(0, 3),
+      [`${long.slice(0, 16384)}… [cut]`, `["${long.slice(0, 16382)}… [cut]`,
+        long.slice(0, 16384)]);
+    assert.strictEqual(
+      await ada.$('.system', { hasText: '☺' }).textContent(),
+      `${long.slice(0, 16384)}… [cut]`);
+    assert.strictEqual(await ada.$('.name').first().textContent(),
+      long.slice(0, 40));
+  }, ['--relay-system']),
+
+  // Own messages are compared with what the server relays.
+  'a long text of the user arrives': withDaemon(async (chat) => {
+    const ada = await chat.join('Ada');
+    await ada.send('x'.repeat(20000));
+    await ada.$('#messages > .own', { hasText: '… [cut]' }).waitFor();
+    assert.strictEqual(await count(ada, '#outbox > *'), 0);
+  }),
+
+  'the page keeps 4 M characters, the newest': withDaemon(async (chat) => {
+    const ada = await chat.join('Ada');
+    const text = (type, i) =>
+      ({ type, username: 'B', message: `${i} ${'x'.repeat(15999)}` });
+    const texts = Array.from({ length: 300 },
+      (_, i) => text(i % 2 ? 'system' : 'message', i));
+    await ada.inject(...texts);
+    const rows = await ada.$('#messages > li').allTextContents();
+    const sum = rows.reduce((all, { length }) => all + length, 0);
+    assert.ok(sum > 4 << 19 && sum < 4.1 * (1 << 20), `${sum} characters`);
+    assert.ok(rows.some((row) => row.includes('299 x')));
+    // The room that they had is free again.
+    await ada.inject(...texts);
+    assert.strictEqual(await count(ada, '#messages > li'), rows.length);
+  }, ['--relay-system', '--announce=none']),
+
   'system messages are smaller, and not counted in the title': withDaemon(
     async (chat) => {
       const ada = await chat.join('Ada');

@@ -10,6 +10,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
+#include <sys/file.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -92,6 +93,23 @@ Accepted accept_next(const Listener& listener) {
     pollfd entry{listener.fd(), POLLIN, 0};
     REQUIRE(poll(&entry, 1, 10'000) == 1);
     return accept_from(listener);
+}
+
+/// Makes a socket file on which no process listens.
+void make_stale(const std::string& path) {
+    const Fd fd(socket(AF_UNIX, SOCK_STREAM, 0));
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    path.copy(address.sun_path, sizeof address.sun_path - 1);
+    REQUIRE(bind(fd.get(), reinterpret_cast<sockaddr*>(&address),
+                 sizeof address) == 0);
+}
+
+/// Does not follow links.
+struct stat status_of(const std::string& path) {
+    struct stat file;
+    REQUIRE(lstat(path.c_str(), &file) == 0);
+    return file;
 }
 
 /// Sets the limit of descriptors to those that are open, while it lives.
@@ -222,34 +240,78 @@ TEST_CASE("the file of a unix socket is removed with its listener") {
     CHECK_FALSE(std::filesystem::exists(path));
 }
 
-TEST_CASE("a unix socket has the given mode") {
+TEST_CASE("a unix socket has the given mode, whatever the umask is") {
     const ScratchDirectory scratch;
+    const mode_t before = umask(0027);
     for (mode_t mode : {0600u, 0660u, 0666u, 0777u}) {
         Endpoint endpoint = unix_socket(scratch / "chat");
         endpoint.mode = mode;
         const Listener listener(endpoint);
-        struct stat file;
-        REQUIRE(stat(endpoint.address.c_str(), &file) == 0);
-        CHECK((file.st_mode & 07777) == mode);
+        CHECK((status_of(endpoint.address).st_mode & 07777) == mode);
     }
+    CHECK(umask(before) == 0027);
 }
 
 TEST_CASE("a stale unix socket is replaced, one that is in use is not") {
     const ScratchDirectory scratch;
     const Endpoint endpoint = unix_socket(scratch / "chat");
-    {
-        const Fd stale(socket(AF_UNIX, SOCK_STREAM, 0));
-        sockaddr_un address{};
-        address.sun_family = AF_UNIX;
-        endpoint.address.copy(address.sun_path, sizeof address.sun_path - 1);
-        REQUIRE(bind(stale.get(), reinterpret_cast<sockaddr*>(&address),
-                     sizeof address) == 0);
-    }
-    REQUIRE(std::filesystem::exists(endpoint.address));
+    make_stale(endpoint.address);
     const Listener listener(endpoint);
     CHECK(has(error_at(endpoint), "in use"));
     const Fd peer = connect_to(endpoint);
     CHECK((accept_next(listener).state == Accepted::State::Peer));
+}
+
+// Two processes that both found the file stale both replaced it: one of them
+// listened at a file that was gone.
+TEST_CASE("a process that starts at the path keeps others from replacing it") {
+    const ScratchDirectory scratch;
+    const Endpoint endpoint = unix_socket(scratch / "chat");
+    make_stale(endpoint.address);
+    const ino_t stale = status_of(endpoint.address).st_ino;
+    {
+        const Fd other(
+            open((scratch / "chat.lock").c_str(), O_RDWR | O_CREAT, 0600));
+        REQUIRE(flock(other.get(), LOCK_EX) == 0);
+        CHECK(has(error_at(endpoint), "in use"));
+        CHECK(status_of(endpoint.address).st_ino == stale);
+        CHECK(std::filesystem::exists(scratch / "chat.lock"));
+    }
+    const Listener listener(endpoint);
+    const Fd peer = connect_to(endpoint);
+    CHECK((accept_next(listener).state == Accepted::State::Peer));
+}
+
+TEST_CASE("the lock file of a unix socket is removed with its listener") {
+    const ScratchDirectory scratch;
+    const std::string lock = scratch / "chat.lock";
+    {
+        const Listener listener(unix_socket(scratch / "chat"));
+        CHECK((status_of(lock).st_mode & 07777) == 0600);
+        CHECK(has(error_at(unix_socket(scratch / "chat")), "in use"));
+        CHECK(std::filesystem::exists(lock));
+    }
+    CHECK_FALSE(std::filesystem::exists(lock));
+    Endpoint endpoint = unix_socket(scratch / "chat");
+    endpoint.group = "no such group";
+    CHECK(has(error_at(endpoint), "no group"));
+    CHECK_FALSE(std::filesystem::exists(lock));
+}
+
+TEST_CASE("symbolic links are not followed") {
+    const ScratchDirectory scratch;
+    const std::string path = scratch / "chat";
+    make_stale(scratch / "elsewhere");
+    std::filesystem::create_symlink(scratch / "elsewhere", path);
+    CHECK(has(error_at(unix_socket(path)), "no socket"));
+    std::filesystem::remove(path);
+    std::filesystem::create_symlink(scratch / "none", path);
+    CHECK(has(error_at(unix_socket(path)), "no socket"));
+    std::filesystem::remove(path);
+    std::filesystem::create_symlink(scratch / "none", path + ".lock");
+    CHECK(has(error_at(unix_socket(path)), "chat.lock"));
+    CHECK_FALSE(std::filesystem::exists(scratch / "none"));
+    CHECK(std::filesystem::exists(scratch / "elsewhere"));
 }
 
 TEST_CASE("a listener removes only its own file") {

@@ -1,4 +1,5 @@
-// The cases that run through each proxy.
+// The cases that run through each proxy: those for one room, and those for a
+// daemon with --rooms.
 'use strict';
 
 const assert = require('assert');
@@ -10,12 +11,13 @@ const kOrigin = 'https://example.com';
 // A WebSocket client, from the loopback address `from`. next() returns its
 // messages one by one.
 class Client {
-  constructor(site,
-    { origin = kOrigin, headers = {}, from = '127.0.0.9' } = {}) {
+  constructor(site, { origin = kOrigin, headers = {}, from = '127.0.0.9',
+    path = '/chat', protocols = [] } = {}) {
     this.received = [];
     this.waiting = [];
     this.pings = 0;
-    this.socket = new WebSocket(`wss://127.0.0.1:${site.port}/chat`, {
+    const url = `wss://127.0.0.1:${site.port}${path}`;
+    this.socket = new WebSocket(url, protocols, {
       origin, headers: { Host: 'example.com', ...headers }, ca: site.ca,
       servername: 'example.com', localAddress: from });
     this.socket.on('message', (text) => this.#receive(JSON.parse(text)));
@@ -74,7 +76,26 @@ function get(site, target) {
   });
 }
 
-module.exports = (site) => ({
+// Returns the room that a client joins at this path.
+async function roomAt(site, path) {
+  const client = new Client(site, { path, protocols: ['wschat.v1'] });
+  await client.opened;
+  const { type, room } = await client.next();
+  assert.equal(type, 'hello');
+  await client.close();
+  return room;
+}
+
+// Checks that the handshake at this path gets one of these statuses.
+async function assertRefused(site, path, statuses) {
+  const client = new Client(site, { path });
+  await assert.rejects(client.opened, ({ message }) => {
+    assert.match(message, new RegExp(`: (${statuses.join('|')})$`), path);
+    return true;
+  }, path);
+}
+
+const cases = (site) => ({
   'two clients exchange messages over wss': async () => {
     const ann = await new Client(site).opened;
     const bob = await new Client(site).opened;
@@ -132,3 +153,30 @@ module.exports = (site) => ({
     assert.equal(await code, 4321);
   },
 });
+
+const roomCases = (site) => ({
+  'the path behind the prefix is the room': async () => {
+    for (const [path, room] of [['/chat/garden', '/garden'],
+      ['/chat/%67arden', '/garden'], ['/chat/caf%C3%A9/x', '/café/x'],
+      ['/chat/100%25', '/100%'], ['/chat/%2570lain', '/%70lain'],
+      ['/chat/a?since=1&epoch=x', '/a']])
+      assert.equal(await roomAt(site, path), room, path);
+  },
+
+  'an encoded slash does not lead to another room': async () => {
+    // Apache itself gives it a 404. For HAProxy the last one does not begin with
+    // /chat/: it belongs to the rest of the site, which does not run: 503.
+    for (const path of ['/chat/a%2fb', '/chat/a%2Fb', '/chat%2fa/b'])
+      await assertRefused(site, path, [400, 404, 503]);
+  },
+
+  'a rule for a room applies however its name is encoded': async () => {
+    for (const path of ['/chat/private', '/chat/%70rivate', '/chat/private/x',
+      '/chat/%70%72ivate/x', '/chat/privat%65?x=/chat/garden'])
+      await assertRefused(site, path, [403]);
+    for (const room of ['/privately', '/x/private'])
+      assert.equal(await roomAt(site, `/chat${room}`), room);
+  },
+});
+
+module.exports = { cases, roomCases };

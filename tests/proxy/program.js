@@ -8,9 +8,12 @@ const os = require('os');
 const path = require('path');
 
 const running = new Set();
+const directories = [];
 
 process.on('exit', () => {
   for (const child of running) child.kill('SIGKILL');
+  for (const directory of directories)
+    fs.rmSync(directory, { recursive: true, force: true });
 });
 
 class Program {
@@ -102,8 +105,7 @@ function makeScratchDirectory() {
   const directory = fs.mkdtempSync(path.join(os.tmpdir(), 'wschat-proxy-'));
   // Proxies read it as another user.
   fs.chmodSync(directory, 0o755);
-  process.on('exit',
-    () => fs.rmSync(directory, { recursive: true, force: true }));
+  directories.push(directory);
   return directory;
 }
 

@@ -1,13 +1,17 @@
-// Runs every case for each proxy, over TCP and over a unix socket, then those
-// of the scripts in contrib/. Prints "ok", "not ok" or "skip" for each.
+// Runs every case for each proxy, over TCP and over a unix socket, and those for
+// --rooms over TCP; then those of the scripts in contrib/. Prints "ok", "not ok"
+// or "skip" for each.
 'use strict';
 
 const { check, fail, summarize } = require('../browser/check');
 const { Site, kinds } = require('./site');
-const cases = require('./cases');
+const { cases, roomCases } = require('./cases');
 const scripts = require('./scripts');
 
 const sum = { passed: 0, failed: 0, skipped: 0 };
+
+const setups = [{ name: 'tcp' }, { name: 'unix', unix: true },
+  { name: 'rooms', rooms: true }];
 
 const add = (count) => {
   for (const [result, number] of Object.entries(count)) sum[result] += number;
@@ -18,21 +22,21 @@ const skip = (name, reason) => {
   sum.skipped++;
 };
 
-// Runs all cases through one kind of proxy.
-async function testProxy(kind, overUnix) {
-  const name = `${kind} ${overUnix ? 'unix' : 'tcp'}`;
+// Runs the cases of one setup through one kind of proxy.
+async function testProxy(kind, setup) {
+  const name = `${kind} ${setup.name}`;
   const missing = kinds[kind].missing();
   if (missing) return skip(name, missing);
   let site;
   try {
-    site = await Site.start(kind, overUnix);
+    site = await Site.start(kind, setup);
   } catch (error) {
     fail(name, 'the proxy starts', error);
     sum.failed++;
     return undefined;
   }
   try {
-    add(await check(name, cases(site)));
+    add(await check(name, (setup.rooms ? roomCases : cases)(site)));
   } finally {
     await site.end();
   }
@@ -41,7 +45,7 @@ async function testProxy(kind, overUnix) {
 
 (async () => {
   for (const kind of Object.keys(kinds))
-    for (const overUnix of [false, true]) await testProxy(kind, overUnix);
+    for (const setup of setups) await testProxy(kind, setup);
   const missing = scripts.missing();
   if (missing) skip('scripts', missing);
   else add(await check('scripts', scripts.cases));

@@ -1,5 +1,6 @@
 // A site: a proxy with its configuration file of contrib/, and wschat behind
-// it. Only ports, paths and timeouts of the file are replaced.
+// it. Only ports, paths and timeouts of the file are replaced. For --rooms also
+// what its comments say, with their rule for the room /private.
 'use strict';
 
 const { spawnSync } = require('child_process');
@@ -25,6 +26,10 @@ function useUnixSocket(text, tcp, unix) {
   return replaceAll(text, [[`${tcp}\n`, '\n'], [`#${unix}`, unix]]);
 }
 
+// Removes the "#" before each of these texts.
+const uncomment = (text, lines) =>
+  replaceAll(text, lines.map((line) => [`#${line}`, line]));
+
 const nginx = {
   missing: () => (isInstalled('nginx') ? '' : 'there is no nginx'),
   write(site) {
@@ -32,6 +37,12 @@ const nginx = {
     if (site.socket)
       text = useUnixSocket(text, 'server 127.0.0.1:9600;',
         'server unix:/run/wschat/chat.sock;');
+    if (site.rooms)
+      text = uncomment(replaceAll(text, [
+        ['location = /chat {', 'location /chat/ {'],
+        ['proxy_pass http://wschat/;\n', '\n'],
+      ]), ['map $request_uri', '    default /..', '    ~^/chat', '}',
+        'proxy_pass http://wschat$', 'location ~ ^/chat/private']);
     fs.writeFileSync(site.file('site.conf'), replaceAll(text, [
       ['listen 443 ssl;', `listen 127.0.0.1:${site.port} ssl;`],
       ['listen [::]:443 ssl;', ''],
@@ -56,6 +67,11 @@ const haproxy = {
     if (site.socket)
       text = useUnixSocket(text, 'server chat 127.0.0.1:9600',
         'server chat unix@/run/wschat/chat.sock');
+    if (site.rooms)
+      text = uncomment(replaceAll(text, [
+        ['if { path /chat }', 'if { path_beg /chat/ }'],
+        ['http-request set-path /\n', '\n'],
+      ]), ['http-request replace-path', 'acl private', 'http-request deny']);
     fs.writeFileSync(site.file('haproxy.cfg'), replaceAll(text, [
       ['bind :443', `bind 127.0.0.1:${site.port}`],
       ['bind [::]:443 v6only ssl crt /etc/haproxy/example.com.pem', ''],
@@ -77,6 +93,12 @@ const apache = {
       text = useUnixSocket(text,
         'ProxyPass "/chat" "http://127.0.0.1:9600/" upgrade=websocket timeout=60',
         'ProxyPass "/chat" "unix:/run/wschat/chat.sock|');
+    if (site.rooms)
+      text = uncomment(replaceAll(text, [
+        [' ProxyPass "/chat"', ' ProxyPass "/chat/"'],
+        ['" upgrade=websocket timeout=60',
+          '" upgrade=websocket timeout=60 nocanon'],
+      ]), ['<Location', '    Require', '</Location>']);
     fs.writeFileSync(site.file('site.conf'), replaceAll(text, [
       ['*:443', `127.0.0.1:${site.port}`],
       ['/etc/letsencrypt/live/example.com', site.directory],
@@ -102,13 +124,15 @@ const apache = {
 const kinds = { apache, nginx, haproxy };
 
 class Site {
-  static async start(kind, unix) {
+  static async start(kind, { unix = false, rooms = false }) {
     const site = new Site();
+    site.rooms = rooms;
     site.directory = makeScratchDirectory();
     site.socket = unix ? site.file('chat.sock') : '';
     // The clients of the tests connect from other loopback addresses.
     site.daemon = await startDaemon([
       '--announce=address', '--ping-interval=0.5',
+      ...(rooms ? ['--rooms'] : []),
       ...(unix ? [`--bind=unix:${site.socket},mode=0666`, '--trust-proxy=unix']
         : ['--bind=127.0.0.1', '--trust-proxy=127.0.0.1']),
       'example.com', '0']);

@@ -1,7 +1,9 @@
 // The addresses that the daemon listens on: IPv4, IPv6 and unix sockets.
 #include <filesystem>
 #include <fstream>
+#include <memory>
 #include <set>
+#include <vector>
 
 #include <doctest/doctest.h>
 #include <grp.h>
@@ -179,6 +181,7 @@ TEST_CASE("a unix socket is removed at exit") {
         daemon.signal(number);
         daemon.wait_for_exit();
         CHECK(!std::filesystem::exists(scratch / "chat"));
+        CHECK(!std::filesystem::exists(scratch / "chat.lock"));
     }
 }
 
@@ -205,6 +208,30 @@ TEST_CASE("a unix socket of a running daemon is in use, and is not replaced") {
     ScratchDirectory scratch;
     Daemon daemon({unix_option(scratch / "chat")});
     check_in_use(scratch / "chat");
+    check_is_served(SocketAddress::unix_socket(scratch / "chat"));
+}
+
+TEST_CASE("of daemons that start at once on a unix socket exactly one runs") {
+    ScratchDirectory scratch;
+    bound_socket(scratch / "chat", SOCK_STREAM);  // stale
+    std::vector<std::unique_ptr<Process>> daemons;
+    for (int i = 0; i < 8; ++i)
+        daemons.push_back(std::make_unique<Process>(
+            command({unix_option(scratch / "chat"), "--announce=none",
+                     "localhost", "0"})));
+    int listening = 0;
+    for (const auto& daemon : daemons) {
+        daemon->wait_for_stderr("\n");
+        if (count(daemon->err(), "listening on") == 1) {
+            ++listening;
+            continue;
+        }
+        INFO("stderr: " << daemon->err());
+        CHECK(daemon->wait_for_exit() == 1);
+        CHECK(count(daemon->err(), "\n") == 1);
+        CHECK(daemon->err().find("in use") != std::string::npos);
+    }
+    CHECK(listening == 1);
     check_is_served(SocketAddress::unix_socket(scratch / "chat"));
 }
 
