@@ -238,7 +238,10 @@ Response make_response(int status, const std::string& headers,
     if (status != 304)
         response.bytes +=
             "Content-Length: " + std::to_string(body.size()) + "\r\n";
-    response.bytes += "Connection: close\r\n\r\n";
+    // Upgrade is a header of this hop alone, so Connection must name it (RFC
+    // 9110, section 7.8).
+    response.bytes += status == 426 ? "Connection: close, Upgrade\r\n\r\n"
+                                    : "Connection: close\r\n\r\n";
     response.bytes += body;
     return response;
 }
