@@ -1,6 +1,7 @@
 # make            builds the daemon, ./wschat
-# make check      runs every test; ends with "N passed, N failed, N skipped";
-#                 make test is the same
+# make check      runs the unit, system and client tests; ends with
+#                 "N passed, N failed, N skipped"; make test is the same.
+#                 .ci/run runs the others too: browsers, proxies, sanitizers
 # make deps       installs the Debian packages that `make` and `make check` need
 # make install    installs into $(DESTDIR)$(PREFIX); make uninstall removes it
 # make echo       builds build/echo, an echo server for protocol test suites
@@ -159,7 +160,7 @@ $(build)/%.o: %.cpp $(build)/flags
 	$(quiet)$(compile) -MMD -MP -c -o $@ $<
 
 # The compiler puts these files into the object.
-$(build)/src/pages.o $(build)/src/http/assets.o: $(wildcard src/page/*)
+$(build)/src/http/assets.o: $(wildcard src/page/*)
 
 # Everything is built again when the flags change.
 $(build)/flags: FORCE | can-build

@@ -31,7 +31,9 @@ bool Deadlines::is_set(uint32_t client, Kind kind) const {
 }
 
 std::optional<Deadlines::Expired> Deadlines::take_expired(Time now) {
-    if (next() > now || queue_.empty()) return std::nullopt;  // now may be max
+    // Without deadlines next() is Time::max(), which is not above a `now` that
+    // is Time::max() too.
+    if (next() > now || queue_.empty()) return std::nullopt;
     const uint32_t client = queue_.top().client;
     const Kind kind = static_cast<Kind>(times_[client].first_kind());
     clear(client, kind);

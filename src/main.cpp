@@ -1,7 +1,11 @@
-// From the command line to the exit status: 0 after a signal to stop, 1 if the
-// server can't run, 2 for a bad command line.
+// From the command line to the exit status: 0 after a signal to stop, or when
+// the help or the version was printed; 1 if the server can't run or the text
+// can't be written; 2 for a bad command line.
+#include <cerrno>
 #include <cstdio>
+#include <cstring>
 #include <exception>
+#include <string>
 
 #include <fcntl.h>
 #include <unistd.h>
@@ -25,6 +29,16 @@ void fill_standard_descriptors() {
     if (fd >= 0) close(fd);
 }
 
+/// Returns the exit status. The text may be in the buffer of stdout until it is
+/// flushed, so only that shows whether it could be written.
+int print(const std::string& text) {
+    if (std::fputs(text.c_str(), stdout) >= 0 && std::fflush(stdout) == 0)
+        return 0;
+    std::fprintf(stderr, "wschat: cannot write to standard output: %s\n",
+                 std::strerror(errno));
+    return 1;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -37,9 +51,9 @@ int main(int argc, char** argv) {
         return 2;
     }
     if (options.action == Options::Action::ShowHelp)
-        return std::fputs(help_text().c_str(), stdout) < 0;
+        return print(help_text());
     if (options.action == Options::Action::ShowVersion)
-        return std::printf("wschat %s\n", kVersion) < 0;
+        return print(std::string("wschat ") + kVersion + "\n");
 
     Log log(options.log_level);
     try {

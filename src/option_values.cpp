@@ -13,6 +13,7 @@ namespace wschat {
 
 namespace {
 
+constexpr double kMinSeconds = 0.001;
 constexpr double kMaxSeconds = 1e6;
 
 /// Returns the number that the text is; a negative one if it is none.
@@ -82,9 +83,9 @@ uint64_t parse_bytes(const std::string& name, const std::string& text) {
 Seconds parse_seconds(const std::string& name, const std::string& text) {
     const double number = read_seconds(name, text);
     // 0 is a number of seconds, so the text must say why it is refused.
-    if (number <= 0)
+    if (number < kMinSeconds)
         throw_bad_value(name, text,
-                        "seconds above 0 are needed, as in 10 or 0.5");
+                        "at least 0.001 seconds are needed, as in 10 or 0.5");
     return Seconds(number);
 }
 
@@ -93,6 +94,8 @@ Seconds parse_seconds_or_zero(const std::string& name,
     const double number = read_seconds(name, text);
     if (number < 0)
         throw_bad_value(name, text, "seconds are needed, as in 10 or 0.5");
+    if (number > 0 && number < kMinSeconds)
+        throw_bad_value(name, text, "0 or at least 0.001 seconds are needed");
     return Seconds(number);
 }
 

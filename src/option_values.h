@@ -36,7 +36,8 @@ uint64_t parse_count(const std::string& name, const std::string& text);
 uint64_t parse_bytes(const std::string& name, const std::string& text);
 
 /// Reads a span of time up to 1,000,000 seconds, perhaps with a fraction, as in
-/// 10 or 0.5. It must be above 0.
+/// 10 or 0.5. It must be at least 0.001: less is no time at all for the loop,
+/// and what is below a nanosecond would become 0 as a Duration.
 Seconds parse_seconds(const std::string& name, const std::string& text);
 
 /// The same, but 0 is allowed too.

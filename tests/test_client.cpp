@@ -85,7 +85,7 @@ public:
         return connection;
     }
 
-    /// Returns a client that is Receiving a body of this size.
+    /// Returns a client in state ReadingBody, whose body has this size.
     static Connection receiving(uint64_t size, const std::string& bytes = "") {
         Connection connection;
         ExpectBody expected;
@@ -933,7 +933,7 @@ TEST_CASE(
     CHECK(connection.at_end);
 }
 
-// The client's own announcement was sent before the response.
+// Regression: the client's own announcement was sent before the response.
 TEST_CASE("the response comes first if the client closes in the same segment") {
     for (const std::string& end : {close_frame(1000), frame(0x83, "")}) {
         Connection connection;

@@ -425,6 +425,8 @@ TEST_CASE("times are seconds, perhaps with a fraction") {
     CHECK(settings_with("--close-timeout=.25").close_timeout.count() == 0.25);
     CHECK(settings_with("--ping-interval=1.").ping_interval.count() == 1);
     CHECK(settings_with("--ping-interval=0").ping_interval.count() == 0);
+    CHECK(settings_with("--ping-interval=0.001").ping_interval.count() ==
+          0.001);
     CHECK(settings_with("--stall-timeout=1000000").stall_timeout.count() ==
           1e6);
 }
@@ -451,13 +453,17 @@ TEST_CASE("a number that is too large is refused with the largest one") {
                          "at most 1000000 seconds are");
 }
 
-// 0 is a number of seconds, so the error must say why it is refused.
-TEST_CASE("a timeout of zero is refused") {
+// Regression: 0.0000000001 was accepted, and became 0 nanoseconds. These are
+// numbers of seconds, so the error must say why they are refused.
+TEST_CASE("a time below a thousandth of a second is refused") {
     for (std::string option : {"--handshake-timeout=", "--stall-timeout=",
                                "--close-timeout=", "--keep=10,"})
-        for (std::string zero : {"0", "0.0"})
-            check_option_refused(option + zero,
-                                 "\"" + zero + "\": seconds above 0");
+        for (std::string text : {"0", "0.0", "0.0000000001", "0.000999"})
+            check_option_refused(option + text, "\"" + text +
+                                                    "\": at least 0.001 "
+                                                    "seconds are needed");
+    check_option_refused("--ping-interval=0.0000000001",
+                         "0 or at least 0.001 seconds are needed");
 }
 
 // Rooms

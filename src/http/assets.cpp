@@ -53,13 +53,13 @@ std::string_view between(const char* begin, const char* end) {
 
 /// Returns null if there is no such file. The page is the file without a name.
 const File* find_file(std::string_view name) {
-    static const std::array<File, 4> files{{
+    static const File files[] = {
         {"", "text/html", between(page_index_begin, page_index_end)},
         {"style.css", "text/css", between(page_style_begin, page_style_end)},
         {"chat.js", "text/javascript", between(page_chat_begin, page_chat_end)},
         {"wschat.js", "text/javascript",
          between(page_wschat_begin, page_wschat_end)},
-    }};
+    };
     for (const File& file : files)
         if (file.name == name) return &file;
     return nullptr;

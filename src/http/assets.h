@@ -6,11 +6,12 @@
 
 namespace wschat {
 
-/// Answers GET and HEAD; the caller removes the body for HEAD. `/` is the page,
-/// and with `rooms` so is any other path, since each is a room. A part of the
-/// page is `/NAME` or, on the page's own path, `?asset=NAME`. Each response has
-/// an ETag, by which a client that has the file already is sent a 304. Other
-/// files are a 404, other methods a 405. REQUIRES: !request.error.
+/// Answers GET and HEAD; the caller removes the body for HEAD. Other methods
+/// get a 405. `/` is the page, and `/NAME` is a part of it. Any other path gets
+/// a 404; but with `rooms` it is the page too, since each path is a room. On a
+/// path of the page the query `?asset=NAME` asks for that part; an unknown NAME
+/// gets a 404. Each file has an ETag, by which a client that has the file
+/// already is sent a 304. REQUIRES: !request.error.
 Response asset_response(const Request& request, bool rooms);
 
 }  // namespace wschat

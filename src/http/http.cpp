@@ -43,31 +43,36 @@ std::string_view take_line(std::string_view& head) {
     return line;
 }
 
-/// Returns the path and query of a target. Clients use the form with scheme and
-/// host when they talk to a proxy, and servers must accept it (RFC 9112,
-/// section 3.2.2).
-std::string_view path_and_query(std::string_view target) {
+/// Removes scheme and host from the front of a target. Clients use this form
+/// when they talk to a proxy, and servers must accept it (RFC 9112, section
+/// 3.2.2). Returns false if the target does not have it.
+bool remove_scheme_and_host(std::string_view& target) {
     const size_t slashes = target.find_first_of("/?");
     // A "//" further on belongs to the path or to the query.
     if (slashes == target.npos || slashes == 0 || target[slashes - 1] != ':' ||
         target.substr(slashes, 2) != "//")
-        return target;
-    target.remove_prefix(slashes + 2);
-    const size_t host = target.find_first_of("/?");
-    return host == target.npos ? "/" : target.substr(host);
+        return false;
+    const size_t end = target.find_first_of("/?", slashes + 2);
+    target.remove_prefix(std::min(end, target.size()));
+    return true;
+}
+
+void set_target(std::string_view target, Request& request) {
+    const bool has_host = remove_scheme_and_host(target);
+    request.path = take_until(target, '?');
+    request.query = target;
+    // A URL without a path has the path "/" (RFC 9110, section 4.2.3).
+    if (has_host && request.path.empty()) request.path = "/";
 }
 
 /// Returns the error, or null.
 const char* parse_request_line(std::string_view line, Request& request) {
     request.method = take_until(line, ' ');
-    std::string_view target = take_until(line, ' ');
-    const bool target_is_valid = is_target(target);
-    target = path_and_query(target);
-    request.path = take_until(target, '?');
-    request.query = target;
+    const std::string_view target = take_until(line, ' ');
+    set_target(target, request);
     const std::string_view protocol = take_until(line, '/');
     request.version = line;
-    if (!is_token(request.method) || !target_is_valid || protocol != "HTTP" ||
+    if (!is_token(request.method) || !is_target(target) || protocol != "HTTP" ||
         !is_version(request.version))
         return "malformed request line";
     return nullptr;
@@ -242,7 +247,10 @@ Response make_response(int status, const std::string& headers,
     if (status != 304)
         response.bytes +=
             "Content-Length: " + std::to_string(body.size()) + "\r\n";
-    response.bytes += "Connection: close\r\n\r\n";
+    // Upgrade is a header of this hop alone, so Connection must name it (RFC
+    // 9110, section 7.8).
+    response.bytes += status == 426 ? "Connection: close, Upgrade\r\n\r\n"
+                                    : "Connection: close\r\n\r\n";
     response.bytes += body;
     return response;
 }

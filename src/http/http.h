@@ -106,7 +106,7 @@ struct Response {
 
 /// Returns a response with the given header lines, each including its CR LF,
 /// and the given body. Adds the headers that the status requires,
-/// Content-Length and `Connection: close`.
+/// Content-Length and Connection, which names `close`.
 Response make_response(int status, const std::string& headers,
                        std::string_view body);
 

@@ -60,8 +60,8 @@ bool PublishKeys::accepts(std::string_view authorization) const {
     return found;
 }
 
-// Hashes have one length, so that a comparison does not tell that of a key, and
-// the keys themselves are not in the memory of the process.
+// Hashes have one length, so the time of a comparison does not tell the length
+// of a key.
 PublishKeys::Hash PublishKeys::hash_of(std::string_view key) {
     Hash hash;
     SHA256(reinterpret_cast<const unsigned char*>(key.data()), key.size(),

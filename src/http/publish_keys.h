@@ -9,7 +9,8 @@
 namespace wschat {
 
 /// One key, or two while publishers change from one to the other. Holds only
-/// hashes of the keys, so that a dump of the memory does not show them.
+/// hashes of the keys. The keys may still be elsewhere in the memory of the
+/// process: the buffers of the file and of requests are freed, not overwritten.
 class PublishKeys {
 public:
     /// Minimum length of a key, in bytes: a shorter one can be guessed.

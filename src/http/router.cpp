@@ -39,7 +39,8 @@ std::optional<Response> find_origin_error(const Request& request,
 
 Action upgrade(const Request& request, const ClientAddress& client,
                std::string room, const RouterConfig& config) {
-    // The form first: the log of a refused origin should mean a browser.
+    // Before the origin: if the log names a refused origin, the request was a
+    // valid handshake, most likely that of a browser.
     if (auto error = find_handshake_error(request)) return Respond{*error};
     if (auto error = find_origin_error(request, client, config))
         return Respond{*error};

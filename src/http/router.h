@@ -28,7 +28,8 @@ struct RouterConfig {
     bool deflate = true;          // messages may be compressed
 };
 
-/// The connection becomes a WebSocket once `response` is sent.
+/// The connection is a WebSocket from now on. It is sent `response` before
+/// anything else.
 struct Upgrade {
     std::string response;
     std::string room;
@@ -36,7 +37,8 @@ struct Upgrade {
     Resume resume{};  // of a client that speaks wschat.v1
 };
 
-/// The request is complete: the connection closes after this response.
+/// The request is answered at once, without reading the rest of it, such as a
+/// body that is too large. The connection closes after this response.
 struct Respond {
     Response response;
 };
@@ -52,8 +54,9 @@ struct Route {
 /// malformed one a 400; a malformed X-Forwarded-For of a trusted proxy a 400; a
 /// path that names no room a 400; a request that means to be a handshake is
 /// checked as one; POST is publishing; all else is for the page. The response
-/// to HEAD has no body. Takes any bytes, never throws.
-/// REQUIRES: OpenSSL has SHA-1, see prepare_handshakes().
+/// to HEAD has no body. Takes any bytes: none of them make it throw. It throws
+/// std::runtime_error only if OpenSSL fails to compute a SHA-1.
+/// REQUIRES: prepare_handshakes() was called, and did not throw.
 Route route(const HeadReader& head, const Address& peer,
             const RouterConfig& config);
 

@@ -7,8 +7,9 @@
 
 namespace wschat {
 
-/// What a port is for. It is known before the first byte of a peer, so that
-/// other protocols can have ports of their own.
+/// What a port is for. There is one role now. Another protocol would get a role
+/// and a port of its own, because the role is known before the first byte of a
+/// peer; src/README.md says what else it needs.
 enum class Role { Clients };
 
 /// An IP address and a port, or a unix socket.

@@ -40,8 +40,9 @@ public:
     int error() const { return error_; }
 
     /// Sends the batch and sets each request that has a result to null. Returns
-    /// false if the kernel took no others: the ring must not be used again.
-    bool write(std::vector<SendRequest*>& batch) {
+    /// 0, or the errno with which the kernel took no others: then the ring must
+    /// not be used again.
+    int write(std::vector<SendRequest*>& batch) {
         for (size_t i = 0; i < batch.size(); ++i) prepare(*batch[i], i);
         size_t taken = 0;  // by the kernel, from the front of the batch
         for (size_t left = batch.size(); left > 0;) {
@@ -54,9 +55,9 @@ public:
             if (result > 0) taken += static_cast<size_t>(result);
             if (result >= 0 || result == -EINTR || complete > 0) continue;
             fail_taken(batch, taken, -result);
-            return false;
+            return -result;
         }
-        return true;
+        return 0;
     }
 
 private:
@@ -112,9 +113,7 @@ SendBatch::SendBatch(bool uring) : method_("send()") {
     if (!uring) return;
     ring_ = std::make_unique<Ring>();
     method_ = "io_uring";
-    if (ring_->error() == 0) return;
-    method_ = "send(): io_uring: " + std::string(std::strerror(ring_->error()));
-    ring_.reset();
+    if (ring_->error() != 0) give_up_ring(ring_->error());
 }
 
 #else
@@ -128,7 +127,7 @@ constexpr size_t kMinRing = 0;
 /// Never created: the build has no liburing.
 class SendBatch::Ring {
 public:
-    bool write(std::vector<SendRequest*>&) { return false; }
+    int write(std::vector<SendRequest*>&) { return 0; }
 };
 
 SendBatch::SendBatch(bool uring)
@@ -146,9 +145,17 @@ void SendBatch::write(std::vector<SendRequest>& all) {
     write_batch();
 }
 
+/// Uses send() from now on. For good: what makes a call to the ring fail, such
+/// as a filter of system calls, makes the next one fail too, and each would
+/// cost time in which nothing is sent.
+void SendBatch::give_up_ring(int error) {
+    method_ = "send(): io_uring: " + std::string(std::strerror(error));
+    ring_.reset();
+}
+
 void SendBatch::write_batch() {
-    if (ring_ && batch_.size() >= kMinRing && !ring_->write(batch_))
-        ring_.reset();
+    if (ring_ && batch_.size() >= kMinRing)
+        if (const int error = ring_->write(batch_)) give_up_ring(error);
     // Null: the ring has set the result.
     for (SendRequest* request : batch_)
         if (request) request->result = send_vec(request->fd, *request->pieces);

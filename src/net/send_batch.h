@@ -32,9 +32,9 @@ public:
     SendBatch& operator=(const SendBatch&) = delete;
     ~SendBatch();
 
-    /// Returns the method that the constructor chose, for the log: "io_uring",
-    /// "send()", or "send(): " and why io_uring can't be used. The same after
-    /// io_uring has failed in write(), which then uses send().
+    /// Returns the method in use, for the log: "io_uring", "send()", or
+    /// "send(): " and why io_uring can't be used. Only write() changes it, when
+    /// io_uring fails: from then on send() is used.
     const std::string& method() const { return method_; }
 
     /// Sends each request as send_vec() does and sets its result.
@@ -45,6 +45,7 @@ private:
     class Ring;
 
     void write_batch();
+    void give_up_ring(int error);
 
     std::string method_;
     std::unique_ptr<Ring> ring_;  // null: send() is used

@@ -8,8 +8,8 @@ void Outbox::close(std::string last_words) {
     own().last_words = std::move(last_words);
     own().is_closing = true;
     if (!cursor_.is_started()) return;
-    // What waits now may be the response to the handshake, if the client closes
-    // in the same segment: it must not come after the log.
+    // If the client closes in the same segment as its handshake, the response
+    // to the handshake still waits. It must be sent before the log.
     if (own_->current.empty() && cursor_.offset() >= target_)
         own_->current.swap(own_->waiting);
     target_ = cursor_.end();
@@ -47,8 +47,8 @@ void Outbox::consume(size_t n) {
     if (own_->sent < own_->current.size()) return;
     release(own_->current);
     own_->sent = 0;
-    // Before more own bytes it is the log's turn: a client that sends pings
-    // without end still receives messages.
+    // The log comes before more own bytes: otherwise a client that sends pings
+    // without end would receive pongs only.
     if (!own_->is_closing && cursor_.is_started()) target_ = cursor_.end();
 }
 

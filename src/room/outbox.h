@@ -58,7 +58,11 @@ private:
     bool take_own_bytes();
 
     RoomCursor cursor_;
-    uint64_t target_ = 0;  // 0: own bytes come first
+
+    // An offset in the log, always a frame boundary: own bytes must wait until
+    // the cursor is there. It begins with 0, so that the response comes before
+    // all of the log.
+    uint64_t target_ = 0;
     std::unique_ptr<Own> own_;
 };
 

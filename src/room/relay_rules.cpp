@@ -19,7 +19,8 @@ RelayDecision decide_relay(std::string_view text, const Grants& grants,
         return {Action::Relay};
     // Browsers can't send ping frames, so wschat.js asks by a message.
     if (json.reserved == Reserved::Ping && v1) return {Action::Pong};
-    // Pages believe what has these types: it must come from the server alone.
+    // Pages take a message of such a type for one of the server. So a sender
+    // needs a grant for "system", and may never send the others.
     return {Action::Refuse, "the type \"" +
                                 std::string(reserved_name(json.reserved)) +
                                 "\" is reserved"};

@@ -6,13 +6,13 @@ namespace wschat {
 
 namespace {
 
-std::string member(const char* name, const std::string& value) {
+std::string field(const char* name, const std::string& value) {
     return "\"" + std::string(name) + "\":" + value;
 }
 
 std::string message(const char* type, const std::string& text) {
-    return "{" + member("type", quote_json(type)) + "," +
-           member("message", quote_json(text)) + "}";
+    return "{" + field("type", quote_json(type)) + "," +
+           field("message", quote_json(text)) + "}";
 }
 
 }  // namespace
@@ -25,22 +25,22 @@ std::string system_message(const std::string& text) {
     return message("system", text);
 }
 
-// The members stand in the order that wschat(7) shows. Clients must not depend
+// The fields stand in the order that wschat(7) shows. Clients must not depend
 // on it, but people compare the two.
 std::string hello_message(const Hello& hello) {
-    return "{" + member("type", "\"hello\"") + "," +
-           member("room", quote_json(hello.room)) + "," +
-           member("epoch", quote_json(hello.epoch)) + "," +
-           member("first", std::to_string(hello.first)) + "," +
-           member("last", std::to_string(hello.last)) + "," +
-           member("clients", std::to_string(hello.clients)) + "," +
-           member("recovered", hello.recovered ? "true" : "false") + "}";
+    return "{" + field("type", "\"hello\"") + "," +
+           field("room", quote_json(hello.room)) + "," +
+           field("epoch", quote_json(hello.epoch)) + "," +
+           field("first", std::to_string(hello.first)) + "," +
+           field("last", std::to_string(hello.last)) + "," +
+           field("clients", std::to_string(hello.clients)) + "," +
+           field("recovered", hello.recovered ? "true" : "false") + "}";
 }
 
 std::string receipt(const std::string& room, size_t clients, uint64_t number) {
-    return "{" + member("room", quote_json(room)) + "," +
-           member("clients", std::to_string(clients)) + "," +
-           member("number", std::to_string(number)) + "}";
+    return "{" + field("room", quote_json(room)) + "," +
+           field("clients", std::to_string(clients)) + "," +
+           field("number", std::to_string(number)) + "}";
 }
 
 }  // namespace wschat

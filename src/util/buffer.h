@@ -48,10 +48,11 @@ struct IoVec {
     }
 };
 
-/// The result of reading or sending. A single system call moves at least one
-/// byte if it is Done, and none if it is Blocked. Of several calls together,
-/// `size` is the sum: it may be 0 when they are Done, and more when they are
-/// Blocked.
+/// The result of one system call that reads or sends, or of several calls
+/// together that send what waits for one client. One call has moved at least
+/// one byte if it is Done, and none if it is Blocked. For several calls the
+/// state is that of the last one and `size` is the sum, so Done may come with 0
+/// bytes (nothing waited) and Blocked with some.
 struct IoResult {
     enum class State {
         Done,     // bytes were moved, or there was nothing to send

@@ -49,7 +49,9 @@ bool is_origin_host(const std::string& text) {
 bool is_dns_name(std::string_view text) {
     if (!text.empty() && text.back() == '.') text.remove_suffix(1);
     const std::string_view last_label = text.substr(text.rfind('.') + 1);
-    return !last_label.empty() && !is_decimal(last_label) &&
+    const bool has_empty_label = last_label.empty() || text[0] == '.' ||
+                                 text.find("..") != text.npos;
+    return !has_empty_label && !is_decimal(last_label) &&
            std::all_of(text.begin(), text.end(), is_dns_char);
 }
 

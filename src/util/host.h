@@ -30,8 +30,9 @@ bool is_host_header(std::string_view text);
 bool is_origin_host(const std::string& text);
 
 /// True if the text may be a name in DNS: letters, digits, hyphens, dots and
-/// underscores, perhaps with the root's dot at the end. False if the last label
-/// is a number, because that is a mistyped IP address (RFC 1123, section 2.1).
+/// underscores, perhaps with the root's dot at the end. False if a label is
+/// empty, or if the last one is a number, because that is a mistyped IP address
+/// (RFC 1123, section 2.1).
 bool is_dns_name(std::string_view text);
 
 /// Returns the text without the brackets that an IPv6 address has in URLs, if

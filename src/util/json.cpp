@@ -20,14 +20,15 @@ namespace {
 using Reserved = JsonCheck::Reserved;
 using Outcome = JsonCheck::Outcome;
 
-// Indexed by Reserved. reserved_name() returns their data() as C strings, so
-// each must be a literal.
-constexpr std::string_view kReservedNames[] = {"",      "system", "error",
-                                               "hello", "ping",   "pong"};
-
-std::string_view name_of(Reserved type) {
-    return kReservedNames[static_cast<size_t>(type)];
-}
+/// The reserved types, and how they are written between the quotes.
+constexpr struct {
+    Reserved type;
+    const char* name;
+} kReservedTypes[] = {
+    {Reserved::System, "system"}, {Reserved::Error, "error"},
+    {Reserved::Hello, "hello"},   {Reserved::Ping, "ping"},
+    {Reserved::Pong, "pong"},
+};
 
 /// True for a byte that does not stand for itself in a string: it ends the
 /// string, begins an escape, or is not allowed.
@@ -128,10 +129,9 @@ bool is_falsy(std::string_view text) {
 Reserved find_reserved(std::string_view value) {
     const size_t opened = skip_brackets(value, '[');
     if (value.empty() || value[0] != '"') return Reserved::None;
-    for (Reserved type : {Reserved::System, Reserved::Error, Reserved::Hello,
-                          Reserved::Ping, Reserved::Pong}) {
-        auto rest = after_word(value.substr(1), name_of(type));
-        if (rest && skip_brackets(*rest, ']') >= opened) return type;
+    for (const auto& reserved : kReservedTypes) {
+        auto rest = after_word(value.substr(1), reserved.name);
+        if (rest && skip_brackets(*rest, ']') >= opened) return reserved.type;
     }
     return Reserved::None;
 }
@@ -344,7 +344,9 @@ JsonCheck check_json(std::string_view text) {
 }
 
 const char* reserved_name(Reserved type) {
-    return name_of(type).data();
+    for (const auto& reserved : kReservedTypes)
+        if (reserved.type == type) return reserved.name;
+    return "";
 }
 
 std::string quote_json(std::string_view text) {

@@ -21,15 +21,16 @@ inline bool is_json_space(char c) {
 /// The result of check_json().
 struct JsonCheck {
     enum class Outcome {
-        Truthy,    // any other JSON; `reserved` may still forbid to relay it
-        Falsy,     // JSON that PHP's `if ($data)` drops: null false 0 "" "0" []
-        Malformed  // not JSON; see reason and offset
+        Malformed,  // not JSON; see reason and offset
+        Falsy,  // JSON that PHP's `if ($data)` drops: null false 0 "" "0" []
+        Truthy  // any other JSON; `reserved` may still forbid to relay it
     };
 
     /// The values of a top-level "type" that clients may not use. An array of
     /// one element counts as that element. If the key is repeated, the value
-    /// that is last in this list counts. The order matters: a client that may
-    /// send System can't hide another type behind it.
+    /// that comes last in this enum counts, not the one that comes last in the
+    /// text. So System must come before the others: a client that may send
+    /// System can't add another type that some pages read instead.
     enum class Reserved { None, System, Error, Hello, Ping, Pong };
 
     Outcome outcome = Outcome::Malformed;

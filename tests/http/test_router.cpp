@@ -495,6 +495,8 @@ TEST_CASE("with rooms the path names the room") {
         if (statuses[i] == 200) continue;
         CHECK(with.room == "/caf\xC3\xA9/b");
         CHECK(route_head(requests_for("/")[i], with_rooms()).room == "/");
+        CHECK(route_head(requests_for("http://a.example?b")[i], with_rooms())
+                  .room == "/");
         RouteFields without =
             route_head(requests_for("/a/../b")[i], config_of_site());
         if (statuses[i] == 101) CHECK(without.room == "/");
@@ -504,7 +506,7 @@ TEST_CASE("with rooms the path names the room") {
 TEST_CASE("a path that names no room is refused for every kind of request") {
     for (std::string target :
          {"/..", "/a/%2e%2E/b", "//", "/a/", "/%2F", "/%", "/%00", "/%FF", "*",
-          "?a=b", "http://example.com?a"}) {
+          "?a=b", "http://example.com/..?a"}) {
         for (const Head& head : requests_for(target)) {
             CAPTURE(head.text());
             const RouteFields refused = route_head(head, with_rooms());

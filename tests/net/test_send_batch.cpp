@@ -3,7 +3,9 @@
 #include <vector>
 
 #include <doctest/doctest.h>
+#include <fcntl.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "net/send_batch.h"
 
@@ -68,6 +70,26 @@ IoVec pieces_of(const std::vector<std::string_view>& parts) {
     SUBCASE("by send()") { uring_##batch = false; } \
     SUBCASE("by io_uring, where it is permitted") { uring_##batch = true; } \
     SendBatch batch(uring_##batch)
+
+#ifdef WSCHAT_URING
+
+/// Puts another file in the place of the newest io_uring of this process, so
+/// that the kernel refuses its next call.
+void replace_ring() {
+    int ring = -1;
+    for (int fd = 0; fd < 256; ++fd) {
+        char target[64] = {};
+        const std::string link = "/proc/self/fd/" + std::to_string(fd);
+        if (readlink(link.c_str(), target, sizeof target - 1) > 0 &&
+            std::string(target).find("io_uring") != std::string::npos)
+            ring = fd;
+    }
+    REQUIRE(ring >= 0);
+    const Fd null(open("/dev/null", O_RDWR));
+    REQUIRE(dup2(null.get(), ring) == ring);
+}
+
+#endif
 
 }  // namespace
 
@@ -169,6 +191,25 @@ TEST_CASE("a closed connection is reported without SIGPIPE") {
         }
     }
 }
+
+#ifdef WSCHAT_URING
+
+// Regression: method() went on to say io_uring.
+TEST_CASE("after io_uring has failed, the method is send() and its reason") {
+    SendBatch batch(true);
+    if (batch.method() != "io_uring") return;
+    replace_ring();
+    Sockets sockets(5);
+    const IoVec one(std::string_view("one"));
+    std::vector<SendRequest> all;
+    for (size_t i = 0; i < 5; ++i) all.push_back({sockets[i], &one});
+    batch.write(all);
+    for (size_t i = 0; i < 5; ++i) CHECK(sockets.received(i) == "one");
+    CHECK(batch.method().rfind("send(): io_uring: ", 0) == 0);
+    CHECK(batch.method().size() > std::string("send(): io_uring: ").size());
+}
+
+#endif
 
 TEST_CASE("the method in use has a name for the log") {
     CHECK(SendBatch(false).method() == "send()");

@@ -198,7 +198,7 @@ TEST_CASE(
     CHECK(no_delay != 0);
 }
 
-// --stall-timeout of more than 30 s had no effect on TCP.
+// Regression: --stall-timeout of more than 30 s had no effect on TCP.
 TEST_CASE("an accepted TCP connection has the endpoint's time limit") {
     Endpoint endpoint = tcp("127.0.0.1");
     endpoint.unacked_timeout_ms = 90'000;

@@ -173,7 +173,7 @@ TEST_CASE("a client that returns before the expiry finds the same room") {
     CHECK(test.size() == 0);
 }
 
-TEST_CASE("a room without members and messages is deleted by expire()") {
+TEST_CASE("delete_expired() deletes a room without members and messages") {
     TestRooms test;
     test.config.retention.messages = 0;
     test.append_to("/a");

@@ -309,8 +309,9 @@ void Peer::expect_refused(int status, SourceLine at) {
     const std::string& head = refusal.head;
     if (refusal.status != status)
         fail(at, printable(head) + " instead of " + std::to_string(status));
-    if (strcasecmp(refusal.header("Connection").c_str(), "close") != 0)
-        fail(at, "no `Connection: close` in " + printable(head));
+    const std::string connection = status == 426 ? "close, Upgrade" : "close";
+    if (refusal.header("Connection") != connection)
+        fail(at, "no `Connection: " + connection + "` in " + printable(head));
     if (refusal.header("Content-Type").rfind("text/plain", 0) != 0)
         fail(at, "no `Content-Type: text/plain` in " + printable(head));
     if (count(refusal.body, "\n") != 1 || refusal.body.back() != '\n')

@@ -76,6 +76,19 @@ TEST_CASE("--version prints the version on standard output") {
     CHECK(outcome.err == "");
 }
 
+// Regression: main() returned 0 while the text was in the buffer of stdout.
+TEST_CASE("a text that can't be written ends with an error") {
+    for (const std::string option : {"--help", "--version"}) {
+        CAPTURE(option);
+        Launch launch = command({option});
+        launch.command = {"/bin/sh", "-c", "exec \"$0\" \"$1\" >/dev/full",
+                          launch.command.front(), option};
+        const Outcome outcome = run(launch);
+        CHECK(outcome.status == 1);
+        CHECK(outcome.err.find("cannot write") != std::string::npos);
+    }
+}
+
 TEST_CASE("a host and a port are required, and no other argument is accepted") {
     check_usage_error({}, "host");
     check_usage_error({"localhost"}, "port");

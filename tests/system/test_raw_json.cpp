@@ -247,8 +247,8 @@ TEST_CASE("a raw object must be complete before its deadline") {
     ann.expect_message("[1]");
 }
 
-// The deadline of the first object ended a publisher whose reads always ended
-// inside of one.
+// Regression: a publisher whose reads always ended inside an object was closed
+// at the deadline of the first one.
 TEST_CASE("each raw object has a deadline of its own") {
     Timer timer;
     Daemon daemon({timed("--handshake-timeout", 2), "--ping-interval=0"});

@@ -39,7 +39,8 @@ TEST_CASE("a DNS name is a list of labels, and the last one is not a number") {
         CHECK(is_dns_name(text));
     }
     for (std::string text : {"", ".", "127.0.0.256", "127.1", "9600", "1.", "*",
-                             "a b", "a:1", "::1", "caf\xC3\xA9"}) {
+                             "a b", "a:1", "::1", "caf\xC3\xA9", "a..b",
+                             ".a", "..a", "a..", "..", "a.b..c."}) {
         CAPTURE(text);
         CHECK_FALSE(is_dns_name(text));
     }
