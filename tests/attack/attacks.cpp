@@ -19,8 +19,9 @@ constexpr size_t kMiB = 1 << 20;
 /// many.
 constexpr double kBombsPerSecond = 200'000;
 
-/// First byte of a frame with RSV1: its message is compressed (RFC 7692).
+/// First bytes of frames with RSV1: their message is compressed (RFC 7692).
 constexpr int kCompressedText = 0xC1;
+constexpr int kCompressedFragment = 0x41;
 
 std::string repeat(const std::string& bytes, size_t times) {
     std::string all;
@@ -39,6 +40,10 @@ std::string bomb(size_t size = kMiB) {
 
 std::string join(const std::string& room) {
     return handshake(room, kDeflate);
+}
+
+std::string numbered(const std::string& text, size_t number) {
+    return text + std::to_string(number);
 }
 
 /// The control: shows what the measurement itself finds, and that a client can
@@ -82,6 +87,106 @@ void bombs_in_room(Attacker& attacker) {
     send_bombs(attacker, kHonestRoom, 10);
 }
 
+// Input that never becomes complete.
+
+void half_messages(Attacker& attacker) {
+    const std::string greeting =
+        join("/half") +
+        test::frame(kCompressedFragment,
+                    test::deflated(std::string(kMiB - 1000, ' ')));
+    for (;;) {
+        attacker.keep(attacker.strength().connections, greeting);
+        attacker.wait(1s);
+        // A sign of life, before it is asked for.
+        attacker.send_all(test::pong_frame());
+    }
+}
+
+void uploads(Attacker& attacker) {
+    const std::string greeting =
+        "POST /uploads HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer " +
+        std::string(kPublishKey) + "\r\nContent-Length: 1048576\r\n\r\n";
+    const std::string piece(16 << 10, ' ');
+    // Half a body for each connection.
+    for (size_t sent = 0;; sent += piece.size()) {
+        attacker.keep(attacker.strength().connections, greeting);
+        if (sent < kMiB / 2) attacker.send_all(piece);
+        attacker.wait(10ms);
+    }
+}
+
+/// Returns the first flight of a TLS client.
+std::string client_hello() {
+    const ClientTls context(SSL_CTX_new(TLS_client_method()));
+    const TlsSession::Session session(SSL_new(context.get()));
+    SSL_set_bio(session.get(), BIO_new(BIO_s_mem()), BIO_new(BIO_s_mem()));
+    SSL_connect(session.get());
+    BIO* const out = SSL_get_wbio(session.get());
+    std::string bytes(BIO_ctrl_pending(out), '\0');
+    BIO_read(out, bytes.data(), static_cast<int>(bytes.size()));
+    return bytes;
+}
+
+void tls_hellos(Attacker& attacker) {
+    constexpr size_t kMaxOpen = 4000;
+    const std::string hello = client_hello();
+    attacker.speak_plain();
+    for (;;) {
+        for (int i = 0; i < 20; ++i) attacker.open(hello);
+        attacker.wait(10ms);
+        attacker.reset_all_but(kMaxOpen);
+    }
+}
+
+// Connections that come and go.
+
+void connects(Attacker& attacker) {
+    for (;;) {
+        for (int i = 0; i < 16; ++i) attacker.open();
+        attacker.turn(0s);
+        attacker.reset_all_but(64);
+    }
+}
+
+/// Opens connections with this greeting, and ends each when it is answered.
+void come_and_go(Attacker& attacker, const std::string& greeting) {
+    for (;;) {
+        attacker.keep(100, greeting);
+        attacker.turn(10ms);
+        attacker.reset_answered();
+    }
+}
+
+void handshakes(Attacker& attacker) {
+    come_and_go(attacker, join("/handshakes"));
+}
+
+void joins(Attacker& attacker) {
+    come_and_go(attacker, join(kHonestRoom));
+}
+
+void log_lines(Attacker& attacker) {
+    // The log shows each byte of this header in four.
+    const std::string bad_origin =
+        handshake("/", "Origin: " + repeat("\x80\xFF", 3000) + "\r\n");
+    const std::string bad_path = handshake(repeat("/%01%1b%5b31m", 400));
+    for (;;) {
+        attacker.keep(50, bad_origin);
+        attacker.keep(100, bad_path);
+        attacker.turn(10ms);
+        attacker.reset_answered();
+    }
+}
+
+void rooms(Attacker& attacker) {
+    const std::string retained = bomb(64 << 10);
+    for (size_t number = 0;; ++number) {
+        attacker.open(join(numbered("/room-", number)) + retained);
+        if (number % 16 == 0) attacker.turn(10ms);
+        attacker.reset_all_but(100);
+    }
+}
+
 }  // namespace
 
 // The numbers are MiB of memory: 32 for the process and the honest clients, 32
@@ -98,6 +203,20 @@ const std::vector<Attack>& all_attacks() {
         {"bombs-many", 256, bombs_many, "the same from 200 clients"},
         {"bombs-in-room", 256, bombs_in_room,
          "bombs in the room of the honest clients"},
+        {"half-messages", 192, half_messages,
+         "first fragments that inflate to 1 MiB each"},
+        {"uploads", 192, uploads, "half bodies of 1 MiB, with a key",
+         {"--publish-key={keys}"}},
+        {"connects", 64, connects, "connections without a request"},
+        {"handshakes", 64, handshakes, "handshakes, then the end"},
+        {"tls-hellos", 256, tls_hellos,
+         "2,000 TLS client hellos a second, then nothing", {}, true},
+        {"joins", 128, joins, "joins and leaves, announced to all",
+         {"--announce=address"}},
+        {"rooms", 128, rooms,
+         "a new room for each connection, with a message"},
+        {"log-lines", 64, log_lines,
+         "requests that are refused with a line of the log"},
     };
     return attacks;
 }
