@@ -187,6 +187,101 @@ void rooms(Attacker& attacker) {
     }
 }
 
+// Control frames and records that must be answered.
+
+void send_pings(Attacker& attacker) {
+    const std::string many =
+        repeat(test::ping_frame(std::string(125, '.')), 400);
+    for (;;) {
+        attacker.keep(10, join("/pings"));
+        attacker.send_all(many);
+        attacker.turn(10ms);
+    }
+}
+
+void pings(Attacker& attacker) {
+    send_pings(attacker);
+}
+
+void pings_unread(Attacker& attacker) {
+    attacker.set_reading(false);
+    send_pings(attacker);
+}
+
+void key_updates(Attacker& attacker) {
+    for (;;) {
+        attacker.keep(10, join("/keys"));
+        attacker.for_each([](Connection& connection) {
+            for (int i = 0; i < 100; ++i) {
+                if (!SSL_is_init_finished(connection.tls())) return;
+                SSL_key_update(connection.tls(), SSL_KEY_UPDATE_REQUESTED);
+                if (SSL_do_handshake(connection.tls()) != 1) return;
+            }
+        });
+        attacker.turn(1ms);
+    }
+}
+
+// Readers that do not read, each in a room of its own with a sender.
+
+struct Pair {
+    uint64_t reader = 0;
+    uint64_t sender = 0;
+    size_t sent = 0;  // messages
+};
+
+/// Opens what is missing of the pairs. Only the reader receives uncompressed
+/// messages.
+void keep_pairs(Attacker& attacker, std::vector<Pair>& pairs) {
+    for (size_t i = 0; i < pairs.size(); ++i) {
+        const std::string room = numbered("/pair-", i);
+        attacker.set_reading(false);
+        attacker.keep_one(pairs[i].reader, handshake(room));
+        attacker.set_reading(true);
+        attacker.keep_one(pairs[i].sender, join(room));
+    }
+}
+
+void dead_readers(Attacker& attacker) {
+    const std::string message = bomb();
+    std::vector<Pair> pairs(attacker.strength().connections / 10);
+    for (;;) {
+        keep_pairs(attacker, pairs);
+        for (const Pair& pair : pairs) {
+            attacker.send_on(pair.sender, message);
+            attacker.wait(5ms);
+        }
+    }
+}
+
+void crumbs(Attacker& attacker) {
+    // Less than the default of --max-backlog.
+    constexpr size_t kMessages = 3;
+    const std::string message = bomb();
+    std::vector<Pair> pairs(attacker.strength().connections / 10);
+    std::vector<char> byte(1);
+    for (;;) {
+        keep_pairs(attacker, pairs);
+        for (Pair& pair : pairs) {
+            if (pair.sent++ < kMessages) attacker.send_on(pair.sender, message);
+            if (Connection* reader = attacker.find(pair.reader))
+                reader->receive(byte);
+            attacker.wait(2ms);
+        }
+    }
+}
+
+// Messages that push others out of the history.
+
+void history(Attacker& attacker) {
+    attacker.open(join(kHonestRoom) + bomb(kMiB - 100));
+    for (size_t joined = 0; joined < 520; joined += 20) {
+        for (int i = 0; i < 20; ++i) attacker.open(join(kHonestRoom));
+        attacker.wait(20ms);
+    }
+    for (;;) attacker.wait(1s);
+}
+
 }  // namespace
 
 // The numbers are MiB of memory: 32 for the process and the honest clients, 32
@@ -215,8 +310,20 @@ const std::vector<Attack>& all_attacks() {
          {"--announce=address"}},
         {"rooms", 128, rooms,
          "a new room for each connection, with a message"},
+        {"pings", 64, pings, "pings of 125 bytes, whose pongs are read"},
+        {"pings-unread", 64, pings_unread,
+         "pings of 125 bytes, whose pongs are not read"},
+        {"key-updates", 64, key_updates,
+         "TLS key updates that must be answered", {}, true},
         {"log-lines", 64, log_lines,
          "requests that are refused with a line of the log"},
+        {"dead-readers", 256, dead_readers,
+         "rooms with a reader that does not read"},
+        {"crumbs", 256, crumbs,
+         "rooms with a reader that reads one byte now and then"},
+        {"history", 128, history,
+         "a long message and 520 joins push others out of the history",
+         {"--announce=address"}, false, true},
     };
     return attacks;
 }
