@@ -6,6 +6,8 @@
 # make install    installs into $(DESTDIR)$(PREFIX); make uninstall removes it
 # make echo       builds build/echo, an echo server for protocol test suites
 # make bench      measures what relaying costs; options: see tests/bench/run
+# make attack     builds build/attack, which attacks the daemon; tests/attack/run
+#                 runs it
 # make microbench measures the parsers; needs libbenchmark-dev, and compares
 #                 with simdjson if libsimdjson-dev is installed
 # make fuzz       runs each fuzz target for FUZZ_SECONDS; needs clang++
@@ -28,7 +30,7 @@ goals := $(or $(MAKECMDGOALS),all)
 first := $(filter clean deps,$(goals))
 rest := $(filter-out clean deps,$(goals))
 
-.PHONY: all bench check clean deps echo format fuzz install microbench \
+.PHONY: all attack bench check clean deps echo format fuzz install microbench \
 	test uninstall FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:
@@ -152,6 +154,7 @@ unit_tests := $(call object,tests/unit_main.cpp tests/test_*.cpp \
 system_tests := $(call object,tests/system/*.cpp)
 load := $(call object,$(addprefix tests/bench/,load.cpp load_clients.cpp \
 	load_peer.cpp transcript.cpp))
+attack_objects := $(call object,tests/attack/*.cpp)
 fuzzers := $(patsubst tests/fuzz/fuzz_%.cpp,%,$(wildcard tests/fuzz/*.cpp))
 
 $(build)/%.o: %.cpp $(build)/flags
@@ -173,29 +176,34 @@ $(build)/echo: $(build)/tests/echo.o $(units)
 $(build)/unit-tests: $(unit_tests) $(units)
 $(build)/load: $(load) $(units)
 $(build)/naive: $(build)/tests/bench/naive.o $(units)
+$(build)/attack: $(attack_objects) $(units)
 $(build)/system-tests: $(system_tests) $(units)
 $(unit_tests) $(system_tests): | can-check
 $(build)/wschat $(build)/echo $(build)/unit-tests $(build)/system-tests \
-$(build)/load $(build)/naive:
+$(build)/load $(build)/naive $(build)/attack:
 	$(call say,LD $(@F))
 	$(quiet)$(link) -o $@ $^ $(libs)
 
-# People look for the ordinary daemon and echo server in these places,
-# whichever compiler built them last.
+# People look for the ordinary programs in these places, whichever compiler
+# built them last.
 ifdef SANITIZE
 daemon := $(build)/wschat
 echo := $(build)/echo
+attack := $(build)/attack
 else
 daemon := wschat
 echo := build/echo
+attack := build/attack
 wschat: $(build)/wschat FORCE
 build/echo: $(build)/echo FORCE
-wschat build/echo:
+build/attack: $(build)/attack FORCE
+wschat build/echo build/attack:
 	@test $< -ef $@ || ln -f $< $@
 endif
 
 all: $(daemon)
 echo: $(echo)
+attack: $(attack)
 
 test: check
 check: can-check $(daemon) $(echo) $(build)/unit-tests $(build)/system-tests
