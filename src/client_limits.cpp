@@ -89,6 +89,14 @@ Time Limits::ready_at(const AddressUse& use) const {
                     use.published.bytes.ready_at(address_bytes_));
 }
 
+bool Limits::has_published_much(const Published& published, Time now) const {
+    return published.bytes.lacks_tenth(config_.bytes, now);
+}
+
+bool Limits::has_published_much(const AddressUse& use, Time now) const {
+    return use.published.bytes.lacks_tenth(address_bytes_, now);
+}
+
 Refusal Limits::find_refusal(size_t connections, const AddressUse* use) const {
     if (config_.max_clients > 0 && connections > config_.max_clients)
         return {kUnavailable, "too many connections (--max-clients)"};

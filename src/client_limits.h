@@ -28,6 +28,11 @@ public:
 
     bool is_full(Time now) const { return full_at_ <= now; }
 
+    /// Returns true if a tenth or more is missing.
+    bool lacks_tenth(const Rate& rate, Time now) const {
+        return full_at_ - now >= to_duration(rate.per) / 10;
+    }
+
 private:
     Time full_at_{};
 };
@@ -96,6 +101,11 @@ public:
     /// rate, or for that of its address.
     Time ready_at(const Published& published) const;
     Time ready_at(const AddressUse& use) const;
+
+    /// Returns true if a tenth of what may be published in a burst, or more, was
+    /// published lately.
+    bool has_published_much(const Published& published, Time now) const;
+    bool has_published_much(const AddressUse& use, Time now) const;
 
     /// Refuses if there are too many connections of all addresses, or of this
     /// one. `use` is null if it is not counted.

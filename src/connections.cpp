@@ -33,11 +33,13 @@ constexpr int64_t kMessageCost = 64;
 constexpr int64_t kBytesBetweenLooks = 16 << 10;
 
 // What all clients together may take of a turn, before what they have caused is
-// sent and poll() is asked again. Those that are no members yet have a time of
-// their own: a flood of TLS handshakes must not keep the members waiting, nor
-// the members the newcomers.
-constexpr std::chrono::milliseconds kMaxMembersTime(4);
-constexpr std::chrono::milliseconds kMaxNewcomersTime(2);
+// sent and poll() is asked again. Each queue has a time of its own, so that none
+// keeps the others waiting. Members that have published much lately wait in one
+// of their own: one large message costs as much as thousands of small ones.
+constexpr std::chrono::milliseconds kMaxTime[] = {
+    std::chrono::milliseconds(4),   // Queue::Members
+    std::chrono::milliseconds(1),   // Queue::Heavy
+    std::chrono::milliseconds(2)};  // Queue::Newcomers
 
 // Bytes that a client is sent in a turn before it gives way to the others, and
 // all of them together, as far as the least for each permits.
@@ -271,26 +273,39 @@ void Connections::serve(uint32_t id, short events) {
 
 void Connections::enqueue(Connection& connection) {
     if (std::exchange(connection.is_queued, true)) return;
-    const Client& client = connection.client;
-    const bool is_member =
-        client.state() == State::Open || client.state() == State::Raw;
-    (is_member ? members_queue_ : newcomers_queue_)
-        .push_back(client.member().client_id);
+    queues_[static_cast<size_t>(queue_of(connection))].push_back(
+        connection.client.member().client_id);
 }
 
-/// Lets each client in the queue have its share, in order, until the time is
-/// over. The others are the first in the next turn.
-void Connections::serve_queue(std::deque<uint32_t>& queue, Duration time) {
-    const Time until = Clock::now() + time;
-    // Those that come back meanwhile go on in the next turn.
-    for (size_t left = queue.size(); left > 0; --left) {
-        const uint32_t id = queue.front();
-        queue.pop_front();
-        // It may have been destroyed, and its id belong to another one.
-        if (!clients_.has(id) || !clients_[id].is_queued) continue;
-        clients_[id].is_queued = false;
-        read(clients_[id]);
-        if (Clock::now() >= until) return;
+Connections::Queue Connections::queue_of(const Connection& connection) const {
+    const Client& client = connection.client;
+    if (client.state() != State::Open && client.state() != State::Raw)
+        return Queue::Newcomers;
+    const AddressUse* use = client.member().use;
+    const bool is_heavy =
+        use && (limits_.has_published_much(*use, now_) ||
+                (connection.activity &&
+                 limits_.has_published_much(connection.activity->published,
+                                            now_)));
+    return is_heavy ? Queue::Heavy : Queue::Members;
+}
+
+/// Lets each client in a queue have its share, in order, until the time is over.
+/// The others are the first in the next turn.
+void Connections::serve_queues() {
+    for (size_t i = 0; i < queues_.size(); ++i) {
+        std::deque<uint32_t>& queue = queues_[i];
+        const Time until = Clock::now() + kMaxTime[i];
+        // Those that come back meanwhile go on in the next turn.
+        for (size_t left = queue.size(); left > 0; --left) {
+            const uint32_t id = queue.front();
+            queue.pop_front();
+            // It may have been destroyed, and its id belong to another one.
+            if (!clients_.has(id) || !clients_[id].is_queued) continue;
+            clients_[id].is_queued = false;
+            read(clients_[id]);
+            if (Clock::now() >= until) break;
+        }
     }
 }
 
@@ -299,6 +314,8 @@ void Connections::read(Connection& connection) {
     Client& client = connection.client;
     if (client.state() == State::Gone) return;
     touch(connection);
+    // The others of its address may have used up what they have together.
+    if (client.accepts_input() && hold_if_over(connection)) return;
     make_room_for_partial();
     Share share;
     if (connection.has_input()) {
@@ -378,18 +395,29 @@ bool Connections::charge(Connection& connection, uint64_t bytes) {
     Client& client = connection.client;
     AddressUse* const use = client.member().use;
     if (!use || !client.accepts_input()) return true;
-    Activity& activity = connection.active();
-    limits_.add_message(activity.published, *use, bytes, now_);
-    const Time own = limits_.ready_at(activity.published);
+    limits_.add_message(connection.active().published, *use, bytes, now_);
+    return !hold_if_over(connection);
+}
+
+/// Holds a client that has published too much, or whose address has. Returns
+/// whether it did.
+bool Connections::hold_if_over(Connection& connection) {
+    Client& client = connection.client;
+    const AddressUse* const use = client.member().use;
+    if (!use) return false;
+    const Time own = connection.activity
+                         ? limits_.ready_at(connection.activity->published)
+                         : Time::min();
     const Time ready = std::max(own, limits_.ready_at(*use));
-    if (ready <= now_) return true;
+    if (ready <= now_) return false;
+    Activity& activity = connection.active();
     // What the others of its address do is not held against it.
     if (now_ - activity.held_until >= kPause || own <= now_)
         activity.over_since = now_;
     activity.held_until = ready;
     connection.is_held = true;
     deadlines_.set(client.member().client_id, Kind::Hold, ready);
-    return false;
+    return true;
 }
 
 /// Ends the hold of a client.
@@ -595,8 +623,7 @@ void Connections::set_send_deadline(Connection& connection) {
 // Time
 
 bool Connections::end_turn() {
-    serve_queue(members_queue_, kMaxMembersTime);
-    serve_queue(newcomers_queue_, kMaxNewcomersTime);
+    serve_queues();
     run_timers();
     flush_touched();
     return destroy_gone();
@@ -604,9 +631,9 @@ bool Connections::end_turn() {
 
 Time Connections::next_event() {
     // What the last flush itself has published is sent at once.
-    if (hub_.has_changed() || !members_queue_.empty() ||
-        !newcomers_queue_.empty())
-        return now_;
+    if (hub_.has_changed()) return now_;
+    for (const auto& queue : queues_)
+        if (!queue.empty()) return now_;
     return std::min({deadlines_.next(), pings_.next(), hub_.next_timer()});
 }
 

@@ -2,6 +2,7 @@
 // out, closes. Does not look inside a message, nor decide who receives it.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <deque>
@@ -97,6 +98,10 @@ private:
         bool is_connect_counted = false;  // by Limits::add_connect()
     };
 
+    /// Where a client waits to be read.
+    enum class Queue { Members, Heavy, Newcomers };
+    static constexpr size_t kQueues = 3;
+
     /// How much of a turn one client may take.
     class Share;
 
@@ -107,7 +112,8 @@ private:
     // from the socket, process() hands it to the InputHandler, whose answers to
     // requests go out by respond(). A client that sends too much is held.
     void enqueue(Connection& connection);
-    void serve_queue(std::deque<uint32_t>& queue, Duration time);
+    Queue queue_of(const Connection& connection) const;
+    void serve_queues();
     void read(Connection& connection);
     void read_socket(Connection& connection, Share& share);
     void process(Connection& connection, Bytes& bytes, Share& share);
@@ -117,6 +123,7 @@ private:
                      const Refusal& refusal);
     void limit_own_bytes(Client& client);
     bool charge(Connection& connection, uint64_t bytes);
+    bool hold_if_over(Connection& connection);
     void resume(Connection& connection);
     void set_message_deadline(Client& client);
     void make_room_for_partial();
@@ -162,8 +169,7 @@ private:
     PingSchedule pings_;
     SendBatch batch_;
     std::vector<char> buffer_;  // for what a client sends in a turn
-    std::deque<uint32_t> members_queue_;    // clients to be read, in order
-    std::deque<uint32_t> newcomers_queue_;  // the same, before they are members
+    std::array<std::deque<uint32_t>, kQueues> queues_;  // clients to be read
     std::vector<uint32_t> touched_;  // clients to be flushed in this turn
     Time now_{};  // when the turn began
     bool warned_of_proxy_ = false;  // the log names --trust-proxy
