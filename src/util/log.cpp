@@ -58,7 +58,9 @@ void Log::add(Level level, std::string_view line) {
     }
     if (lost_ > 0) {
         const std::string count = std::to_string(std::exchange(lost_, 0));
-        add(Level::Warning, count + " log lines lost");
+        // An error, so that every log shows it: under -q the lost lines were
+        // errors too.
+        add(Level::Error, count + " log lines lost");
     }
     if (journal_)
         lines_ += "<" + std::to_string(static_cast<int>(level)) + ">";

@@ -166,6 +166,20 @@ TEST_CASE("a full standard error does not block the log") {
     CHECK(count(text, "\n") == shown + 2);
 }
 
+TEST_CASE("the number of lost lines is shown at every level") {
+    for (Level level : {Level::Error, Level::Warning, Level::Debug}) {
+        Stderr standard_error;
+        Log log(level);
+        for (int i = 0; i < 1000; ++i) log.error(std::string(100, 'x'));
+        log.flush();
+        while (!standard_error.text().empty()) log.flush();
+        log.error("again");
+        log.flush();
+        const std::string text = standard_error.text();
+        CHECK(count(text, " log lines lost\nwschat: again\n") == 1);
+    }
+}
+
 TEST_CASE("a closed standard error is ignored") {
     const auto before = signal(SIGPIPE, SIG_IGN);
     {
