@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
@@ -42,8 +43,9 @@ public:
 
     /// Performs the handshake, then decrypts: reads records until the socket is
     /// empty or the buffer has no space for another whole record. Takes at most
-    /// `size` bytes from the socket, whatever they are. May add records.
-    /// REQUIRES: size >= kMaxPlaintext.
+    /// `size` bytes from the socket, whatever they are. May add records. Fails
+    /// if after the handshake too many records in a row have no application
+    /// data. REQUIRES: size >= kMaxPlaintext.
     IoResult read(char* data, size_t size);
 
     /// Returns true if read() has another result at once: an end or a failure
@@ -67,6 +69,7 @@ public:
 private:
     friend struct SessionBio;
 
+    bool has_too_many_records() const;
     IoResult read_record(char* data, size_t size);
     ssize_t receive(char* data, size_t size);
 
@@ -74,6 +77,7 @@ private:
     std::optional<IoResult> next_result_;  // of the next read(), if known
     size_t allowance_ = 0;  // bytes that read() may still take from the socket
     bool ended_ = false;    // the socket has reported its end
+    uint8_t records_since_data_ = 0;  // the one that is being read included
     int fd_;
     Session session_;
 };

@@ -31,21 +31,6 @@ std::string drain(BIO* bio) {
     return bytes;
 }
 
-Context make_context(const TlsOptions& tls_options) {
-    Context context(SSL_CTX_new(TLS_client_method()));
-    // Allow old versions, so that the daemon must refuse them.
-    SSL_CTX_set_cipher_list(context.get(), "ALL:@SECLEVEL=0");
-    if (tls_options.version) {
-        SSL_CTX_set_min_proto_version(context.get(), tls_options.version);
-        SSL_CTX_set_max_proto_version(context.get(), tls_options.version);
-    }
-    SSL_CTX_set_alpn_protos(
-        context.get(),
-        reinterpret_cast<const unsigned char*>(tls_options.alpn.data()),
-        static_cast<unsigned>(tls_options.alpn.size()));
-    return context;
-}
-
 std::unique_ptr<SSL, SslFree> make_ssl(SSL_CTX* context) {
     std::unique_ptr<SSL, SslFree> ssl(SSL_new(context));
     SSL_set_bio(ssl.get(), BIO_new(BIO_s_mem()), BIO_new(BIO_s_mem()));
@@ -66,6 +51,21 @@ bool send_all(int fd, std::string_view bytes, bool byte_by_byte) {
 }
 
 }  // namespace
+
+std::unique_ptr<SSL_CTX, SslFree> make_context(const TlsOptions& tls_options) {
+    Context context(SSL_CTX_new(TLS_client_method()));
+    // Allow old versions, so that the daemon must refuse them.
+    SSL_CTX_set_cipher_list(context.get(), "ALL:@SECLEVEL=0");
+    if (tls_options.version) {
+        SSL_CTX_set_min_proto_version(context.get(), tls_options.version);
+        SSL_CTX_set_max_proto_version(context.get(), tls_options.version);
+    }
+    SSL_CTX_set_alpn_protos(
+        context.get(),
+        reinterpret_cast<const unsigned char*>(tls_options.alpn.data()),
+        static_cast<unsigned>(tls_options.alpn.size()));
+    return context;
+}
 
 Certificate::Certificate(const std::string& name) {
     EVP_PKEY* pair = EVP_EC_gen("P-256");
@@ -191,6 +191,10 @@ bool TlsTunnel::send_encrypted(const std::string& bytes) {
         if (SSL_write(ssl_.get(), bytes.data() + i, static_cast<int>(step)) <=
             0)
             return false;
+    for (int i = 0; i < options_.key_updates_after_data; ++i) {
+        SSL_key_update(ssl_.get(), SSL_KEY_UPDATE_NOT_REQUESTED);
+        SSL_do_handshake(ssl_.get());
+    }
     if (options_.close_notify_after_data) SSL_shutdown(ssl_.get());
     return flush();
 }

@@ -61,6 +61,7 @@ struct TlsOptions {
     bool small_records = false;  // one record for each byte
     // A close_notify is sent directly behind the first bytes.
     bool close_notify_after_data = false;
+    int key_updates_after_data = 0;  // so many, behind each piece of data
 };
 
 /// A TLS connection to the daemon. The test sends and receives plain bytes with
@@ -108,6 +109,9 @@ private:
     std::atomic<bool> close_notify_{false};
     std::thread thread_;
 };
+
+/// Returns the context of a client: its version and protocols.
+std::unique_ptr<SSL_CTX, SslFree> make_context(const TlsOptions& tls_options);
 
 /// Returns a ClientHello record.
 std::string client_hello();
