@@ -101,6 +101,10 @@ int select_protocol(SSL*, const unsigned char** out, unsigned char* size,
 
 void set_options(SSL_CTX* context) {
     SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION);
+    // Of TLS 1.2. Without ECDHE, whoever gets the key of the certificate could
+    // read recorded sessions; CBC has had too many attacks. All browsers that
+    // have WebSockets and TLS 1.2 have these too.
+    SSL_CTX_set_cipher_list(context, "ECDHE+AESGCM:ECDHE+CHACHA20");
     // By renegotiation a client could make the server compute without end; with
     // compression an observer could guess secrets by their length (CRIME).
     SSL_CTX_set_options(context,

@@ -82,8 +82,9 @@ private:
     Session session_;
 };
 
-/// The certificate and key, and the settings of all sessions: TLS 1.2 or later
-/// with the ciphers that OpenSSL has by default, ALPN with http/1.1.
+/// The certificate and key, and the settings of all sessions: TLS 1.3 with the
+/// ciphers that OpenSSL has by default, TLS 1.2 with ECDHE and AEAD only; ALPN
+/// with http/1.1.
 class TlsContext {
 public:
     /// Loads a PEM file with the certificate and its chain, and one with the

@@ -46,14 +46,16 @@ public:
                        const TlsOptions& tls_options = {})
         : RawClient(context, tls_options, socket_pair()) {}
 
+    // OpenSSL never resumes a session whose connection was not shut down.
+    ~RawClient() { SSL_shutdown(ssl_.get()); }
+
     bool resumed() const { return SSL_session_reused(ssl_.get()); }
 
-    /// Returns the session, for another client to resume. Ends the connection.
+    /// Returns the session, for another client to resume.
     Session session() {
         // The tickets of TLS 1.3 arrive behind the handshake.
         char byte;
         SSL_read(ssl_.get(), &byte, 1);
-        SSL_shutdown(ssl_.get());
         return Session(SSL_get1_session(ssl_.get()));
     }
 
@@ -164,9 +166,44 @@ TEST_CASE("clients exchange messages over TLS 1.2 and 1.3") {
 TEST_CASE("TLS before 1.2 is refused") {
     CertificateFiles files;
     Daemon daemon(files.options());
-    CHECK(accepts_tls_version(daemon, TLS1_2_VERSION));
-    CHECK_FALSE(accepts_tls_version(daemon, TLS1_1_VERSION));
-    CHECK_FALSE(accepts_tls_version(daemon, TLS1_VERSION));
+    CHECK(accepts_tls(daemon, tls_version(TLS1_2_VERSION)));
+    CHECK_FALSE(accepts_tls(daemon, tls_version(TLS1_1_VERSION)));
+    CHECK_FALSE(accepts_tls(daemon, tls_version(TLS1_VERSION)));
+}
+
+TEST_CASE("TLS 1.2 without ECDHE and AEAD is refused") {
+    for (KeyType type : {KeyType::Ec, KeyType::Rsa}) {
+        CertificateFiles files;
+        files.replace(Certificate("first", type));
+        Daemon daemon(files.options());
+        const std::string ecdhe = type == KeyType::Ec ? "ECDHE-ECDSA-"
+                                                      : "ECDHE-RSA-";
+        TlsOptions tls_options = tls_version(TLS1_2_VERSION);
+        for (std::string name : {"AES128-GCM-SHA256", "AES256-GCM-SHA384",
+                                 "CHACHA20-POLY1305"}) {
+            CAPTURE(name);
+            tls_options.ciphers = ecdhe + name;
+            CHECK(accepts_tls(daemon, tls_options));
+        }
+        for (std::string name : {ecdhe + "AES128-SHA", ecdhe + "AES256-SHA384",
+                                 std::string("AES128-SHA"),
+                                 std::string("AES128-GCM-SHA256")}) {
+            CAPTURE(name);
+            tls_options.ciphers = name;
+            CHECK_FALSE(accepts_tls(daemon, tls_options));
+        }
+    }
+}
+
+TEST_CASE("renegotiation is refused and disturbs no client") {
+    CertificateFiles files;
+    Daemon daemon(files.options());
+    const auto ann = join_tls(daemon, tls_version(TLS1_2_VERSION));
+    for (int i = 0; i < 5; ++i) {
+        CHECK_FALSE(accepts_renegotiation(daemon));
+        ann->peer().send_message("[1]");
+        ann->peer().expect_message("[1]");
+    }
 }
 
 TEST_CASE("ALPN selects http/1.1") {
@@ -195,6 +232,20 @@ TEST_CASE("a session is resumed by its ticket") {
         second->peer().send_message("[1]");
         second->peer().expect_message("[1]");
     }
+}
+
+TEST_CASE("no session is stored for a client without tickets") {
+    CertificateFiles files;
+    Daemon daemon(files.options());
+    TlsOptions tls_options = tls_version(TLS1_2_VERSION);
+    tls_options.tickets = false;
+    auto first = join_tls(daemon, tls_options);
+    // Without a close_notify, OpenSSL would not store it anyway.
+    first->peer().send(close_frame(1000));
+    first->peer().expect_closed(1000);
+    const Session session = first->session();
+    tls_options.resume = session.get();
+    CHECK_FALSE(join_tls(daemon, tls_options)->resumed());
 }
 
 TEST_CASE(
