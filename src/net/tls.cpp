@@ -99,6 +99,14 @@ int select_protocol(SSL*, const unsigned char** out, unsigned char* size,
                                             : SSL_TLSEXT_ERR_NOACK;
 }
 
+/// Called by OpenSSL to encrypt or to decrypt a session ticket.
+int prepare_ticket(SSL* ssl, unsigned char* key_name, unsigned char* iv,
+                   EVP_CIPHER_CTX* cipher, EVP_MAC_CTX* mac, int encrypt) {
+    const void* keys = SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
+    return static_cast<const TicketKeys*>(keys)->prepare(key_name, iv, cipher,
+                                                         mac, encrypt);
+}
+
 void set_options(SSL_CTX* context) {
     SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION);
     // Of TLS 1.2. Without ECDHE, whoever gets the key of the certificate could
@@ -174,15 +182,23 @@ TlsContext::TlsContext(const std::string& certificate, const std::string& key)
     : certificate_(certificate),
       key_(key),
       method_(SessionBio::method()),
+      ticket_keys_(std::make_unique<TicketKeys>()),
       context_(load()) {}
 
-void TlsContext::reload() { context_ = load(); }
+void TlsContext::reload() {
+    context_ = load();
+    // As a restart would do: an operator who replaces a certificate that can't
+    // be trusted any more expects no session from its time to go on.
+    ticket_keys_->replace();
+}
 
 TlsContext::Context TlsContext::load() const {
     Context context(SSL_CTX_new(TLS_server_method()));
     if (!context) fail(certificate_, tls_error());
     set_options(context.get());
     SSL_CTX_set_msg_callback(context.get(), SessionBio::count_record);
+    SSL_CTX_set_app_data(context.get(), ticket_keys_.get());
+    SSL_CTX_set_tlsext_ticket_key_evp_cb(context.get(), prepare_ticket);
     use_certificate(context.get(), certificate_);
     use_key(context.get(), key_);
     return context;

@@ -14,7 +14,9 @@
 
 #include <openssl/ssl.h>
 
+#include "net/ticket_keys.h"
 #include "util/buffer.h"
+#include "util/clock.h"
 
 namespace wschat {
 
@@ -84,7 +86,7 @@ private:
 
 /// The certificate and key, and the settings of all sessions: TLS 1.3 with the
 /// ciphers that OpenSSL has by default, TLS 1.2 with ECDHE and AEAD only; ALPN
-/// with http/1.1.
+/// with http/1.1; tickets whose keys change.
 class TlsContext {
 public:
     /// Loads a PEM file with the certificate and its chain, and one with the
@@ -93,9 +95,16 @@ public:
     /// does not belong to the certificate.
     TlsContext(const std::string& certificate, const std::string& key);
 
-    /// Loads both files again, for sessions that begin later. Throws as the
-    /// constructor does, and then keeps what it had.
+    /// Loads both files again, for sessions that begin later, which accept no
+    /// earlier ticket. Throws as the constructor does, and then keeps what it
+    /// had.
     void reload();
+
+    /// Changes the key of session tickets if it is due.
+    void begin_turn(Time now) { ticket_keys_->begin_turn(now); }
+
+    /// When begin_turn() must be called even if there is no session.
+    Time next_event() const { return ticket_keys_->next_change(); }
 
     /// Returns a session on this socket, which it does not close. Throws
     /// std::bad_alloc if there is no memory.
@@ -110,6 +119,8 @@ private:
     std::string certificate_;
     std::string key_;
     std::unique_ptr<BIO_METHOD, SslDeleter> method_;
+    // On the heap, because each OpenSSL context refers to them.
+    std::unique_ptr<TicketKeys> ticket_keys_;
     Context context_;
 };
 

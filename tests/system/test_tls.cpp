@@ -1,5 +1,6 @@
 // TLS: wss and https on all TCP ports, with --tls-cert and --tls-key.
 #include <algorithm>
+#include <chrono>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -17,6 +18,7 @@
 #include "tls_tunnel.h"
 
 using namespace wschat::test;
+using namespace std::chrono_literals;
 
 namespace {
 
@@ -246,6 +248,45 @@ TEST_CASE("no session is stored for a client without tickets") {
     const Session session = first->session();
     tls_options.resume = session.get();
     CHECK_FALSE(join_tls(daemon, tls_options)->resumed());
+}
+
+TEST_CASE("the key of tickets changes daily, and the former one is accepted") {
+    for (int version : {TLS1_2_VERSION, TLS1_3_VERSION}) {
+        CertificateFiles files;
+        wschat::TlsContext context(files.certificate_path(), files.key_path());
+        const wschat::Time start{};
+        context.begin_turn(start + 1h);
+        TlsOptions tls_options = tls_version(version);
+        const Session session = RawClient(context, tls_options).session();
+        tls_options.resume = session.get();
+        const auto resumes_at = [&](wschat::Time now) {
+            context.begin_turn(now);
+            return RawClient(context, tls_options).resumed();
+        };
+        CHECK(context.next_event() == start + 25h);
+        CHECK(resumes_at(start + 24h));
+        CHECK(context.next_event() == start + 25h);
+        CHECK(resumes_at(start + 25h));
+        CHECK(context.next_event() == start + 49h);
+        CHECK(resumes_at(start + 48h));
+        // A new ticket came with the resumption, and is of the new key.
+        RawClient resumed(context, tls_options);
+        const Session renewed = resumed.session();
+        CHECK_FALSE(resumes_at(start + 49h));
+        tls_options.resume = renewed.get();
+        CHECK(resumes_at(start + 49h));
+    }
+}
+
+TEST_CASE("SIGHUP forgets the keys of tickets") {
+    CertificateFiles files;
+    wschat::TlsContext context(files.certificate_path(), files.key_path());
+    TlsOptions tls_options = tls_version(TLS1_3_VERSION);
+    const Session session = RawClient(context, tls_options).session();
+    tls_options.resume = session.get();
+    CHECK(RawClient(context, tls_options).resumed());
+    context.reload();
+    CHECK_FALSE(RawClient(context, tls_options).resumed());
 }
 
 TEST_CASE(
