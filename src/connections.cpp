@@ -79,8 +79,8 @@ struct Connections::InputHandler {
                               to_duration(self.settings_.ping_interval));
         // Most clients that have joined listen for a while.
         self.poller_.mark_idle(self.clients_[member.client_id].handle);
-        self.log_.info(address_of(client) + " joined" +
-                       self.describe_room(client));
+        self.log_.about_client(address_of(client),
+                               "joined" + self.describe_room(client));
     }
 
     // Other input.
@@ -123,7 +123,8 @@ struct Connections::InputHandler {
             return self.leave_room(client, "closed: protocol error " +
                                                std::to_string(error.code) +
                                                ": " + error.reason);
-        self.log_.info(address_of(client) + " refused: " + error.reason);
+        self.log_.about_client(address_of(client),
+                               std::string("refused: ") + error.reason);
         client.tell(error_notice(error.reason));
     }
 
@@ -233,8 +234,8 @@ void Connections::respond(Client& client, const Response& response) {
     if (response.status < 400)
         log_.debug(address_of(client) + " response: " + status);
     else
-        log_.info(address_of(client) + " refused: " + status + " " +
-                  response.why);
+        log_.about_client(address_of(client),
+                          "refused: " + status + " " + response.why);
 }
 
 /// Before a client is dropped for its unsent own bytes, its socket is tried: a
@@ -358,8 +359,8 @@ void Connections::expire(const Deadlines::Expired& expired) {
     } else if (client.state() == State::ReadingHead && !client.can_send()) {
         // Before the TLS handshake is complete, no response can be sent.
         client.drop();
-        log_.info(address_of(client) +
-                  " refused: TLS handshake not complete in time");
+        log_.about_client(address_of(client),
+                          "refused: TLS handshake not complete in time");
     } else if (client.state() <= State::ReadingBody) {
         respond(client, error_response(408, "request not complete in time"));
     } else if (client.state() == State::Raw) {
@@ -383,7 +384,7 @@ void Connections::start_close_timer(Client& client) {
 /// Ends the membership of a client, which is not Open any more.
 void Connections::leave_room(Client& client, const std::string& reason) {
     hub_.leave(client.member());
-    log_.info(address_of(client) + " " + reason + describe_room(client));
+    log_.about_client(address_of(client), reason + describe_room(client));
 }
 
 /// Ends a connection without a goodbye.

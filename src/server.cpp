@@ -124,6 +124,7 @@ void Server::run() {
     while (!is_finished()) {
         poller_.wait(next_event(), signals_.wait_mask());
         now_ = Clock::now();
+        log_.begin_turn(now_);
         if (tls_) tls_->begin_turn(now_);
         hub_.begin_turn(now_);
         connections_.begin_turn(now_);
@@ -140,7 +141,8 @@ void Server::run() {
 
 Time Server::next_event() {
     return std::min({connections_.next_event(), next_accept_, stop_by_,
-                     tls_ ? tls_->next_event() : Time::max()});
+                     tls_ ? tls_->next_event() : Time::max(),
+                     log_.next_event()});
 }
 
 bool Server::is_finished() const {
