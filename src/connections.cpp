@@ -146,8 +146,8 @@ struct Connections::InputHandler {
                               to_duration(self.settings_.ping_interval));
         // Most clients that have joined listen for a while.
         self.poller_.mark_idle(connection.handle);
-        self.log_.info(address_of(client) + " joined" +
-                       self.describe_room(client));
+        self.log_.about_client(address_of(client),
+                               "joined" + self.describe_room(client));
     }
 
     // Other input.
@@ -189,7 +189,8 @@ struct Connections::InputHandler {
             return self.leave_room(client, "closed: protocol error " +
                                                std::to_string(error.code) +
                                                ": " + error.reason);
-        self.log_.info(address_of(client) + " refused: " + error.reason);
+        self.log_.about_client(address_of(client),
+                               std::string("refused: ") + error.reason);
         client.tell(error_notice(error.reason));
     }
 
@@ -470,8 +471,8 @@ void Connections::respond(Client& client, const Response& response) {
     if (response.status < 400)
         log_.debug(address_of(client) + " response: " + status);
     else
-        log_.info(address_of(client) + " refused: " + status + " " +
-                  response.why);
+        log_.about_client(address_of(client),
+                          "refused: " + status + " " + response.why);
 }
 
 /// Refuses a request for a limit that is reached.
@@ -484,11 +485,13 @@ void Connections::refuse(Client& client, const Refusal& refusal) {
 /// One line a minute for each address: a flood must not fill the log.
 void Connections::log_refusal(const Address& address, AddressUse* use,
                               const Refusal& refusal) {
-    const std::string line = address.to_string() + " refused: " +
-                             std::to_string(refusal.status) + " " + refusal.why;
-    if (!limits_.should_log(use, now_)) return log_.debug(line);
-    log_.warning(line +
-                 (use ? "; a proxy or CDN in front? see --trust-proxy" : ""));
+    std::string event =
+        "refused: " + std::to_string(refusal.status) + " " + refusal.why;
+    if (use) event += "; a proxy or CDN in front? see --trust-proxy";
+    if (limits_.should_log(use, now_))
+        log_.about_client(address.to_string(), event);
+    else
+        log_.debug(address.to_string() + " " + event);
 }
 
 /// Before a client is dropped for its unsent own bytes, its socket is tried: a
@@ -675,8 +678,8 @@ void Connections::expire(const Deadlines::Expired& expired) {
     if (client.state() == State::ReadingHead && !client.can_send()) {
         // Before the TLS handshake is complete, no response can be sent.
         client.drop();
-        log_.info(address_of(client) +
-                  " refused: TLS handshake not complete in time");
+        log_.about_client(address_of(client),
+                          "refused: TLS handshake not complete in time");
     } else if (client.state() <= State::ReadingBody) {
         respond(client, error_response(408, "request not complete in time"));
     } else if (client.state() == State::Raw) {
@@ -744,13 +747,13 @@ void Connections::close(Connection& connection, uint16_t code,
     const std::string line =
         "closed: " + std::to_string(code) + ": " + reason;
     if (client.member().entry) return leave_room(client, line);
-    log_.info(address_of(client) + " " + line);
+    log_.about_client(address_of(client), line);
 }
 
 /// Ends the membership of a client, which is not Open any more.
 void Connections::leave_room(Client& client, const std::string& reason) {
     hub_.leave(client.member());
-    log_.info(address_of(client) + " " + reason + describe_room(client));
+    log_.about_client(address_of(client), reason + describe_room(client));
 }
 
 /// Ends a connection without a goodbye.

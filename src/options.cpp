@@ -105,7 +105,7 @@ void set_history(Parsed& parsed, const Given& given) {
 }
 
 void set_max_message(Parsed& parsed, const Given& given) {
-    // What one send() takes. io_uring counts in 32 bits.
+    // About what one system call sends.
     constexpr uint64_t kMax = uint64_t{2} << 30;
     const uint64_t bytes = parse_bytes(given.name, given.value);
     if (bytes > kMax)

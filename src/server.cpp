@@ -130,11 +130,10 @@ std::string Server::url_to_open() const {
 // end, as a rule once for each client.
 void Server::run() {
     while (!is_finished()) {
-        poller_.wait(
-            std::min({connections_.next_event(), next_accept_, next_reload_,
-                      next_trim_, stop_by_}),
-            signals_.wait_mask());
+        poller_.wait(next_event(), signals_.wait_mask());
         now_ = Clock::now();
+        log_.begin_turn(now_);
+        if (tls_) tls_->begin_turn(now_);
         hub_.begin_turn(now_);
         connections_.begin_turn(now_);
         handle_signals();
@@ -146,6 +145,13 @@ void Server::run() {
         trim_memory();
         log_.flush();
     }
+}
+
+Time Server::next_event() {
+    return std::min({connections_.next_event(), next_accept_, next_reload_,
+                     next_trim_, stop_by_,
+                     tls_ ? tls_->next_event() : Time::max(),
+                     log_.next_event()});
 }
 
 bool Server::is_finished() const {

@@ -48,6 +48,8 @@ private:
     std::string url_to_open() const;
     bool is_stopping() const { return stop_by_ != Time::max(); }
     bool is_finished() const;
+    // When the next turn must begin even if poll() reports nothing.
+    Time next_event();
     // SIGTERM and SIGINT lead to stop(), SIGHUP to reload().
     void handle_signals();
     void reload();

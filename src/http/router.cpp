@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "http/assets.h"
+#include "util/text.h"
 
 namespace wschat {
 
@@ -11,12 +12,18 @@ namespace {
 
 using Action = decltype(Route::action);
 
+/// Bytes of what a peer says that the log quotes. A head has up to 8 KiB, and
+/// the log would show each byte of it as up to four.
+constexpr size_t kMaxQuoted = 200;
+
 Response forbid_origin(const std::string& origin) {
     Response response = error_response(403, "origin not allowed");
     // The log names the remedy. The client is not told: a page of another site
     // has no use for it.
-    response.why = "origin " + origin;
-    const auto option = parse_origin(origin);
+    response.why = "origin " + shorten(origin, kMaxQuoted);
+    // With a part of the origin, the option would not work.
+    const auto option =
+        origin.size() <= kMaxQuoted ? parse_origin(origin) : std::nullopt;
     if (option && *option != "*")
         response.why += ": --origin=" + *option + " would allow it";
     return response;

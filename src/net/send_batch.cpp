@@ -1,7 +1,9 @@
 #include "net/send_batch.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <limits>
 #include <utility>
 
 #ifdef WSCHAT_URING
@@ -17,6 +19,11 @@ namespace {
 // One or two send() calls cost less than filling, entering and emptying the
 // ring. That is the usual case when few clients are in a room.
 constexpr size_t kMinRing = 3;
+
+// Linux 6.18 fails a request of 2 GiB, which is a negative int, and no kernel
+// sends so much at a time. The rest is another request, as after any partial
+// send.
+constexpr size_t kMaxSend = std::numeric_limits<int>::max();
 
 }  // namespace
 
@@ -66,8 +73,8 @@ private:
         io_uring_sqe* entry = io_uring_get_sqe(&ring_);
         const std::string_view first = request.pieces->piece[0];
         if (request.pieces->count == 1)
-            io_uring_prep_send(entry, request.fd, first.data(), first.size(),
-                               kFlags);
+            io_uring_prep_send(entry, request.fd, first.data(),
+                               std::min(first.size(), kMaxSend), kFlags);
         else
             io_uring_prep_sendmsg(entry, request.fd,
                                   headers_[i].gather(*request.pieces),

@@ -20,6 +20,12 @@ namespace {
 // The only ALPN protocol of the server (RFC 7301), with its length in front.
 constexpr unsigned char kAlpn[] = "\x08http/1.1";
 
+// Records in a row without application data. A client has no use for more than
+// one or two: a KeyUpdate (RFC 8446, section 4.6.3), an alert. Each KeyUpdate
+// costs the server the derivation of new keys, which is more than a message
+// costs, and no limit of messages or of bytes would ever be reached.
+constexpr uint8_t kMaxRecordsWithoutData = 32;
+
 struct FileCloser {
     void operator()(FILE* file) const { std::fclose(file); }
 };
@@ -93,8 +99,20 @@ int select_protocol(SSL*, const unsigned char** out, unsigned char* size,
                                             : SSL_TLSEXT_ERR_NOACK;
 }
 
+/// Called by OpenSSL to encrypt or to decrypt a session ticket.
+int prepare_ticket(SSL* ssl, unsigned char* key_name, unsigned char* iv,
+                   EVP_CIPHER_CTX* cipher, EVP_MAC_CTX* mac, int encrypt) {
+    const void* keys = SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
+    return static_cast<const TicketKeys*>(keys)->prepare(key_name, iv, cipher,
+                                                         mac, encrypt);
+}
+
 void set_options(SSL_CTX* context) {
     SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION);
+    // Of TLS 1.2. Without ECDHE, whoever gets the key of the certificate could
+    // read recorded sessions; CBC has had too many attacks. All browsers that
+    // have WebSockets and TLS 1.2 have these too.
+    SSL_CTX_set_cipher_list(context, "ECDHE+AESGCM:ECDHE+CHACHA20");
     // By renegotiation a client could make the server compute without end; with
     // compression an observer could guess secrets by their length (CRIME).
     SSL_CTX_set_options(context,
@@ -139,6 +157,16 @@ struct SessionBio {
         return command == BIO_CTRL_FLUSH;
     }
 
+    /// Counts what arrives after the handshake. OpenSSL calls it for the header
+    /// of each record, and for other things. The type of a record would not
+    /// tell whether it has data: TLS 1.3 hides it, and data may be empty.
+    static void count_record(int is_written, int, int type, const void*, size_t,
+                             SSL* ssl, void*) {
+        TlsSession& session = of(SSL_get_rbio(ssl));
+        if (!is_written && type == SSL3_RT_HEADER && !session.in_handshake())
+            ++session.records_since_data_;
+    }
+
     static BIO_METHOD* method() {
         BIO_METHOD* method = BIO_meth_new(
             BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "session");
@@ -154,14 +182,23 @@ TlsContext::TlsContext(const std::string& certificate, const std::string& key)
     : certificate_(certificate),
       key_(key),
       method_(SessionBio::method()),
+      ticket_keys_(std::make_unique<TicketKeys>()),
       context_(load()) {}
 
-void TlsContext::reload() { context_ = load(); }
+void TlsContext::reload() {
+    context_ = load();
+    // As a restart would do: an operator who replaces a certificate that can't
+    // be trusted any more expects no session from its time to go on.
+    ticket_keys_->replace();
+}
 
 TlsContext::Context TlsContext::load() const {
     Context context(SSL_CTX_new(TLS_server_method()));
     if (!context) fail(certificate_, tls_error());
     set_options(context.get());
+    SSL_CTX_set_msg_callback(context.get(), SessionBio::count_record);
+    SSL_CTX_set_app_data(context.get(), ticket_keys_.get());
+    SSL_CTX_set_tlsext_ticket_key_evp_cb(context.get(), prepare_ticket);
     use_certificate(context.get(), certificate_);
     use_key(context.get(), key_);
     return context;
@@ -177,6 +214,10 @@ std::unique_ptr<TlsSession> TlsContext::accept(int fd) const {
     BIO_set_data(bio, session.get());
     BIO_set_init(bio, 1);
     return session;
+}
+
+bool TlsSession::has_too_many_records() const {
+    return records_since_data_ > kMaxRecordsWithoutData;
 }
 
 IoResult TlsSession::read(char* data, size_t size) {
@@ -203,6 +244,12 @@ IoResult TlsSession::read(char* data, size_t size) {
 /// renegotiation. A peer that sends those as fast as they are read would
 /// otherwise keep the loop in that call for ever.
 ssize_t TlsSession::receive(char* data, size_t size) {
+    // OpenSSL gives up without reading the record, for which it only has the
+    // header: so the count, which begins again with data, never overflows.
+    if (has_too_many_records()) {
+        errno = EPROTO;
+        return -1;
+    }
     size = std::min(size, allowance_);
     if (size == 0) {
         errno = EAGAIN;
@@ -218,8 +265,14 @@ IoResult TlsSession::read_record(char* data, size_t size) {
     ERR_clear_error();
     size_t n = 0;
     const int result = SSL_read_ex(session_.get(), data, size, &n);
-    if (result == 1) return {IoResult::State::Done, n};
+    if (result == 1) {
+        records_since_data_ = 0;
+        return {IoResult::State::Done, n};
+    }
     const int error = errno;
+    if (has_too_many_records())
+        return {IoResult::State::Failed, 0,
+                "TLS: too many records without data"};
     switch (SSL_get_error(session_.get(), result)) {
         case SSL_ERROR_WANT_READ: return {IoResult::State::Blocked};
         case SSL_ERROR_ZERO_RETURN: return {IoResult::State::Eof};

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
@@ -13,7 +14,9 @@
 
 #include <openssl/ssl.h>
 
+#include "net/ticket_keys.h"
 #include "util/buffer.h"
+#include "util/clock.h"
 
 namespace wschat {
 
@@ -42,8 +45,9 @@ public:
 
     /// Performs the handshake, then decrypts: reads records until the socket is
     /// empty or the buffer has no space for another whole record. Takes at most
-    /// `size` bytes from the socket, whatever they are. May add records.
-    /// REQUIRES: size >= kMaxPlaintext.
+    /// `size` bytes from the socket, whatever they are. May add records. Fails
+    /// if after the handshake too many records in a row have no application
+    /// data. REQUIRES: size >= kMaxPlaintext.
     IoResult read(char* data, size_t size);
 
     /// Returns true if read() has another result at once: an end or a failure
@@ -67,6 +71,7 @@ public:
 private:
     friend struct SessionBio;
 
+    bool has_too_many_records() const;
     IoResult read_record(char* data, size_t size);
     ssize_t receive(char* data, size_t size);
 
@@ -74,12 +79,14 @@ private:
     std::optional<IoResult> next_result_;  // of the next read(), if known
     size_t allowance_ = 0;  // bytes that read() may still take from the socket
     bool ended_ = false;    // the socket has reported its end
+    uint8_t records_since_data_ = 0;  // the one that is being read included
     int fd_;
     Session session_;
 };
 
-/// The certificate and key, and the settings of all sessions: TLS 1.2 or later
-/// with the ciphers that OpenSSL has by default, ALPN with http/1.1.
+/// The certificate and key, and the settings of all sessions: TLS 1.3 with the
+/// ciphers that OpenSSL has by default, TLS 1.2 with ECDHE and AEAD only; ALPN
+/// with http/1.1; tickets whose keys change.
 class TlsContext {
 public:
     /// Loads a PEM file with the certificate and its chain, and one with the
@@ -88,9 +95,16 @@ public:
     /// does not belong to the certificate.
     TlsContext(const std::string& certificate, const std::string& key);
 
-    /// Loads both files again, for sessions that begin later. Throws as the
-    /// constructor does, and then keeps what it had.
+    /// Loads both files again, for sessions that begin later, which accept no
+    /// earlier ticket. Throws as the constructor does, and then keeps what it
+    /// had.
     void reload();
+
+    /// Changes the key of session tickets if it is due.
+    void begin_turn(Time now) { ticket_keys_->begin_turn(now); }
+
+    /// When begin_turn() must be called even if there is no session.
+    Time next_event() const { return ticket_keys_->next_change(); }
 
     /// Returns a session on this socket, which it does not close. Throws
     /// std::bad_alloc if there is no memory.
@@ -105,6 +119,8 @@ private:
     std::string certificate_;
     std::string key_;
     std::unique_ptr<BIO_METHOD, SslDeleter> method_;
+    // On the heap, because each OpenSSL context refers to them.
+    std::unique_ptr<TicketKeys> ticket_keys_;
     Context context_;
 };
 

@@ -15,6 +15,8 @@ namespace wschat {
 
 namespace {
 
+constexpr std::chrono::seconds kSecond(1);
+
 // If more bytes than these wait for standard error, new lines are dropped. The
 // line that exceeds the limit is still stored.
 constexpr size_t kMaxWaiting = 64 << 10;
@@ -50,6 +52,11 @@ void append_escaped(std::string& out, std::string_view line) {
 
 Log::Log(Level level) : level_(level), journal_(stderr_is_journal()) {}
 
+Log::~Log() {
+    add_counts();
+    flush();
+}
+
 void Log::add(Level level, std::string_view line) {
     if (level > level_) return;
     if (lines_.size() > kMaxWaiting) {
@@ -58,7 +65,9 @@ void Log::add(Level level, std::string_view line) {
     }
     if (lost_ > 0) {
         const std::string count = std::to_string(std::exchange(lost_, 0));
-        add(Level::Warning, count + " log lines lost");
+        // An error, so that every log shows it: under -q the lost lines were
+        // errors too.
+        add(Level::Error, count + " log lines lost");
     }
     if (journal_)
         lines_ += "<" + std::to_string(static_cast<int>(level)) + ">";
@@ -66,6 +75,44 @@ void Log::add(Level level, std::string_view line) {
         lines_ += "wschat: ";
     append_escaped(lines_, line);
     lines_ += '\n';
+}
+
+void Log::about_client(std::string_view address, std::string_view event) {
+    if (level_ < Level::Info) return;
+    const std::string_view word = event.substr(0, event.find_first_of(": "));
+    if (level_ < Level::Debug && count_line(word) > kMaxLines) return;
+    info(std::string(address).append(" ").append(event));
+}
+
+/// Returns how many lines of this kind there were in this second, this one
+/// included.
+size_t Log::count_line(std::string_view word) {
+    for (Kind& kind : kinds_)
+        if (kind.word == word) return ++kind.lines;
+    kinds_.push_back({std::string(word), 1});
+    return 1;
+}
+
+void Log::begin_turn(Time now) {
+    if (now - second_begin_ < kSecond) return;
+    second_begin_ = now;
+    add_counts();
+}
+
+void Log::add_counts() {
+    for (Kind& kind : kinds_) {
+        if (kind.lines > kMaxLines)
+            info(std::to_string(kind.lines - kMaxLines) + " more \"" +
+                 kind.word + "\" in 1 s");
+        kind.lines = 0;
+    }
+}
+
+Time Log::next_event() const {
+    const bool has_count =
+        std::any_of(kinds_.begin(), kinds_.end(),
+                    [](const Kind& kind) { return kind.lines > kMaxLines; });
+    return has_count ? second_begin_ + kSecond : Time::max();
 }
 
 void Log::flush() {

@@ -1,10 +1,13 @@
 // Log lines on standard error, one for each event. Never blocks: lines for
-// which standard error has no room are counted and dropped.
+// which standard error has no room are counted and dropped. Knows no clock.
 #pragma once
 
 #include <cstddef>
 #include <string>
 #include <string_view>
+#include <vector>
+
+#include "util/clock.h"
 
 namespace wschat {
 
@@ -17,9 +20,12 @@ public:
     /// The values are those of syslog(3).
     enum class Level { Error = 3, Warning = 4, Info = 6, Debug = 7 };
 
+    /// Lines about clients of one kind that are shown in a second.
+    static constexpr size_t kMaxLines = 20;
+
     /// Shows lines of this level and of more severe ones.
     explicit Log(Level level);
-    ~Log() { flush(); }
+    ~Log();
     Log(const Log&) = delete;
     Log& operator=(const Log&) = delete;
 
@@ -28,17 +34,40 @@ public:
     void info(std::string_view line) { add(Level::Info, line); }
     void debug(std::string_view line) { add(Level::Debug, line); }
 
+    /// Adds the line "ADDRESS EVENT" at level info. Peers can cause as many of
+    /// these as they like, which could fill a disk. So after kMaxLines of a
+    /// kind in a second, others are only counted, unless debug lines are shown:
+    /// these tell of each connection, so the others must too. The kind is the
+    /// first word of the event. REQUIRES: no peer chooses that word.
+    void about_client(std::string_view address, std::string_view event);
+
+    /// Begins a turn of the loop. If a second has passed, adds a line for each
+    /// kind of which lines were only counted.
+    void begin_turn(Time now);
+
+    /// When begin_turn() has a line to add.
+    Time next_event() const;
+
     /// Writes as many of the collected lines as standard error takes without
     /// blocking. The rest waits for the next call.
     void flush();
 
 private:
+    struct Kind {
+        std::string word;
+        size_t lines;  // in this second
+    };
+
     void add(Level level, std::string_view line);
+    size_t count_line(std::string_view word);
+    void add_counts();
 
     Level level_;
     bool journal_;
     std::string lines_;
     size_t lost_ = 0;  // lines dropped since the last one that was added
+    std::vector<Kind> kinds_;  // few, because the words are the program's own
+    Time second_begin_{};  // the same second for all kinds
 };
 
 }  // namespace wschat

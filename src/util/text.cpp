@@ -34,6 +34,15 @@ std::string_view take_until(std::string_view& text, char separator) {
     return front;
 }
 
+std::string shorten(std::string_view text, size_t max) {
+    if (text.size() <= max) return std::string(text);
+    // At most 3 bytes of a character continue it: a text that is no UTF-8 may
+    // have any number of such bytes.
+    size_t size = max;
+    while (size > 0 && max - size < 3 && (text[size] & 0xC0) == 0x80) --size;
+    return std::string(text.substr(0, size)) + "...";
+}
+
 std::string_view trim_front(std::string_view text) {
     text.remove_prefix(std::min(text.find_first_not_of(kBlanks), text.size()));
     return text;

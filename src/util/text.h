@@ -20,6 +20,10 @@ std::string lower_case(std::string_view text);
 /// separator with it. Returns that part; all of `text` if it has no separator.
 std::string_view take_until(std::string_view& text, char separator);
 
+/// Returns the text; if it has more than `max` bytes, its front of so many and
+/// "...". Does not cut inside a UTF-8 character.
+std::string shorten(std::string_view text, size_t max);
+
 /// Returns the text without the blanks and tabs at its front.
 std::string_view trim_front(std::string_view text);
 

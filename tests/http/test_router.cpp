@@ -383,6 +383,17 @@ TEST_CASE("a malformed origin is refused without naming the option") {
     CHECK(status_of(Head().with("Origin: http://example.com")) == 400);
 }
 
+TEST_CASE("a long origin is cut in the log") {
+    const std::string host(192, 'a');
+    CHECK(answer_to(Head().replace("Origin: http://" + host + "b")).why ==
+          "origin http://" + host + "b: --origin=http://" + host +
+              "b would allow it");
+    CHECK(answer_to(Head().replace("Origin: http://" + host + "bc")).why ==
+          "origin http://" + host + "b...");
+    const std::string much(4000, '\xBF');
+    CHECK(answer_to(Head().replace("Origin: " + much)).why.size() < 220);
+}
+
 TEST_CASE(
     "a loopback page is admitted unless a proxy has forwarded the request") {
     const std::string here = "127.0.0.1";

@@ -4,6 +4,7 @@
 
 #include <doctest/doctest.h>
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -168,6 +169,31 @@ TEST_CASE("a full socket does not delay the others") {
                 CHECK(received == "small");
         }
     }
+}
+
+// The largest message and the header of its frame are more than one system call
+// sends, and more than an int holds.
+TEST_CASE("the largest frame is sent in parts") {
+    WITH_EITHER_METHOD(batch);
+    constexpr size_t kSize = (size_t{2} << 30) + 10;
+    // Pages that are only read take no memory.
+    constexpr int kFlags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
+    void* const zeros = mmap(nullptr, kSize, PROT_READ, kFlags, -1, 0);
+    REQUIRE(zeros != MAP_FAILED);
+    const std::string_view bytes(static_cast<char*>(zeros), kSize);
+    const IoVec frame(bytes);
+    const IoVec frames = pieces_of({"one", bytes, bytes});
+    Sockets sockets(4);
+    std::vector<SendRequest> all;
+    for (size_t i = 0; i < 4; ++i)
+        all.push_back({sockets[i], i < 2 ? &frame : &frames});
+    batch.write(all);
+    for (size_t i = 0; i < 4; ++i) {
+        CHECK(all[i].result.state == IoResult::State::Done);
+        CHECK(all[i].result.size > 10);
+        CHECK(all[i].result.size == sockets.received(i).size());
+    }
+    munmap(zeros, kSize);
 }
 
 TEST_CASE("a closed connection is reported without SIGPIPE") {

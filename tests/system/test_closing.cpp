@@ -195,7 +195,7 @@ TEST_CASE("a reset at any moment does not affect other clients") {
 
 TEST_CASE(
     "100 clients that reset at once are logged and their sockets closed") {
-    Daemon daemon;
+    Daemon daemon({"-v"});  // otherwise some are only counted
     Peer ann = join(daemon);
     const size_t before = open_descriptors(daemon.pid());
     std::vector<Peer> clients = join(daemon, 100);

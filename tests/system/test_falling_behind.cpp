@@ -181,7 +181,7 @@ TEST_CASE("pongs are sent between whole frames of a long backlog") {
 }
 
 TEST_CASE("100 clients that never read need no more memory than one") {
-    Daemon daemon({"--max-backlog=4M"});
+    Daemon daemon({"--max-backlog=4M", "-v"});  // -v: each is logged
     if (is_instrumented(daemon.pid())) return;
     Peer ann = join(daemon);
     std::vector<Peer> stalled;

@@ -103,6 +103,23 @@ TEST_CASE("the log names the reason of a leave") {
     daemon.wait_for_log("127.0.0.1 left: ", 2);
 }
 
+TEST_CASE("more lines of a kind in a second than 20 are counted") {
+    // Nothing else wakes it up at the end of the second.
+    Daemon daemon({timed("--close-timeout", 600), "--ping-interval=0"});
+    // Stopped meanwhile, it finds all of them at once.
+    daemon.signal(SIGSTOP);
+    std::vector<Peer> peers;
+    for (int i = 0; i < 50; ++i) {
+        peers.emplace_back(daemon);
+        peers.back().send("GET / HTTP/1.0\r\n\r\n");
+    }
+    daemon.signal(SIGCONT);
+    for (Peer& peer : peers) peer.expect_refused(400);
+    daemon.wait_for_log(" more \"refused\" in 1 s\n");
+    CHECK(count(daemon.log(), " refused: 400 ") >= 20);
+    CHECK(count(daemon.log(), " refused: 400 ") < 50);
+}
+
 TEST_CASE("-q logs nothing but errors") {
     for (const char* option : {"-q", "--quiet"}) {
         ScratchDirectory scratch;

@@ -1,7 +1,10 @@
 // TLS: wss and https on all TCP ports, with --tls-cert and --tls-key.
 #include <algorithm>
+#include <chrono>
 #include <memory>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 #include <doctest/doctest.h>
@@ -15,9 +18,11 @@
 #include "tls_tunnel.h"
 
 using namespace wschat::test;
+using namespace std::chrono_literals;
 
 namespace {
 
+using State = wschat::IoResult::State;
 using Tunnels = std::vector<std::unique_ptr<TlsTunnel>>;
 
 /// Joins over TLS.
@@ -35,31 +40,90 @@ TlsOptions tls_version(int version) {
     return tls_options;
 }
 
-/// A TLS 1.3 client on one end of a socket pair. A Stream has the other end.
+/// A TLS client on one end of a socket pair, with a Stream on the other. Its
+/// handshake is complete.
 class RawClient {
 public:
-    RawClient() : context_(SSL_CTX_new(TLS_client_method())) {
-        int fds[2] = {-1, -1};
-        socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds);
-        own_ = wschat::Fd(fds[0]);
-        other_ = fds[1];
-        ssl_.reset(SSL_new(context_.get()));
-        SSL_set_fd(ssl_.get(), own_.get());
-        SSL_set_connect_state(ssl_.get());
-    }
+    explicit RawClient(const wschat::TlsContext& context,
+                       const TlsOptions& tls_options = {})
+        : RawClient(context, tls_options, socket_pair()) {}
 
-    wschat::Fd take_other_end() { return wschat::Fd(other_); }
-    void do_handshake() { SSL_do_handshake(ssl_.get()); }
+    // OpenSSL never resumes a session whose connection was not shut down.
+    ~RawClient() { SSL_shutdown(ssl_.get()); }
+
+    bool resumed() const { return SSL_session_reused(ssl_.get()); }
+
+    /// Returns the session, for another client to resume.
+    Session session() {
+        // The tickets of TLS 1.3 arrive behind the handshake.
+        char byte;
+        SSL_read(ssl_.get(), &byte, 1);
+        return Session(SSL_get1_session(ssl_.get()));
+    }
 
     /// Sends n KeyUpdate records, which carry no application data, in one call.
     /// Returns their size in bytes.
     size_t send_key_updates(int n) {
+        return send_records([this, n] {
+            for (int i = 0; i < n; ++i) {
+                SSL_key_update(ssl_.get(), SSL_KEY_UPDATE_NOT_REQUESTED);
+                SSL_do_handshake(ssl_.get());
+            }
+        });
+    }
+
+    void send_data(std::string_view data) {
+        send_records([this, data] {
+            SSL_write(ssl_.get(), data.data(), static_cast<int>(data.size()));
+        });
+    }
+
+    /// Pads each record to this size.
+    void pad_records(size_t size) { SSL_set_block_padding(ssl_.get(), size); }
+
+    /// Lets the stream read once.
+    wschat::IoResult read(size_t size = 64 << 10) {
+        std::vector<char> buffer(size);
+        return stream_.read(buffer.data(), buffer.size());
+    }
+
+    /// Returns how many bytes the stream has not read.
+    size_t unread() const {
+        int n = 0;
+        ioctl(stream_.fd(), FIONREAD, &n);
+        return static_cast<size_t>(n);
+    }
+
+private:
+    using Ends = std::pair<wschat::Fd, wschat::Fd>;
+
+    static Ends socket_pair() {
+        int fds[2] = {-1, -1};
+        socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds);
+        return {wschat::Fd(fds[0]), wschat::Fd(fds[1])};
+    }
+
+    RawClient(const wschat::TlsContext& context, const TlsOptions& tls_options,
+              Ends ends)
+        : context_(make_context(tls_options)),
+          ssl_(SSL_new(context_.get())),
+          own_(std::move(ends.first)),
+          stream_(std::move(ends.second), &context) {
+        SSL_set_fd(ssl_.get(), own_.get());
+        SSL_set_connect_state(ssl_.get());
+        if (tls_options.resume) SSL_set_session(ssl_.get(), tls_options.resume);
+        do SSL_do_handshake(ssl_.get());
+        while (read().state == wschat::IoResult::State::Blocked &&
+               !(stream_.is_ready() && SSL_is_init_finished(ssl_.get())));
+    }
+
+    /// Calls `write` and sends the records that it makes, in one call. Returns
+    /// their size in bytes.
+    template <typename Write>
+    size_t send_records(Write write) {
         BIO* memory = BIO_new(BIO_s_mem());
         SSL_set0_wbio(ssl_.get(), memory);
-        while (n-- > 0) {
-            SSL_key_update(ssl_.get(), SSL_KEY_UPDATE_NOT_REQUESTED);
-            SSL_do_handshake(ssl_.get());
-        }
+        write();
         char* bytes = nullptr;
         const long size = BIO_get_mem_data(memory, &bytes);
         const ssize_t sent = send(own_.get(), bytes,
@@ -67,18 +131,10 @@ public:
         return sent < 0 ? 0 : static_cast<size_t>(sent);
     }
 
-    /// Returns how many bytes the other end has not read.
-    size_t unread() const {
-        int n = 0;
-        ioctl(other_, FIONREAD, &n);
-        return static_cast<size_t>(n);
-    }
-
-private:
     std::unique_ptr<SSL_CTX, SslFree> context_;
     std::unique_ptr<SSL, SslFree> ssl_;
     wschat::Fd own_;
-    int other_ = -1;
+    wschat::Stream stream_;
 };
 
 void check_cannot_start(const Options& options, int status,
@@ -112,9 +168,44 @@ TEST_CASE("clients exchange messages over TLS 1.2 and 1.3") {
 TEST_CASE("TLS before 1.2 is refused") {
     CertificateFiles files;
     Daemon daemon(files.options());
-    CHECK(accepts_tls_version(daemon, TLS1_2_VERSION));
-    CHECK_FALSE(accepts_tls_version(daemon, TLS1_1_VERSION));
-    CHECK_FALSE(accepts_tls_version(daemon, TLS1_VERSION));
+    CHECK(accepts_tls(daemon, tls_version(TLS1_2_VERSION)));
+    CHECK_FALSE(accepts_tls(daemon, tls_version(TLS1_1_VERSION)));
+    CHECK_FALSE(accepts_tls(daemon, tls_version(TLS1_VERSION)));
+}
+
+TEST_CASE("TLS 1.2 without ECDHE and AEAD is refused") {
+    for (KeyType type : {KeyType::Ec, KeyType::Rsa}) {
+        CertificateFiles files;
+        files.replace(Certificate("first", type));
+        Daemon daemon(files.options());
+        const std::string ecdhe = type == KeyType::Ec ? "ECDHE-ECDSA-"
+                                                      : "ECDHE-RSA-";
+        TlsOptions tls_options = tls_version(TLS1_2_VERSION);
+        for (std::string name : {"AES128-GCM-SHA256", "AES256-GCM-SHA384",
+                                 "CHACHA20-POLY1305"}) {
+            CAPTURE(name);
+            tls_options.ciphers = ecdhe + name;
+            CHECK(accepts_tls(daemon, tls_options));
+        }
+        for (std::string name : {ecdhe + "AES128-SHA", ecdhe + "AES256-SHA384",
+                                 std::string("AES128-SHA"),
+                                 std::string("AES128-GCM-SHA256")}) {
+            CAPTURE(name);
+            tls_options.ciphers = name;
+            CHECK_FALSE(accepts_tls(daemon, tls_options));
+        }
+    }
+}
+
+TEST_CASE("renegotiation is refused and disturbs no client") {
+    CertificateFiles files;
+    Daemon daemon(files.options());
+    const auto ann = join_tls(daemon, tls_version(TLS1_2_VERSION));
+    for (int i = 0; i < 5; ++i) {
+        CHECK_FALSE(accepts_renegotiation(daemon));
+        ann->peer().send_message("[1]");
+        ann->peer().expect_message("[1]");
+    }
 }
 
 TEST_CASE("ALPN selects http/1.1") {
@@ -143,6 +234,59 @@ TEST_CASE("a session is resumed by its ticket") {
         second->peer().send_message("[1]");
         second->peer().expect_message("[1]");
     }
+}
+
+TEST_CASE("no session is stored for a client without tickets") {
+    CertificateFiles files;
+    Daemon daemon(files.options());
+    TlsOptions tls_options = tls_version(TLS1_2_VERSION);
+    tls_options.tickets = false;
+    auto first = join_tls(daemon, tls_options);
+    // Without a close_notify, OpenSSL would not store it anyway.
+    first->peer().send(close_frame(1000));
+    first->peer().expect_closed(1000);
+    const Session session = first->session();
+    tls_options.resume = session.get();
+    CHECK_FALSE(join_tls(daemon, tls_options)->resumed());
+}
+
+TEST_CASE("the key of tickets changes daily, and the former one is accepted") {
+    for (int version : {TLS1_2_VERSION, TLS1_3_VERSION}) {
+        CertificateFiles files;
+        wschat::TlsContext context(files.certificate_path(), files.key_path());
+        const wschat::Time start{};
+        context.begin_turn(start + 1h);
+        TlsOptions tls_options = tls_version(version);
+        const Session session = RawClient(context, tls_options).session();
+        tls_options.resume = session.get();
+        const auto resumes_at = [&](wschat::Time now) {
+            context.begin_turn(now);
+            return RawClient(context, tls_options).resumed();
+        };
+        CHECK(context.next_event() == start + 25h);
+        CHECK(resumes_at(start + 24h));
+        CHECK(context.next_event() == start + 25h);
+        CHECK(resumes_at(start + 25h));
+        CHECK(context.next_event() == start + 49h);
+        CHECK(resumes_at(start + 48h));
+        // A new ticket came with the resumption, and is of the new key.
+        RawClient resumed(context, tls_options);
+        const Session renewed = resumed.session();
+        CHECK_FALSE(resumes_at(start + 49h));
+        tls_options.resume = renewed.get();
+        CHECK(resumes_at(start + 49h));
+    }
+}
+
+TEST_CASE("SIGHUP forgets the keys of tickets") {
+    CertificateFiles files;
+    wschat::TlsContext context(files.certificate_path(), files.key_path());
+    TlsOptions tls_options = tls_version(TLS1_3_VERSION);
+    const Session session = RawClient(context, tls_options).session();
+    tls_options.resume = session.get();
+    CHECK(RawClient(context, tls_options).resumed());
+    context.reload();
+    CHECK_FALSE(RawClient(context, tls_options).resumed());
 }
 
 TEST_CASE(
@@ -336,17 +480,46 @@ TEST_CASE("one read of a TLS stream reads at most the size of its buffer") {
     CertificateFiles files;
     const wschat::TlsContext context(files.certificate_path(),
                                      files.key_path());
-    RawClient client;
-    wschat::Stream stream(client.take_other_end(), &context);
-    std::vector<char> buffer(64 << 10);
-    do client.do_handshake();
-    while (stream.read(buffer.data(), buffer.size()).state ==
-               wschat::IoResult::State::Blocked &&
-           !stream.is_ready());
-    const size_t sent = client.send_key_updates(4000);
-    REQUIRE(sent > buffer.size());
-    stream.read(buffer.data(), buffer.size());
-    CHECK(client.unread() >= sent - buffer.size());
+    RawClient client(context);
+    client.pad_records(16 << 10);
+    const size_t size = 32 << 10;
+    const size_t sent = client.send_key_updates(6);
+    REQUIRE(sent > size);
+    client.read(size);
+    CHECK(client.unread() >= sent - size);
+}
+
+TEST_CASE("a session with many records in a row without data fails") {
+    CertificateFiles files;
+    const wschat::TlsContext context(files.certificate_path(),
+                                     files.key_path());
+    RawClient client(context);
+    // Data in between begins the count anew.
+    for (int i = 0; i < 3; ++i) {
+        client.send_key_updates(31);
+        client.send_data("x");
+        CHECK(client.read().state == State::Done);
+    }
+    client.send_key_updates(32);
+    CHECK(client.read().state == State::Blocked);
+    client.send_key_updates(1);
+    const wschat::IoResult result = client.read();
+    CHECK(result.state == State::Failed);
+    CHECK(result.error == "TLS: too many records without data");
+}
+
+TEST_CASE("a client that sends nothing but KeyUpdates is dropped") {
+    CertificateFiles files;
+    Daemon daemon(files.options());
+    const auto ann = join_tls(daemon);
+    TlsOptions tls_options = tls_version(TLS1_3_VERSION);
+    tls_options.key_updates_after_data = 40;
+    TlsTunnel flood(daemon, tls_options);
+    flood.peer().send(handshake());
+    flood.peer().expect_gone();
+    daemon.wait_for_log(
+        "127.0.0.1 left: TLS: too many records without data (1 client)");
+    ann->peer().sync();
 }
 
 TEST_CASE("a peer that disconnects without a close_notify has left") {

@@ -31,21 +31,6 @@ std::string drain(BIO* bio) {
     return bytes;
 }
 
-Context make_context(const TlsOptions& tls_options) {
-    Context context(SSL_CTX_new(TLS_client_method()));
-    // Allow old versions, so that the daemon must refuse them.
-    SSL_CTX_set_cipher_list(context.get(), "ALL:@SECLEVEL=0");
-    if (tls_options.version) {
-        SSL_CTX_set_min_proto_version(context.get(), tls_options.version);
-        SSL_CTX_set_max_proto_version(context.get(), tls_options.version);
-    }
-    SSL_CTX_set_alpn_protos(
-        context.get(),
-        reinterpret_cast<const unsigned char*>(tls_options.alpn.data()),
-        static_cast<unsigned>(tls_options.alpn.size()));
-    return context;
-}
-
 std::unique_ptr<SSL, SslFree> make_ssl(SSL_CTX* context) {
     std::unique_ptr<SSL, SslFree> ssl(SSL_new(context));
     SSL_set_bio(ssl.get(), BIO_new(BIO_s_mem()), BIO_new(BIO_s_mem()));
@@ -67,8 +52,25 @@ bool send_all(int fd, std::string_view bytes, bool byte_by_byte) {
 
 }  // namespace
 
-Certificate::Certificate(const std::string& name) {
-    EVP_PKEY* pair = EVP_EC_gen("P-256");
+std::unique_ptr<SSL_CTX, SslFree> make_context(const TlsOptions& tls_options) {
+    Context context(SSL_CTX_new(TLS_client_method()));
+    SSL_CTX_set_cipher_list(context.get(), tls_options.ciphers.c_str());
+    if (!tls_options.tickets)
+        SSL_CTX_set_options(context.get(), SSL_OP_NO_TICKET);
+    if (tls_options.version) {
+        SSL_CTX_set_min_proto_version(context.get(), tls_options.version);
+        SSL_CTX_set_max_proto_version(context.get(), tls_options.version);
+    }
+    SSL_CTX_set_alpn_protos(
+        context.get(),
+        reinterpret_cast<const unsigned char*>(tls_options.alpn.data()),
+        static_cast<unsigned>(tls_options.alpn.size()));
+    return context;
+}
+
+Certificate::Certificate(const std::string& name, KeyType type) {
+    EVP_PKEY* pair = type == KeyType::Ec ? EVP_EC_gen("P-256")
+                                         : EVP_RSA_gen(2048);
     X509* x509 = X509_new();
     X509_set_version(x509, 2);
     X509_gmtime_adj(X509_getm_notBefore(x509), 0);
@@ -191,6 +193,10 @@ bool TlsTunnel::send_encrypted(const std::string& bytes) {
         if (SSL_write(ssl_.get(), bytes.data() + i, static_cast<int>(step)) <=
             0)
             return false;
+    for (int i = 0; i < options_.key_updates_after_data; ++i) {
+        SSL_key_update(ssl_.get(), SSL_KEY_UPDATE_NOT_REQUESTED);
+        SSL_do_handshake(ssl_.get());
+    }
     if (options_.close_notify_after_data) SSL_shutdown(ssl_.get());
     return flush();
 }
@@ -234,14 +240,26 @@ std::string client_hello() {
     return drain(SSL_get_wbio(ssl.get()));
 }
 
-bool accepts_tls_version(const Daemon& daemon, int version) {
-    TlsOptions tls_options;
-    tls_options.version = version;
+bool accepts_tls(const Daemon& daemon, const TlsOptions& tls_options) {
     const Context context = make_context(tls_options);
     const auto ssl = make_ssl(context.get());
     Peer peer(daemon);
     SSL_set_fd(ssl.get(), peer.fd());
     const bool done = SSL_do_handshake(ssl.get()) == 1;
+    ERR_clear_error();
+    return done;
+}
+
+bool accepts_renegotiation(const Daemon& daemon) {
+    TlsOptions tls_options;
+    tls_options.version = TLS1_2_VERSION;
+    const Context context = make_context(tls_options);
+    const auto ssl = make_ssl(context.get());
+    Peer peer(daemon);
+    SSL_set_fd(ssl.get(), peer.fd());
+    const bool done = SSL_do_handshake(ssl.get()) == 1 &&
+                      SSL_renegotiate(ssl.get()) == 1 &&
+                      SSL_do_handshake(ssl.get()) == 1;
     ERR_clear_error();
     return done;
 }

@@ -21,9 +21,11 @@ struct SslFree {
 
 using Session = std::unique_ptr<SSL_SESSION, SslFree>;
 
+enum class KeyType { Ec, Rsa };
+
 /// A key and its self-signed certificate for this common name, both in PEM.
 struct Certificate {
-    explicit Certificate(const std::string& name);
+    explicit Certificate(const std::string& name, KeyType type = KeyType::Ec);
 
     std::string certificate;
     std::string key;
@@ -55,12 +57,16 @@ private:
 /// The TLS settings of a client.
 struct TlsOptions {
     int version = 0;     // the only version; 0: any
+    // Allows old ones, so that the daemon must refuse them. Of TLS 1.2 only.
+    std::string ciphers = "ALL:@SECLEVEL=0";
     std::string alpn{};  // list of protocols in wire format
     SSL_SESSION* resume = nullptr;
+    bool tickets = true;  // of TLS 1.2
     bool byte_by_byte = false;   // one send() for each byte
     bool small_records = false;  // one record for each byte
     // A close_notify is sent directly behind the first bytes.
     bool close_notify_after_data = false;
+    int key_updates_after_data = 0;  // so many, behind each piece of data
 };
 
 /// A TLS connection to the daemon. The test sends and receives plain bytes with
@@ -109,10 +115,16 @@ private:
     std::thread thread_;
 };
 
+/// Returns the context of a client: its version and protocols.
+std::unique_ptr<SSL_CTX, SslFree> make_context(const TlsOptions& tls_options);
+
 /// Returns a ClientHello record.
 std::string client_hello();
 
-/// Returns true if a handshake with only this TLS version succeeds.
-bool accepts_tls_version(const Daemon& daemon, int version);
+/// Returns true if a handshake with these options succeeds.
+bool accepts_tls(const Daemon& daemon, const TlsOptions& tls_options);
+
+/// Returns true if a client with TLS 1.2 gets a second handshake.
+bool accepts_renegotiation(const Daemon& daemon);
 
 }  // namespace wschat::test

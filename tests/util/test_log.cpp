@@ -12,6 +12,7 @@
 #include "net/socket.h"
 
 using namespace wschat;
+using namespace std::chrono_literals;
 
 using Level = Log::Level;
 
@@ -75,6 +76,18 @@ std::string written(std::string_view line) {
     return standard_error.text();
 }
 
+/// Returns everything that the log has to write, which may be more than the
+/// pipe holds at a time.
+std::string flushed(Log& log, Stderr& standard_error) {
+    std::string text;
+    for (;;) {
+        log.flush();
+        const std::string more = standard_error.text();
+        if (more.empty()) return text;
+        text += more;
+    }
+}
+
 size_t count(const std::string& text, const std::string& part) {
     size_t n = 0;
     for (size_t at = text.find(part); at != text.npos;
@@ -136,6 +149,77 @@ TEST_CASE("a standard error that is not the journal gets no priorities") {
     }
 }
 
+TEST_CASE("after 20 lines of a kind in a second further ones are counted") {
+    Stderr standard_error;
+    Log log(Level::Info);
+    const Time start{};
+    const auto log_lines = [&log](size_t number) {
+        for (size_t i = 0; i < number; ++i)
+            log.about_client("192.0.2.1", "refused: 400 why");
+        log.about_client("192.0.2.1", "joined (1 client)");
+    };
+    log.begin_turn(start + 10s);
+    CHECK(log.next_event() == Time::max());
+    log_lines(20);
+    CHECK(log.next_event() == Time::max());
+    log.begin_turn(start + 10500ms);
+    log_lines(5);
+    CHECK(log.next_event() == start + 11s);
+    log.begin_turn(start + 10999ms);
+    const std::string first_second = flushed(log, standard_error);
+    CHECK(count(first_second, "192.0.2.1 refused: 400 why\n") == 20);
+    CHECK(count(first_second, "192.0.2.1 joined (1 client)\n") == 2);
+    CHECK(count(first_second, "\n") == 22);
+
+    log.begin_turn(start + 11s);
+    CHECK(log.next_event() == Time::max());
+    log_lines(20);
+    const std::string next_second = flushed(log, standard_error);
+    CHECK(next_second.rfind("wschat: 5 more \"refused\" in 1 s\n", 0) == 0);
+    CHECK(count(next_second, "\n") == 22);
+    log.begin_turn(start + 12s);
+    CHECK(flushed(log, standard_error) == "");
+}
+
+TEST_CASE("the end of a log counts the lines that it has not shown") {
+    Stderr standard_error;
+    {
+        Log log(Level::Info);
+        for (size_t i = 0; i < Log::kMaxLines + 3; ++i)
+            log.about_client("unix", "left: connection ended");
+    }
+    const std::string text = standard_error.text();
+    CHECK(count(text, "wschat: unix left: connection ended\n") == 20);
+    CHECK(count(text, "wschat: 3 more \"left\" in 1 s\n") == 1);
+}
+
+TEST_CASE("lines of the daemon are never left out, nor any with debug lines") {
+    Stderr standard_error;
+    std::string text;
+    for (Level level : {Level::Info, Level::Debug}) {
+        Log log(level);
+        for (int i = 0; i < 30; ++i) {
+            log.info("SIGHUP: nothing to reload");
+            if (level == Level::Debug) log.about_client("unix", "joined");
+        }
+        CHECK(log.next_event() == Time::max());
+        text += flushed(log, standard_error);
+    }
+    CHECK(count(text, "SIGHUP") == 60);
+    CHECK(count(text, "joined\n") == 30);
+    CHECK(count(text, "\n") == 90);
+}
+
+TEST_CASE("a quiet log neither shows lines about clients nor counts them") {
+    Stderr standard_error;
+    {
+        Log log(Level::Error);
+        for (int i = 0; i < 30; ++i) log.about_client("unix", "joined");
+        CHECK(log.next_event() == Time::max());
+    }
+    CHECK(standard_error.text() == "");
+}
+
 TEST_CASE("a full standard error does not block the log") {
     Stderr standard_error;
     Log log(Level::Info);
@@ -164,6 +248,20 @@ TEST_CASE("a full standard error does not block the log") {
     CHECK(count(text, "wschat: " + std::to_string(lines - shown) +
                           " log lines lost\nwschat: again\n") == 1);
     CHECK(count(text, "\n") == shown + 2);
+}
+
+TEST_CASE("the number of lost lines is shown at every level") {
+    for (Level level : {Level::Error, Level::Warning, Level::Debug}) {
+        Stderr standard_error;
+        Log log(level);
+        for (int i = 0; i < 1000; ++i) log.error(std::string(100, 'x'));
+        log.flush();
+        while (!standard_error.text().empty()) log.flush();
+        log.error("again");
+        log.flush();
+        const std::string text = standard_error.text();
+        CHECK(count(text, " log lines lost\nwschat: again\n") == 1);
+    }
 }
 
 TEST_CASE("a closed standard error is ignored") {

@@ -28,6 +28,19 @@ TEST_CASE("a text is taken up to its separator") {
     CHECK(text == "");
 }
 
+TEST_CASE("a long text is cut, but not inside a character") {
+    CHECK(shorten("", 3) == "");
+    CHECK(shorten("abc", 3) == "abc");
+    CHECK(shorten("abcd", 3) == "abc...");
+    CHECK(shorten("ab\xC3\xA9", 3) == "ab...");
+    CHECK(shorten("ab\xC3\xA9", 4) == "ab\xC3\xA9");
+    CHECK(shorten("a\xF0\x9F\x98\x80", 4) == "a...");
+    CHECK(shorten("abc\xC3\xA9", 3) == "abc...");
+    CHECK(shorten("\xC3\xA9", 1) == "...");
+    const std::string no_utf8(20, '\xBF');
+    CHECK(shorten(no_utf8, 10) == no_utf8.substr(0, 7) + "...");
+}
+
 TEST_CASE("blanks and tabs are trimmed, inner ones and line ends are not") {
     CHECK(trim(" \ta b\t ") == "a b");
     CHECK(trim_front(" \ta b\t ") == "a b\t ");
