@@ -73,6 +73,7 @@ ClientInput Client::read_message(Bytes& input) {
     const Event event = reader_.next(input);
     switch (event.kind) {
         case Kind::NeedMore: return input::NeedMore();
+        case Kind::Inflating: return input::Inflating{event.size};
         case Kind::Text:
         case Kind::Raw: return input::Message{event.payload, false};
         case Kind::Binary: return input::Message{event.payload, true};

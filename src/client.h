@@ -56,6 +56,12 @@ struct Message {
     bool is_binary = false;  // relaying makes no difference, echoing does
 };
 
+/// A part of a compressed message was inflated, which is not complete. The rest
+/// of the input may wait.
+struct Inflating {
+    uint64_t size;  // bytes
+};
+
 /// A ping or pong, which the client has dealt with.
 struct ControlFrame {};
 
@@ -74,8 +80,8 @@ struct ProtocolError {
 
 using ClientInput =
     std::variant<input::NeedMore, input::RequestHead, input::TlsRequired,
-                 input::RequestBody, input::RawJsonBegun, input::Message,
-                 input::ControlFrame, input::PeerClosed, input::ProtocolError>;
+                 input::RequestBody, input::RawJsonBegun, input::Inflating,
+                 input::Message, input::ControlFrame, input::PeerClosed, input::ProtocolError>;
 
 /// A peer's connection from its accept to its end.
 ///

@@ -71,11 +71,11 @@ Refusal Limits::add_connect(AddressUse& use, Time now) const {
     return {};
 }
 
-void Limits::add_message(Published& published, AddressUse& use, uint64_t bytes,
-                         Time now) const {
-    published.messages.take(1, config_.messages, now);
+void Limits::add_published(Published& published, AddressUse& use,
+                           uint64_t messages, uint64_t bytes, Time now) const {
+    published.messages.take(messages, config_.messages, now);
     published.bytes.take(bytes, config_.bytes, now);
-    use.published.messages.take(1, address_messages_, now);
+    use.published.messages.take(messages, address_messages_, now);
     use.published.bytes.take(bytes, address_bytes_, now);
 }
 

@@ -93,9 +93,9 @@ public:
     /// Notes a handshake of an address. Refuses if there are too many.
     Refusal add_connect(AddressUse& use, Time now) const;
 
-    /// Notes a message of this many bytes, or a control frame.
-    void add_message(Published& published, AddressUse& use, uint64_t bytes,
-                     Time now) const;
+    /// Notes what a client has published. A control frame is a message, too.
+    void add_published(Published& published, AddressUse& use, uint64_t messages,
+                       uint64_t bytes, Time now) const;
 
     /// Returns when a client may publish again, as far as it is for its own
     /// rate, or for that of its address.

@@ -67,6 +67,15 @@ std::string seconds_text(Seconds seconds) {
     return text + " s";
 }
 
+/// Returns how many bytes of messages this is.
+uint64_t size_of(const ClientInput& input) {
+    if (const auto* message = std::get_if<input::Message>(&input))
+        return message->text.size();
+    if (const auto* part = std::get_if<input::Inflating>(&input))
+        return part->size;
+    return 0;
+}
+
 std::string address_of(const Client& client) {
     return client.member().address.to_string();
 }
@@ -195,6 +204,7 @@ struct Connections::InputHandler {
     }
 
     void operator()(const input::ControlFrame&) {}
+    void operator()(const input::Inflating&) {}
     void operator()(const input::NeedMore&) {}
 
     void end_of_input() {
@@ -364,14 +374,11 @@ void Connections::process(Connection& connection, Bytes& bytes, Share& share) {
     for (;;) {
         const ClientInput input = client.next(bytes);
         if (std::holds_alternative<input::NeedMore>(input)) break;
-        const auto* message = std::get_if<input::Message>(&input);
-        const size_t size = message ? message->text.size() : 0;
+        const uint64_t size = size_of(input);
+        charge(connection, input);
         std::visit(handler, input);
         limit_own_bytes(client);
-        const bool counts =
-            message || std::holds_alternative<input::ControlFrame>(input);
-        if (counts && !charge(connection, size)) return;
-        if (!share.take(size)) return;
+        if (connection.is_held || !share.take(size)) return;
     }
     set_message_deadline(client);
 }
@@ -390,14 +397,24 @@ void Connections::set_message_deadline(Client& client) {
         deadlines_.set(id, Kind::Step, now_ + to_duration(time));
 }
 
-/// Counts a message of a client. Returns false if it must pause: then it is
-/// held, which nobody but the client notices, and nothing is lost.
-bool Connections::charge(Connection& connection, uint64_t bytes) {
-    Client& client = connection.client;
-    AddressUse* const use = client.member().use;
-    if (!use || !client.accepts_input()) return true;
-    limits_.add_message(connection.active().published, *use, bytes, now_);
-    return !hold_if_over(connection);
+/// Counts what a client has sent. If it is too much, the client is held: that
+/// only it notices, and nothing is lost.
+void Connections::charge(Connection& connection, const ClientInput& input) {
+    AddressUse* const use = connection.client.member().use;
+    if (!use) return;
+    const bool is_part = std::holds_alternative<input::Inflating>(input);
+    const bool is_whole = std::holds_alternative<input::Message>(input);
+    if (!is_part && !is_whole &&
+        !std::holds_alternative<input::ControlFrame>(input))
+        return;
+    Activity& activity = connection.active();
+    uint64_t bytes = size_of(input);
+    // The parts of a message are counted as they come.
+    if (is_whole) bytes -= std::min(bytes, std::exchange(activity.charged, 0));
+    if (is_part) activity.charged += bytes;
+    limits_.add_published(activity.published, *use, is_part ? 0 : 1, bytes,
+                          now_);
+    hold_if_over(connection);
 }
 
 /// Holds a client that has published too much, or whose address has. Returns

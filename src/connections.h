@@ -68,6 +68,7 @@ private:
         std::string input;    // was read, and waits to be handled
         uint64_t partial = 0;  // size of its unfinished message, in partials_
         Published published;
+        uint64_t charged = 0;  // bytes of a message that is not complete
         Time over_since{};   // since when it has published too much
         Time held_until{};   // the end of its last hold
         uint64_t owed = 0;   // bytes to be sent to it by owed_by
@@ -122,7 +123,7 @@ private:
     void log_refusal(const Address& address, AddressUse* use,
                      const Refusal& refusal);
     void limit_own_bytes(Client& client);
-    bool charge(Connection& connection, uint64_t bytes);
+    void charge(Connection& connection, const ClientInput& input);
     bool hold_if_over(Connection& connection);
     void resume(Connection& connection);
     void set_message_deadline(Client& client);

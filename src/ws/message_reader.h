@@ -21,6 +21,7 @@ namespace wschat {
 struct Event {
     enum class Kind {
         NeedMore,  // nothing: all input is consumed
+        Inflating,  // nothing yet, but much was inflated: input may be left
         Text,      // a message whose payload is valid UTF-8
         Binary,    // a message
         Raw,       // an object from { to the matching }, not checked further
@@ -34,6 +35,7 @@ struct Event {
     std::string_view payload{};  // valid until the next call of next()
     uint16_t code = 0;           // Close (kCloseNoStatus if none) and Error
     const char* reason = "";     // Error: static ASCII text of up to 123 bytes
+    uint64_t size = 0;           // Inflating: bytes
 };
 
 /// Reads the input of one connection (RFC 6455, sections 5 and 8.1; RFC 7692,
@@ -46,6 +48,15 @@ public:
     /// The most fragments of one message that may be empty. More are an error,
     /// because no other limit ends such a message.
     static constexpr uint32_t kMaxEmptyFragments = 1000;
+
+    /// After so many bytes of a message were inflated, give or take what
+    /// kInflatedPiece bytes may stand for, next() returns Inflating, so that the
+    /// caller can let others go first. `size` is how many.
+    static constexpr size_t kInflatedAtOnce = 64 << 10;
+
+    /// Compressed bytes that are inflated before that is looked at: they stand
+    /// for at most a thousand times as many.
+    static constexpr size_t kInflatedPiece = 128;
 
     /// REQUIRES: config outlives the reader.
     explicit MessageReader(const ReaderConfig& config) : config_(&config) {}
@@ -117,6 +128,8 @@ private:
     Event begin_frame(Bytes& input);
     void begin_message();
     Event read_payload(Bytes& input);
+    Event read_compressed(Bytes& input);
+    Event read_piece(Bytes piece);
     bool fits_limit(const FrameHeader& frame) const;
 
     // `whole`: the piece is the last one of its frame. `last`: of its message.

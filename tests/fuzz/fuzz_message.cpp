@@ -63,6 +63,7 @@ void require_legal(const Event& event, const Setup& setup) {
     const std::string_view payload = event.payload;
     switch (event.kind) {
         case Event::Kind::NeedMore:
+        case Event::Kind::Inflating:
             return;
         case Event::Kind::Error:
             return require_legal_error(event);
@@ -101,6 +102,7 @@ public:
             const Event event = reader_.next(input);
             require_legal(event, setup_);
             if (event.kind == Event::Kind::NeedMore) break;
+            if (event.kind == Event::Kind::Inflating) continue;
             if (!setup_.sends_frames)
                 require(event.kind == Event::Kind::Raw ||
                         event.kind == Event::Kind::Error);

@@ -53,6 +53,7 @@ std::string text_of(const Event& event) {
     const std::string payload = abbreviate(event.payload);
     switch (event.kind) {
         case Event::Kind::NeedMore:
+        case Event::Kind::Inflating:
             return "";
         case Event::Kind::Text:
             return "text " + payload;
@@ -88,7 +89,7 @@ public:
         while (!over_) {
             const Event event = reader_.next(input);
             if (event.kind == Event::Kind::NeedMore) break;
-            note(event);
+            if (event.kind != Event::Kind::Inflating) note(event);
         }
         if (!over_ && input.size > 0) FAIL_CHECK("bytes were left");
         return *this;
