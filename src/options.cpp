@@ -35,6 +35,7 @@ struct Parsed {
     // known, which stands behind all options.
     std::vector<std::string> binds{};
     bool has_max_partial = false;
+    bool has_rate_bytes = false;
 };
 
 /// An option as it was given, its name as in "--keep". The value is empty if
@@ -133,10 +134,16 @@ void set_limit(Parsed& parsed, const Given& given) {
         parse_count(given.name, given.value);
 }
 
-template <Rate LimitsConfig::*rate, auto parse_number>
+template <Rate LimitsConfig::*rate>
 void set_rate(Parsed& parsed, const Given& given) {
     parsed.options.settings.limits.*rate =
-        parse_rate(given.name, given.value, parse_number);
+        parse_rate(given.name, given.value, parse_count);
+}
+
+void set_rate_bytes(Parsed& parsed, const Given& given) {
+    parsed.options.settings.limits.bytes =
+        parse_rate(given.name, given.value, parse_bytes);
+    parsed.has_rate_bytes = true;
 }
 
 void add_exempt(Parsed& parsed, const Given& given) {
@@ -264,7 +271,7 @@ constexpr Row kRows[] = {
      set_max_logs},
     {"max-partial", 0, "BYTES",
      "largest sum of all unfinished messages and bodies; over it the largest "
-     "one is refused; 0: no limit [64M]",
+     "one is refused; 0: no limit [64M, or 4 times --max-message]",
      set_max_partial},
     {"max-clients", 0, "NUMBER",
      "largest number of connections; 0: no limit [descriptors less 64]",
@@ -277,14 +284,15 @@ constexpr Row kRows[] = {
      set_limit<&LimitsConfig::max_rooms_per_address>},
     {"rate-connect", 0, "NUMBER/SECONDS",
      "handshakes of one address; 0: no limit [60/10]",
-     set_rate<&LimitsConfig::connects, parse_count>},
+     set_rate<&LimitsConfig::connects>},
     {"rate", 0, "NUMBER/SECONDS",
      "messages of one client; ten times as many of one address; 0: no limit "
      "[30/3]",
-     set_rate<&LimitsConfig::messages, parse_count>},
+     set_rate<&LimitsConfig::messages>},
     {"rate-bytes", 0, "BYTES/SECONDS",
-     "the same in bytes of inflated messages; 0: no limit [1M/3]",
-     set_rate<&LimitsConfig::bytes, parse_bytes>},
+     "the same in bytes of inflated messages; 0: no limit [1M/3, or "
+     "--max-message/3]",
+     set_rate_bytes},
     {"exempt", 0, "NETWORK",
      "no limits for this network (repeatable); none: not for local clients "
      "either [local clients that no proxy forwards]",
@@ -459,12 +467,16 @@ void add_endpoints_of_host(Settings& settings) {
 }
 
 /// Sets what follows from options together.
-void derive(Settings& settings, bool has_max_partial) {
-    // What one message may take must fit in.
-    const uint64_t largest = 4 * settings.reader_config.max_message;
-    if (!has_max_partial)
-        settings.limits.max_partial =
-            std::max(settings.limits.max_partial, largest);
+void derive(Parsed& parsed) {
+    Settings& settings = parsed.options.settings;
+    LimitsConfig& limits = settings.limits;
+    // The largest message must not be over another default.
+    const uint64_t max_message = settings.reader_config.max_message;
+    const uint64_t largest = 4 * max_message;
+    if (!parsed.has_max_partial)
+        limits.max_partial = std::max(limits.max_partial, largest);
+    if (!parsed.has_rate_bytes)
+        limits.bytes.amount = std::max(limits.bytes.amount, max_message);
     // A room retains some of the largest messages. The number of messages
     // bounds what it retains of small ones.
     settings.rooms_config.retention.bytes = largest;
@@ -503,7 +515,7 @@ Options parse_options(int argc, char** argv) {
     for (const std::string& bind : parsed.binds)
         add_endpoint_of_bind(settings, bind);
     if (parsed.binds.empty()) add_endpoints_of_host(settings);
-    derive(settings, parsed.has_max_partial);
+    derive(parsed);
     check_together(settings);
     return parsed.options;
 }
