@@ -109,7 +109,7 @@ private:
     /// Acts on what a client has sent; one function for each kind of input.
     struct InputHandler;
 
-    // Input: clients that have sent something wait in a queue. read() takes it
+    // Input, in connections_input.cpp: clients that have sent something wait in a queue. read() takes it
     // from the socket, process() hands it to the InputHandler, whose answers to
     // requests go out by respond(). A client that sends too much is held.
     void enqueue(Connection& connection);
@@ -155,7 +155,14 @@ private:
     void leave_room(Client& client, const std::string& reason);
     void drop(Client& client, const std::string& reason);
     std::string describe_room(const Client& client) const;
+    static std::string address_of(const Client& client) {
+        return client.member().address.to_string();
+    }
     bool destroy_gone();
+
+    /// Bytes that are read of a client at once; the rest waits in its socket.
+    static constexpr size_t kMaxRead = 64 << 10;
+    static_assert(kMaxRead >= Stream::kMinRead);
 
     const Settings& settings_;
     const RouterConfig& router_;

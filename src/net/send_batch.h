@@ -36,6 +36,7 @@ public:
     /// "send(): " and why io_uring can't be used. Only write() changes it, when
     /// io_uring fails: from then on send() is used.
     const std::string& method() const { return method_; }
+    bool uses_ring() const { return ring_ != nullptr; }
 
     /// Sends each request as send_vec() does and sets its result.
     /// REQUIRES: each socket occurs once.
