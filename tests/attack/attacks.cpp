@@ -292,12 +292,13 @@ const std::vector<Attack>& all_attacks() {
     static const std::vector<Attack> attacks = {
         {"nothing", 64, nothing, "no attack, for comparison", {}, false, true},
         {"burst", 256, burst,
-         "5 MiB of messages at once, every second, 5 kB compressed"},
+         "5 MiB of messages at once, every second, 5 kB compressed", {}, false,
+         false, 10},
         {"bombs", 256, bombs,
          "10 clients send 200 kB/s that inflate to 200 MB/s"},
         {"bombs-many", 256, bombs_many, "the same from 200 clients"},
         {"bombs-in-room", 256, bombs_in_room,
-         "bombs in the room of the honest clients"},
+         "bombs in the room of the honest clients", {}, false, false, 10},
         {"half-messages", 192, half_messages,
          "first fragments that inflate to 1 MiB each"},
         {"uploads", 192, uploads, "half bodies of 1 MiB, with a key",
@@ -323,7 +324,7 @@ const std::vector<Attack>& all_attacks() {
          "rooms with a reader that reads one byte now and then"},
         {"history", 128, history,
          "a long message and 520 joins push others out of the history",
-         {"--announce=address"}, false, true},
+         {"--announce=address"}, false, true, 10},
     };
     return attacks;
 }

@@ -110,6 +110,7 @@ std::string run(const Attack& attack, const CommandLine& line) {
         result = run_trial(attack, line.trial);
         print_row(attack, result);
         Limits limits = line.limits;
+        limits.floor_ms *= attack.floor_factor;
         if (limits.max_memory == 0) limits.max_memory = attack.max_memory;
         reason = objection(result, limits);
     } catch (const std::exception& error) {
