@@ -116,9 +116,13 @@ void Client::tell(std::string_view json) {
 
 void Client::close(std::string last_words) {
     outbox_.close(std::move(last_words));
+    release_memory();
+    state_ = State::Closing;
+}
+
+void Client::release_memory() {
     request_.reset();
     reader_.release_memory();
-    state_ = State::Closing;
 }
 
 void Client::end_of_input() {

@@ -143,6 +143,9 @@ public:
     /// Returns the memory that an incomplete message or body takes.
     uint64_t partial_size() const;
 
+    /// Frees it. REQUIRES: no more input is handled.
+    void release_memory();
+
     /// True if bytes can be sent: under TLS, the TLS handshake is complete.
     bool can_send() const { return stream_.is_ready(); }
 

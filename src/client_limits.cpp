@@ -7,7 +7,6 @@ namespace wschat {
 
 namespace {
 
-constexpr int kTooManyRequests = 429;
 constexpr int kUnavailable = 503;
 
 constexpr std::chrono::minutes kLogInterval(1);

@@ -52,6 +52,9 @@ struct AddressUse {
     Time next_log{};  // until then a refusal is not logged
 };
 
+/// The status of a refusal that concerns one address (RFC 6585, section 4).
+constexpr int kTooManyRequests = 429;
+
 /// Why a connection or a request is refused.
 struct Refusal {
     int status = 0;  // 0: it is not refused

@@ -1,6 +1,7 @@
 #include "connections.h"
 
 #include <algorithm>
+#include <chrono>
 #include <functional>
 #include <utility>
 
@@ -24,6 +25,9 @@ constexpr size_t kMaxFlushed = 16 << 20;
 /// Bytes for a client alone, above which it is dropped: one that sends pings
 /// and reads no pongs must not fill the memory.
 constexpr size_t kMaxOwn = 64 << 10;
+
+/// How much later than it is due a deadline expires if the daemon was stopped.
+constexpr std::chrono::seconds kStopped(1);
 
 std::string seconds_text(Seconds seconds) {
     std::string text = std::to_string(seconds.count());
@@ -291,13 +295,17 @@ void Connections::expire(const Deadlines::Expired& expired) {
 void Connections::expire_send(Connection& connection) {
     Client& client = connection.client;
     Activity& activity = connection.active();
+    // If this is late, the daemon itself was stopped for a while. Then the flush
+    // at the end of this turn sends to those whose sockets have room again.
+    const Time due = std::min(activity.stalls_at, activity.owed_by);
+    if ((connection.events & POLLOUT) && now_ > due &&
+        now_ - due >= kStopped) {
+        activity.owed = 0;
+        return note_progress(connection, 0);
+    }
     if (client.backlog(now_) > settings_.max_backlog) return drop_behind(client);
     if (activity.owed_by <= now_)
         return drop(client, "dropped: too slow for its backlog");
-    // The daemon itself may have been stopped for so long. Then the flush at
-    // the end of this turn will send.
-    if (connection.events & POLLOUT)
-        activity.stalls_at = now_ + to_duration(settings_.stall_timeout);
     if (activity.stalls_at <= now_)
         return drop(client, "dropped: send stalled for " +
                                 seconds_text(settings_.stall_timeout));

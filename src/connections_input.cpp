@@ -47,6 +47,11 @@ constexpr std::chrono::seconds kMaxOver(30);
 /// What counts as a pause.
 constexpr std::chrono::seconds kPause(1);
 
+/// True if a client sends messages.
+bool is_talking(const Client& client) {
+    return client.state() == State::Open || client.state() == State::Raw;
+}
+
 /// Returns how many bytes of messages this is.
 uint64_t size_of(const ClientInput& input) {
     if (const auto* message = std::get_if<input::Message>(&input))
@@ -212,8 +217,7 @@ void Connections::enqueue(Connection& connection) {
 
 Connections::Queue Connections::queue_of(const Connection& connection) const {
     const Client& client = connection.client;
-    if (client.state() != State::Open && client.state() != State::Raw)
-        return Queue::Newcomers;
+    if (!is_talking(client)) return Queue::Newcomers;
     const AddressUse* use = client.member().use;
     const bool is_heavy =
         use && (limits_.has_published_much(*use, now_) ||
@@ -248,7 +252,7 @@ void Connections::read(Connection& connection) {
     if (client.state() == State::Gone) return;
     touch(connection);
     // The others of its address may have used up what they have together.
-    if (client.accepts_input() && hold_if_over(connection)) return;
+    if (is_talking(client) && hold_if_over(connection)) return;
     make_room_for_partial();
     Share share;
     if (connection.has_input()) {
@@ -311,7 +315,7 @@ void Connections::set_message_deadline(Client& client) {
     const Seconds time = client.state() == State::Raw
                              ? settings_.handshake_timeout
                              : settings_.message_timeout;
-    if (client.state() != State::Raw && client.state() != State::Open) return;
+    if (!is_talking(client)) return;
     const uint32_t id = client.member().client_id;
     if (!client.is_inside_message())
         deadlines_.clear(id, Kind::Step);
@@ -356,6 +360,8 @@ bool Connections::hold_if_over(Connection& connection) {
         activity.over_since = now_;
     activity.held_until = ready;
     connection.is_held = true;
+    // The time of its message begins anew when it is read again.
+    deadlines_.clear(client.member().client_id, Kind::Step);
     deadlines_.set(client.member().client_id, Kind::Hold, ready);
     return true;
 }
@@ -379,13 +385,15 @@ void Connections::make_room_for_partial() {
            partials_.total() + growth > most) {
         Connection& connection = clients_[partials_.largest()];
         touch(connection);
-        if (connection.client.state() == State::ReadingBody)
+        if (connection.client.state() == State::Gone)
+            connection.client.release_memory();
+        else if (connection.client.state() == State::ReadingBody)
             respond(connection.client,
                     error_response(413, "too much unfinished (--max-partial)"));
         else
             close(connection, kCloseTooBig,
                   "too much unfinished (--max-partial)");
-        connection.activity->input.clear();
+        release(connection.activity->input);
         note_partial(connection);
     }
 }
@@ -426,7 +434,8 @@ void Connections::log_refusal(const Address& address, AddressUse* use,
                               const Refusal& refusal) {
     std::string event =
         "refused: " + std::to_string(refusal.status) + " " + refusal.why;
-    if (use) event += "; a proxy or CDN in front? see --trust-proxy";
+    if (use && refusal.status == kTooManyRequests)
+        event += "; a proxy or CDN in front? see --trust-proxy";
     if (limits_.should_log(use, now_))
         log_.about_client(address.to_string(), event);
     else

@@ -36,6 +36,7 @@ struct Parsed {
     std::vector<std::string> binds{};
     bool has_max_partial = false;
     bool has_rate_bytes = false;
+    bool has_max_logs = false;
 };
 
 /// An option as it was given, its name as in "--keep". The value is empty if
@@ -120,6 +121,7 @@ void set_max_backlog(Parsed& parsed, const Given& given) {
 
 void set_max_logs(Parsed& parsed, const Given& given) {
     parsed.options.settings.max_logs = parse_bytes(given.name, given.value);
+    parsed.has_max_logs = true;
 }
 
 void set_max_partial(Parsed& parsed, const Given& given) {
@@ -152,8 +154,8 @@ void add_exempt(Parsed& parsed, const Given& given) {
         limits.exempt_local = false;
     else if (!limits.exempt.add(given.value))
         throw_bad_value(given.name, given.value,
-                        "an address, a network such as 10.0.0.0/8 or none is "
-                        "needed");
+                        "an address, a network such as 10.0.0.0/8, loopback, "
+                        "unix or none is needed");
 }
 
 void set_message_timeout(Parsed& parsed, const Given& given) {
@@ -267,7 +269,8 @@ constexpr Row kRows[] = {
      "drop a client further behind than this [4M]", set_max_backlog},
     {"max-logs", 0, "BYTES",
      "largest sum of what is stored for clients that are behind; over it the "
-     "one that is furthest behind is dropped [256M]",
+     "one that is furthest behind is dropped [256M, or 4 times "
+     "--max-message]",
      set_max_logs},
     {"max-partial", 0, "BYTES",
      "largest sum of all unfinished messages and bodies; over it the largest "
@@ -475,6 +478,8 @@ void derive(Parsed& parsed) {
     const uint64_t largest = 4 * max_message;
     if (!parsed.has_max_partial)
         limits.max_partial = std::max(limits.max_partial, largest);
+    if (!parsed.has_max_logs)
+        settings.max_logs = std::max(settings.max_logs, largest);
     if (!parsed.has_rate_bytes)
         limits.bytes.amount = std::max(limits.bytes.amount, max_message);
     // A room retains some of the largest messages. The number of messages
@@ -489,6 +494,9 @@ void check_together(const Settings& settings) {
     if (settings.max_backlog < settings.reader_config.max_message)
         throw UsageError("--max-backlog, " +
                          std::to_string(settings.max_backlog) +
+                         ", must not be less than --max-message");
+    if (settings.max_logs < settings.reader_config.max_message)
+        throw UsageError("--max-logs, " + std::to_string(settings.max_logs) +
                          ", must not be less than --max-message");
     const uint64_t max_partial = settings.limits.max_partial;
     if (max_partial > 0 && max_partial < kMinPartials + 2 *

@@ -161,7 +161,9 @@ bool Server::is_finished() const {
 
 void Server::handle_signals() {
     signals_.deliver_pending(now_);
-    if (signals_.take_reload() || now_ >= next_reload_) reload();
+    const bool is_asked = signals_.take_reload();
+    is_retry_ = !is_asked;
+    if (is_asked || now_ >= next_reload_) reload();
     if (signals_.stop_count() > 0 && !is_stopping()) stop();
 }
 
@@ -181,8 +183,9 @@ void Server::reload(const std::string& what, Load load) {
         load();
         log_.info("SIGHUP: reloaded the " + what);
     } catch (const std::exception& error) {
-        log_.error("SIGHUP: " + std::string(error.what()) +
-                   "; keeping the former " + what);
+        if (!is_retry_)
+            log_.error("SIGHUP: " + std::string(error.what()) +
+                       "; keeping the former " + what);
         // The file may be right. Later there may be a descriptor to read it.
         if (is_out_of_descriptors()) next_reload_ = now_ + kReloadRetry;
     }

@@ -65,7 +65,7 @@ Broadcast::Chunk& Broadcast::chunk_with_space(size_t size) {
 }
 
 Broadcast::Chunk& Broadcast::add_chunk(size_t capacity) {
-    if (stored_ && !chunks_.empty()) *stored_ += chunks_.back().capacity;
+    if (stored_ && !chunks_.empty()) *stored_ += chunks_.back().size;
     Chunk added;
     added.capacity = capacity;
     added.bytes.reset(new char[added.capacity]);
@@ -142,7 +142,7 @@ void Broadcast::free_unneeded_chunks() {
 void Broadcast::free_chunks(size_t count) {
     if (stored_)
         for (size_t i = 0; i < std::min(count, chunks_.size() - 1); ++i)
-            *stored_ -= chunks_[i].capacity;
+            *stored_ -= chunks_[i].size;
     first_chunk_ += count;
     using Difference = std::vector<Chunk>::difference_type;
     chunks_.erase(chunks_.begin(),

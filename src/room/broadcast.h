@@ -29,9 +29,9 @@ public:
     static constexpr size_t kMinChunk = 256;
     static constexpr size_t kMaxChunk = 64 << 10;
 
-    /// If `stored` is not null, the log adds to it what it stores in all chunks
-    /// but its newest: the bytes of cursors that are behind. It must outlive
-    /// the log.
+    /// If `stored` is not null, the log adds to it the bytes of the frames in
+    /// all its chunks but the newest: those of cursors that are behind. It must
+    /// outlive the log.
     explicit Broadcast(uint64_t* stored = nullptr) : stored_(stored) {}
     Broadcast(const Broadcast&) = delete;
     Broadcast& operator=(const Broadcast&) = delete;

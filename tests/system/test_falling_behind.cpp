@@ -65,6 +65,30 @@ TEST_CASE("a client that is behind by more than --max-backlog is dropped") {
     CHECK(count(daemon.log(), " dropped: ") == 1);
 }
 
+TEST_CASE("a daemon that was stopped for a while drops no one for that") {
+    ScratchDirectory scratch;
+    const std::string path = scratch / "chat";
+    Daemon daemon({"--bind=unix:" + path, timed("--stall-timeout", 0.5)});
+    Peer sender = join(SocketAddress::unix_socket(path));
+    Peer reader = join(SocketAddress::unix_socket(path));
+    for (int i = 0; i < 10; ++i) {
+        sender.send_message(sized_message(i, 100'000));
+        sender.expect_message(sized_message(i, 100'000));
+    }
+    daemon.signal(SIGSTOP);
+    for (int i = 0; i < 4; ++i) {
+        Timer timer;
+        timer.wait();
+    }
+    // So much that its socket has room again.
+    for (int i = 0; i < 2; ++i)
+        reader.expect_message(sized_message(i, 100'000));
+    daemon.signal(SIGCONT);
+    for (int i = 2; i < 10; ++i)
+        reader.expect_message(sized_message(i, 100'000));
+    CHECK(count(daemon.log(), " dropped: ") == 0);
+}
+
 TEST_CASE("the drop of a client is announced as its leave") {
     Daemon daemon(
         {"--announce=address", "--max-message=64K", "--max-backlog=256K"});

@@ -101,6 +101,19 @@ TEST_CASE("unfinished bodies have the limit of unfinished messages") {
     publish(Peer(daemon), post("[1]"));
 }
 
+// Closing such a client left its input counted: the daemon closed it for ever.
+TEST_CASE("input that waits to be handled counts as unfinished") {
+    Daemon daemon({"--max-message=64K", "--max-partial=512K", "--exempt=none",
+                   "--rate=1/1000"});
+    std::string frames;
+    while (frames.size() < 60'000) frames += text_frame("[1]");
+    std::vector<Peer> peers = join(daemon, 30);
+    for (Peer& peer : peers) peer.send_if_possible(frames);
+    daemon.wait_for_log("closed: 1009: too much unfinished", 3);
+    // What they publish is held, but not their requests.
+    join(daemon);
+}
+
 TEST_CASE("a message has the time of --message-timeout") {
     Daemon daemon({timed("--message-timeout", 0.5)});
     Peer quick = join(daemon);
