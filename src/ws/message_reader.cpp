@@ -32,9 +32,14 @@ Event close_event(std::string_view payload) {
 
 Event MessageReader::next(Bytes& input) {
     release_last_payload();
+    const size_t had = message_.bytes.size();
     while (input.size > 0) {
         Event event = read_next(input);
         if (event.kind != Event::Kind::NeedMore) return event;
+        // A few bytes may stand for a message of a megabyte.
+        const size_t added = message_.bytes.size() - had;
+        if (message_.compressed && added >= kInflatedAtOnce && input.size > 0)
+            return {Event::Kind::Inflating, {}, 0, "", added};
     }
     return {};
 }
@@ -149,29 +154,11 @@ bool MessageReader::fits_limit(const FrameHeader& frame) const {
 }
 
 Event MessageReader::read_payload(Bytes& input) {
+    uint64_t most = frame_.length - payload_read_;
+    // What this much may stand for is looked at before more is inflated.
     if (message_.compressed && !is_control(frame_.opcode))
-        return read_compressed(input);
-    return read_piece(input.take(frame_.length - payload_read_));
-}
-
-/// A few bytes may stand for a message of a megabyte, and 64 KiB of input for
-/// sixty of them.
-Event MessageReader::read_compressed(Bytes& input) {
-    const size_t had = message_.bytes.size();
-    for (;;) {
-        const Event event = read_piece(input.take(std::min<uint64_t>(
-            frame_.length - payload_read_, kInflatedPiece)));
-        // An event, or the end of the frame or of the input.
-        if (event.kind != Event::Kind::NeedMore || input.size == 0 ||
-            state_ != State::Payload)
-            return event;
-        const size_t inflated = message_.bytes.size() - had;
-        if (inflated >= kInflatedAtOnce)
-            return {Event::Kind::Inflating, {}, 0, "", inflated};
-    }
-}
-
-Event MessageReader::read_piece(Bytes piece) {
+        most = std::min<uint64_t>(most, kInflatedPiece);
+    Bytes piece = input.take(most);
     unmask(piece.data, piece.size, frame_.mask, payload_read_);
     payload_read_ += piece.size;
     // Payloads are passed on as they arrive, so that malformed UTF-8 fails the

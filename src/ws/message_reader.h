@@ -128,8 +128,6 @@ private:
     Event begin_frame(Bytes& input);
     void begin_message();
     Event read_payload(Bytes& input);
-    Event read_compressed(Bytes& input);
-    Event read_piece(Bytes piece);
     bool fits_limit(const FrameHeader& frame) const;
 
     // `whole`: the piece is the last one of its frame. `last`: of its message.
