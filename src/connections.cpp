@@ -463,7 +463,7 @@ void Connections::make_room_for_partial() {
         else
             close(connection, kCloseTooBig,
                   "too much unfinished (--max-partial)");
-        connection.activity->input.clear();
+        release(connection.activity->input);
         note_partial(connection);
     }
 }
