@@ -38,7 +38,7 @@ void set_only_use(RoomEntry& entry, AddressUse* use) {
 /// one is not counted, or there are no members.
 AddressUse* find_only_use(const Room& room) {
     const auto& members = room.members();
-    if (members.empty()) return nullptr;
+    if (members.empty() || !members.front()->use) return nullptr;
     // Most rooms have members of several addresses among the first.
     AddressUse* const use = members.front()->use;
     return std::all_of(

@@ -377,7 +377,7 @@ std::string wrap(const std::string& text, size_t width, size_t indent) {
 }
 
 std::string help_line(const Row& row) {
-    constexpr size_t kColumn = 30;
+    constexpr size_t kColumn = 34;
     constexpr size_t kWidth = 80 - kColumn;
     std::string line = "  ";
     if (row.letter) line += std::string("-") + row.letter + ", ";

@@ -152,9 +152,9 @@ public:
     }
 
     /// Flushes the client as the daemon does.
-    IoResult flush() {
+    IoResult flush(size_t most = 256 << 10) {
         SendBatch batch(false);
-        std::vector<Client::Flush> flushes{client.begin_flush(256 << 10)};
+        std::vector<Client::Flush> flushes{client.begin_flush(most)};
         complete_flushes(batch, flushes);
         return flushes[0].result;
     }
@@ -410,6 +410,48 @@ TEST_CASE("a flush returns its state and its bytes") {
     CHECK(result.size == 0);
     connection.read_at_peer(5000);
     CHECK(connection.flush().size > 0);
+}
+
+// The log and the client's own bytes are sent one after the other, each by a
+// send of its own.
+TEST_CASE("a flush stops after the most that it may send, and goes on later") {
+    for (size_t most : {1, 4, 5}) {
+        CAPTURE(most);
+        Connection connection = Connection::open();
+        connection.client.tell("one");
+        connection.room->append("two");
+        IoResult result = connection.flush(most);
+        CHECK((result.state == IoResult::State::Blocked));
+        CHECK(result.size == 5);
+        CHECK(connection.read_at_peer() == server_frame(0x81, "one"));
+        // Nothing has to happen in between, but poll() reports when it may.
+        CHECK(connection.client.can_flush(0));
+        CHECK(connection.client.awaited_events() == (POLLIN | POLLOUT));
+        result = connection.flush(most);
+        CHECK(result.size == 5);
+        CHECK(connection.read_at_peer() == server_frame(0x81, "two"));
+        CHECK((connection.flush(most).state == IoResult::State::Done));
+        CHECK(connection.client.awaited_events() == POLLIN);
+    }
+}
+
+TEST_CASE("a flush sends all that waits if that is less than the most") {
+    Connection connection = Connection::open();
+    connection.room->append("one");
+    connection.client.tell("two");
+    const IoResult result = connection.flush(11);
+    CHECK((result.state == IoResult::State::Done));
+    CHECK(result.size == 10);
+    CHECK(connection.client.awaited_events() == POLLIN);
+}
+
+TEST_CASE("a client whose socket is full is not flushed without POLLOUT") {
+    Connection connection = Connection::open();
+    connection.fill_send_buffer();
+    CHECK_FALSE(connection.client.can_flush(0));
+    CHECK_FALSE(connection.client.can_flush(POLLIN));
+    CHECK(connection.client.can_flush(POLLIN | POLLOUT));
+    CHECK(connection.client.awaited_events() == (POLLIN | POLLOUT));
 }
 
 TEST_CASE("writing to a peer that has closed its socket fails") {
@@ -869,6 +911,26 @@ TEST_CASE("an announced body takes memory only for the bytes that arrive") {
     CHECK(heap_in_use() - before < 20'000);
     connection.client.close("");
     CHECK(heap_in_use() - before < 18'000);
+}
+
+TEST_CASE("an incomplete body or message counts for what has arrived") {
+    Connection body = Connection::receiving(100'000);
+    CHECK(body.client.partial_size() < 64);
+    CHECK_FALSE(body.feed_body(std::string(50'000, 'x')));
+    CHECK(body.client.partial_size() >= 50'000);
+    CHECK(body.client.partial_size() <= 100'000);
+    REQUIRE(body.feed_body(std::string(50'000, 'x')));
+    CHECK(body.client.partial_size() < 64);
+    body.client.close("");
+    CHECK(body.client.partial_size() == 0);
+
+    Connection open = Connection::open();
+    CHECK(open.client.partial_size() == 0);
+    open.feed(first_fragment(std::string(50'000, 'x')));
+    CHECK(open.client.is_inside_message());
+    CHECK(open.client.partial_size() >= 50'000);
+    open.client.close("");
+    CHECK(open.client.partial_size() == 0);
 }
 
 TEST_CASE("a client that expects 100 Continue gets it") {

@@ -1,5 +1,6 @@
 #include "deadlines.h"
 
+#include <algorithm>
 #include <chrono>
 #include <map>
 #include <optional>
@@ -72,9 +73,43 @@ TEST_CASE("a client has one deadline of each kind") {
     Deadlines deadlines;
     deadlines.set(1, Kind::Step, kStart + 1s);
     deadlines.set(1, Kind::Send, kStart + 2s);
+    deadlines.set(1, Kind::Hold, kStart + 3s);
     CHECK((deadlines.take_expired(kStart + 9s)->kind == Kind::Step));
     CHECK((deadlines.take_expired(kStart + 9s)->kind == Kind::Send));
+    CHECK((deadlines.take_expired(kStart + 9s)->kind == Kind::Hold));
     CHECK_FALSE(deadlines.take_expired(kStart + 9s));
+}
+
+TEST_CASE("the deadlines of a client expire in any order of their kinds") {
+    std::vector<Kind> kinds{Kind::Step, Kind::Send, Kind::Hold};
+    do {
+        Deadlines deadlines;
+        // The last one is set first.
+        deadlines.set(1, kinds[2], kStart + 3s);
+        deadlines.set(1, kinds[1], kStart + 2s);
+        deadlines.set(1, kinds[0], kStart + 1s);
+        Time at = kStart;
+        for (Kind kind : kinds) {
+            at += 1s;
+            CHECK(deadlines.next() == at);
+            const auto expired = deadlines.take_expired(at);
+            REQUIRE(expired);
+            CHECK((expired->kind == kind));
+            CHECK_FALSE(deadlines.is_set(1, kind));
+            CHECK_FALSE(deadlines.take_expired(at));
+        }
+    } while (std::next_permutation(kinds.begin(), kinds.end()));
+}
+
+TEST_CASE("clearing one kind of deadline leaves the others") {
+    Deadlines deadlines;
+    for (Kind kind : {Kind::Step, Kind::Send, Kind::Hold})
+        deadlines.set(1, kind, kStart + 1s);
+    deadlines.clear(1, Kind::Hold);
+    CHECK_FALSE(deadlines.is_set(1, Kind::Hold));
+    CHECK(deadlines.is_set(1, Kind::Step));
+    CHECK(deadlines.is_set(1, Kind::Send));
+    CHECK(take_all(deadlines, kStart + 1s) == Clients{1, 1});
 }
 
 TEST_CASE("a deadline can be moved, to later and to earlier") {
@@ -103,6 +138,7 @@ TEST_CASE("a client with a reused id has only its own deadlines") {
     Deadlines deadlines;
     deadlines.set(1, Kind::Step, kStart + 1s);
     deadlines.set(1, Kind::Send, kStart + 1s);
+    deadlines.set(1, Kind::Hold, kStart + 1s);
     deadlines.clear(1);
     deadlines.set(1, Kind::Step, kStart + 5s);
     CHECK_FALSE(deadlines.take_expired(kStart + 4s));
@@ -118,6 +154,7 @@ TEST_CASE("many short connections need no more memory than the first ones") {
         const Time now = kStart + i * 1us;
         deadlines.set(0, Kind::Step, now + 10s);
         deadlines.set(0, Kind::Send, now + 30s);
+        deadlines.set(0, Kind::Hold, now + 1s);
         deadlines.clear(0);
         if (i == 100) before = heap_in_use();
     }
@@ -132,7 +169,7 @@ TEST_CASE("random operations keep the deadlines of a naive map") {
     Time now = kStart;
     for (int step = 0; step < 50'000; ++step) {
         const auto client = static_cast<uint32_t>(random() % 20);
-        const Kind kind = random() % 2 ? Kind::Step : Kind::Send;
+        const auto kind = static_cast<Kind>(random() % 3);
         const auto dice = random() % 10;
         if (dice < 6) {
             const Time at = now + std::chrono::milliseconds(random() % 500);

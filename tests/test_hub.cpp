@@ -2,8 +2,11 @@
 
 #include <chrono>
 #include <deque>
+#include <map>
 #include <memory>
 #include <optional>
+#include <random>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -66,6 +69,11 @@ struct TestMember {
     RoomCursor cursor;
 };
 
+/// A member whose address is counted as `use`; null: it is not counted.
+struct CountedMember : TestMember {
+    explicit CountedMember(AddressUse* use) { member.use = use; }
+};
+
 /// A hub with a clock that only the test moves.
 class TestHub {
 public:
@@ -89,6 +97,7 @@ public:
                                     bool deflated = false) {
         const Joined joined = hub.join(test_member.member, test_member.cursor,
                                        {room, resume, deflated});
+        refusal = joined.refusal ? joined.refusal : "";
         if (joined.refusal) return std::nullopt;
         return joined.hello;
     }
@@ -123,6 +132,7 @@ public:
 
     Settings settings;
     Hub hub{settings};
+    std::string refusal;  // of the last join; empty if it was accepted
 
 private:
     Time now_ = kStart;
@@ -268,6 +278,182 @@ TEST_CASE("a room without members and messages holds no memory") {
     CHECK(heap_in_use() == before);
 }
 
+// Rooms of one address
+
+TEST_CASE("over --max-rooms-per-address no room is made for this address") {
+    TestHub test(Announce::Address);
+    test.settings.limits.max_rooms_per_address = 2;
+    AddressUse one, other;
+    CountedMember a(&one), b(&one), refused(&one), elsewhere(&other);
+    test.join(a, "/a");
+    test.join(b, "/b");
+    CHECK(one.rooms == 2);
+    CHECK(test.changed() == Texts{"/a", "/b"});
+    CHECK_FALSE(test.join(refused, "/c"));
+    CHECK(test.refusal ==
+          "too many rooms of this address (--max-rooms-per-address)");
+    // Nothing is left of it.
+    CHECK(one.rooms == 2);
+    CHECK(test.hub.members() == 2);
+    CHECK(refused.member.entry == nullptr);
+    CHECK_FALSE(refused.cursor.is_started());
+    CHECK_FALSE(test.hub.has_changed());
+    // Rooms that have members are open to all.
+    CHECK(test.join(refused, "/a"));
+    CHECK(test.join(elsewhere, "/c"));
+    for (TestMember* each : {&a, &b, &refused, &elsewhere}) test.leave(*each);
+}
+
+TEST_CASE("rooms of one address are counted until the last member leaves") {
+    TestHub test;
+    test.settings.limits.max_rooms_per_address = 1;
+    AddressUse use;
+    CountedMember first(&use), second(&use), third(&use);
+    test.join(first, "/a");
+    test.join(second, "/a");
+    CHECK(use.rooms == 1);
+    test.leave(first);
+    CHECK(use.rooms == 1);
+    CHECK_FALSE(test.join(third, "/b"));
+    test.hub.leave(second.member);
+    CHECK(use.rooms == 0);
+    CHECK(test.join(third, "/b"));
+    CHECK(use.rooms == 1);
+    test.leave(second);
+    test.leave(third);
+    CHECK(use.rooms == 0);
+}
+
+TEST_CASE("a room that exists without members is not open to an address") {
+    TestHub test;
+    test.settings.limits.max_rooms_per_address = 1;
+    AddressUse use;
+    CountedMember first(&use), second(&use);
+    test.join(first, "/a");
+    test.publish("[1]", "/b");
+    CHECK_FALSE(test.join(second, "/b"));
+    test.leave(first);
+    CHECK(test.join(second, "/b"));
+    test.leave(second);
+}
+
+TEST_CASE("a room that others have joined is counted for no address") {
+    TestHub test;
+    AddressUse one, other;
+    CountedMember ada(&one), bob(&other), eve(&one), mel(&other);
+    test.join(ada);
+    CHECK(one.rooms == 1);
+    test.join(bob);
+    CHECK(one.rooms == 0);
+    CHECK(other.rooms == 0);
+    // Nor when more of them come.
+    test.join(eve);
+    test.join(mel);
+    CHECK(one.rooms == 0);
+    CHECK(other.rooms == 0);
+    test.leave(bob);
+    CHECK(one.rooms == 0);
+    test.leave(mel);
+    CHECK(one.rooms == 1);
+    CHECK(other.rooms == 0);
+    test.leave(eve);
+    CHECK(one.rooms == 1);
+    test.join(bob);
+    test.leave(ada);
+    CHECK(one.rooms == 0);
+    CHECK(other.rooms == 1);
+    test.leave(bob);
+    CHECK(other.rooms == 0);
+}
+
+TEST_CASE("a room with a member that is not counted is counted for nobody") {
+    for (bool is_exempt_first : {true, false}) {
+        CAPTURE(is_exempt_first);
+        TestHub test;
+        AddressUse use;
+        CountedMember exempt(nullptr), counted(&use), another(&use);
+        test.join(is_exempt_first ? exempt : counted);
+        test.join(is_exempt_first ? counted : exempt);
+        test.join(another);
+        CHECK(use.rooms == 0);
+        test.leave(another);
+        CHECK(use.rooms == 0);
+        test.leave(exempt);
+        CHECK(use.rooms == 1);
+        test.leave(counted);
+        CHECK(use.rooms == 0);
+    }
+}
+
+TEST_CASE("members that are not counted may have any number of rooms") {
+    TestHub test;
+    test.settings.limits.max_rooms_per_address = 1;
+    std::deque<TestMember> members(20);
+    for (size_t i = 0; i < members.size(); ++i)
+        CHECK(test.join(members[i], "/" + std::to_string(i)));
+    for (TestMember& each : members) test.leave(each);
+}
+
+TEST_CASE("with --max-rooms-per-address=0 rooms are counted, not limited") {
+    TestHub test;
+    test.settings.limits.max_rooms_per_address = 0;
+    AddressUse use;
+    std::deque<CountedMember> members;
+    for (size_t i = 0; i < 200; ++i) {
+        members.emplace_back(&use);
+        CHECK(test.join(members.back(), "/" + std::to_string(i)));
+    }
+    CHECK(use.rooms == 200);
+    for (CountedMember& each : members) test.leave(each);
+    CHECK(use.rooms == 0);
+}
+
+TEST_CASE("a join that fails for --max-rooms counts no room of the address") {
+    TestHub test;
+    test.settings.rooms_config.most = 1;
+    AddressUse use;
+    CountedMember ada(&use), bob(&use);
+    test.join(ada, "/a");
+    CHECK_FALSE(test.join(bob, "/b"));
+    CHECK(test.refusal == "too many rooms");
+    CHECK(use.rooms == 1);
+    test.leave(ada);
+    CHECK(use.rooms == 0);
+}
+
+TEST_CASE("random joins and leaves keep the count of a naive one") {
+    std::mt19937 random(1);
+    TestHub test;
+    test.settings.limits.max_rooms_per_address = 0;
+    constexpr size_t kRooms = 4;
+    AddressUse uses[3];
+    std::deque<CountedMember> members;
+    for (int i = 0; i < 12; ++i)
+        members.emplace_back(i % 4 < 3 ? &uses[i % 4] : nullptr);
+    std::map<CountedMember*, size_t> rooms;  // of those that are members
+    int wrong = 0;
+    for (int step = 0; step < 20'000; ++step) {
+        CountedMember& each = members[random() % members.size()];
+        if (rooms.erase(&each)) {
+            test.leave(each);
+        } else {
+            const size_t room = rooms[&each] = random() % kRooms;
+            test.join(each, "/" + std::to_string(room));
+        }
+        std::map<const AddressUse*, size_t> expected;
+        for (size_t room = 0; room < kRooms; ++room) {
+            std::set<const AddressUse*> present;
+            for (const auto& [member, its_room] : rooms)
+                if (its_room == room) present.insert(member->member.use);
+            if (present.size() == 1) ++expected[*present.begin()];
+        }
+        for (const AddressUse& use : uses)
+            if (use.rooms != expected[&use]) ++wrong;
+    }
+    CHECK(wrong == 0);
+    for (const auto& [member, room] : rooms) test.leave(*member);
+}
+
 // Announcements
 
 TEST_CASE("joins and leaves are announced with the address, to all members") {
@@ -409,6 +595,38 @@ TEST_CASE("an empty room gets no count") {
     test.hub.leave(ada.member);
     test.move_clock(1s);
     CHECK(ada.member.entry->room.history().newest() == newest);
+    test.leave(ada);
+}
+
+// Regression: the announcement that the last member has left was retained, and
+// so was its room.
+TEST_CASE("an empty room is not told who has left") {
+    TestHub test(Announce::Address);
+    TestMember ada;
+    test.join(ada, "/a");
+    const size_t before = heap_in_use();
+    const History& history = ada.member.entry->room.history();
+    const uint64_t newest = history.newest();
+    const size_t retained = history.size();
+    test.hub.leave(ada.member);
+    CHECK(history.newest() == newest);
+    CHECK(history.size() == retained);
+    CHECK(heap_in_use() <= before);
+    test.leave(ada);
+}
+
+TEST_CASE("an empty room is not told what was folded either") {
+    TestHub test(Announce::Address);
+    TestMember ada;
+    test.join(ada, "/a");
+    std::deque<TestMember> others(30);
+    for (TestMember& other : others) test.join(other, "/a");
+    for (TestMember& other : others) test.leave(other);
+    const History& history = ada.member.entry->room.history();
+    const uint64_t newest = history.newest();
+    test.hub.leave(ada.member);
+    test.move_clock(5s);
+    CHECK(history.newest() == newest);
     test.leave(ada);
 }
 

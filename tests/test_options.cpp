@@ -1,5 +1,6 @@
 #include <initializer_list>
 #include <list>
+#include <sstream>
 #include <string>
 #include <vector>
 
@@ -85,8 +86,20 @@ const char* const kWithValue[] = {
     "--max-backlog=8M",  "--stall-timeout=1", "--handshake-timeout=1",
     "--close-timeout=1", "--ping-interval=1", "--max-rooms=1",
     "--keep=1,2",        "--keep-total=1M",   "--history=1",
-    "--publish-key=f",
+    "--publish-key=f",   "--max-logs=1M",     "--max-partial=8M",
+    "--max-clients=1",   "--rate=1/2",        "--max-per-address=1",
+    "--rate-bytes=1/2",  "--exempt=none",     "--rate-connect=1/2",
+    "--message-timeout=1", "--max-rooms-per-address=1",
 };
+
+bool operator==(const Rate& left, const Rate& right) {
+    return left.amount == right.amount && left.per == right.per;
+}
+
+/// Returns the limits with these options.
+LimitsConfig limits_with(const Words& options) {
+    return parse_with(options).settings.limits;
+}
 
 }  // namespace
 
@@ -120,6 +133,16 @@ TEST_CASE("the defaults are those of the manual") {
     CHECK(settings.deflate);
     CHECK(settings.page);
     CHECK(settings.uring);
+    CHECK(settings.max_logs == 256 << 20);
+    CHECK(settings.message_timeout.count() == 60);
+    CHECK(settings.limits.max_clients == LimitsConfig::kByDescriptors);
+    CHECK(settings.limits.max_per_address == 1000);
+    CHECK(settings.limits.max_rooms_per_address == 100);
+    CHECK(settings.limits.max_partial == 64 << 20);
+    CHECK((settings.limits.connects == Rate{60, Seconds(10)}));
+    CHECK((settings.limits.messages == Rate{30, Seconds(3)}));
+    CHECK((settings.limits.bytes == Rate{1 << 20, Seconds(3)}));
+    CHECK(settings.limits.exempt_local);
 }
 
 // Host and port
@@ -337,6 +360,22 @@ TEST_CASE("help and version are shown whatever else is given") {
     CHECK((parse({"--version", "-h"}).action == Action::ShowVersion));
 }
 
+// Regression: the longest names were cut where the second column begins.
+TEST_CASE("help names each option with its whole value, then blanks") {
+    std::istringstream help(help_text());
+    int options = 0;
+    for (std::string line; std::getline(help, line);) {
+        if (line.rfind("  -", 0) != 0) continue;
+        CAPTURE(line);
+        ++options;
+        CHECK(line.find("  ", 2) != std::string::npos);
+    }
+    CHECK(options > 30);
+    for (std::string option :
+         {"--max-rooms-per-address=NUMBER", "--rate-connect=NUMBER/SECONDS"})
+        CHECK(help_text().find("\n  " + option + "  ") != std::string::npos);
+}
+
 TEST_CASE("help begins with the usage line and fits a terminal") {
     const std::string help = help_text();
     CHECK(help.rfind(std::string(kUsage) + "\n", 0) == 0);
@@ -418,6 +457,165 @@ TEST_CASE("the backlog must not be smaller than a message") {
         CHECK(parse_with(order).settings.max_backlog == 5 << 20);
 }
 
+// Limits
+
+TEST_CASE("--max-logs is a number of bytes") {
+    CHECK(settings_with("--max-logs=1M").max_logs == 1 << 20);
+    CHECK(settings_with("--max-logs=512M").max_logs == 512 << 20);
+    for (std::string bytes : {"", "0", "-1", "1k", "x", "1.5M", "1025G"})
+        check_option_refused("--max-logs=" + bytes,
+                             "--max-logs \"" + bytes + "\"");
+}
+
+TEST_CASE("the largest message is not over another default") {
+    const Settings large =
+        parse_with({"--max-message=100M", "--max-backlog=100M"}).settings;
+    CHECK(large.max_logs == 400 << 20);
+    CHECK(large.limits.max_partial == 400 << 20);
+    CHECK(large.limits.bytes.amount == 100 << 20);
+    CHECK(large.rooms_config.retention.bytes == 400 << 20);
+    const Settings given =
+        parse_with({"--max-message=2M", "--max-logs=2M", "--max-partial=8M",
+                    "--rate-bytes=1M/1"})
+            .settings;
+    CHECK(given.max_logs == 2 << 20);
+    CHECK(given.limits.max_partial == 8 << 20);
+    CHECK(given.limits.bytes.amount == 1 << 20);
+    check_refused({"--max-message=2M", "--max-logs=1M", "localhost", "9600"},
+                  "--max-logs");
+}
+
+TEST_CASE("--max-partial is a number of bytes, or 0 for no limit") {
+    CHECK(limits_with({"--max-partial=16M"}).max_partial == 16 << 20);
+    CHECK(limits_with({"--max-partial=0"}).max_partial == 0);
+    for (std::string bytes : {"", "00", "0K", "-1", "1k", "x", "1.5M", "1025G"})
+        check_option_refused("--max-partial=" + bytes,
+                             "--max-partial \"" + bytes + "\"");
+}
+
+TEST_CASE("--max-partial must have room for two of the largest messages") {
+    constexpr uint64_t kLeast = (2 << 20) + (256 << 10);  // of 1 MiB
+    CHECK(option_error("--max-partial=" + std::to_string(kLeast)) == "");
+    check_option_refused("--max-partial=" + std::to_string(kLeast - 1),
+                         "--max-partial, 2359295, must be");
+    for (Words order : {Words{"--max-message=4M", "--max-partial=8M"},
+                        Words{"--max-partial=8M", "--max-message=4M"}}) {
+        order.insert(order.end(), {"localhost", "9600"});
+        check_refused(order, "--max-partial, 8388608, must be");
+    }
+    CHECK(limits_with({"--max-message=4M", "--max-partial=9M"}).max_partial ==
+          9 << 20);
+    CHECK(limits_with({"--max-message=4M", "--max-partial=0"}).max_partial ==
+          0);
+}
+
+TEST_CASE("by default --max-partial grows with --max-message") {
+    const auto with = [](const std::string& max_message) {
+        return limits_with({"--max-message=" + max_message,
+                            "--max-backlog=2G"})
+            .max_partial;
+    };
+    CHECK(with("1") == 64 << 20);
+    CHECK(with("16M") == 64 << 20);
+    CHECK(with("17M") == 68 << 20);
+    CHECK(with("2G") == uint64_t{8} << 30);
+}
+
+TEST_CASE("limits of clients and rooms are numbers, or 0 for none") {
+    struct {
+        std::string option;
+        size_t LimitsConfig::*limit;
+    } const rows[] = {
+        {"--max-clients", &LimitsConfig::max_clients},
+        {"--max-per-address", &LimitsConfig::max_per_address},
+        {"--max-rooms-per-address", &LimitsConfig::max_rooms_per_address},
+    };
+    for (const auto& row : rows) {
+        CAPTURE(row.option);
+        for (size_t number : {0, 1, 1'000'000'000})
+            CHECK(limits_with({row.option + "=" + std::to_string(number)}).*
+                      row.limit ==
+                  number);
+        for (std::string number :
+             {"", "-1", "+1", "1K", "1.5", "1/2", " 1", "x", "1000000001"})
+            check_option_refused(row.option + "=" + number,
+                                 row.option + " \"" + number + "\"");
+    }
+}
+
+TEST_CASE("each rate is a number in a number of seconds, or 0 for none") {
+    struct {
+        std::string option;
+        Rate LimitsConfig::*rate;
+    } const rows[] = {
+        {"--rate-connect", &LimitsConfig::connects},
+        {"--rate", &LimitsConfig::messages},
+        {"--rate-bytes", &LimitsConfig::bytes},
+    };
+    for (const auto& row : rows) {
+        CAPTURE(row.option);
+        const auto rate = [&](const std::string& value) {
+            return limits_with({row.option + "=" + value}).*row.rate;
+        };
+        CHECK((rate("1/1") == Rate{1, Seconds(1)}));
+        CHECK((rate("500/60") == Rate{500, Seconds(60)}));
+        CHECK((rate("5/0.5") == Rate{5, Seconds(0.5)}));
+        CHECK((rate("1000000000/1000000") ==
+               Rate{1'000'000'000, Seconds(1'000'000)}));
+        CHECK(rate("0").amount == 0);
+        // Above 0 also if it is off, because it is divided by.
+        CHECK(rate("0").per.count() > 0);
+    }
+}
+
+TEST_CASE("each rate changes its own limit alone") {
+    const LimitsConfig defaults, changed = limits_with({"--rate=7/8"});
+    CHECK((changed.messages == Rate{7, Seconds(8)}));
+    CHECK((changed.bytes == defaults.bytes));
+    CHECK((changed.connects == defaults.connects));
+}
+
+TEST_CASE("--rate-bytes may have a suffix, rates of other things have none") {
+    CHECK((limits_with({"--rate-bytes=64K/2"}).bytes ==
+           Rate{64 << 10, Seconds(2)}));
+    check_option_refused("--rate=1K/2", "--rate \"1K\"");
+    check_option_refused("--rate-connect=1K/2", "--rate-connect \"1K\"");
+}
+
+TEST_CASE("malformed rates are refused") {
+    for (std::string option : {"--rate", "--rate-connect", "--rate-bytes"})
+        for (std::string rate :
+             {"", "5", "/", "5/", "/3", "0/3", "0/0", "5/0", "5/-1", "-5/3",
+              "x/3", "5/x", "5/3/1", "5 /3", "5/ 3", "5,3", "5/3s", "5/inf",
+              "1.5/3", "5/0.0001", "5/1000001", "1099511627777/3", "00"}) {
+            CAPTURE(rate);
+            check_option_refused(option + "=" + rate, option + " \"");
+        }
+}
+
+TEST_CASE("--exempt adds networks to the local clients") {
+    const LimitsConfig limits =
+        limits_with({"--exempt=10.0.0.0/8", "--exempt=2001:db8::1"});
+    CHECK(limits.exempt_local);
+    CHECK(limits.exempt.contains(*Address::parse("10.9.9.9")));
+    CHECK(limits.exempt.contains(*Address::parse("2001:db8::1")));
+    CHECK_FALSE(limits.exempt.contains(*Address::parse("2001:db8::2")));
+    CHECK_FALSE(limits.exempt.contains(*Address::parse("127.0.0.1")));
+}
+
+TEST_CASE("with --exempt=none local clients are not exempt") {
+    for (Words options : {Words{"--exempt=none", "--exempt=10.0.0.1"},
+                          Words{"--exempt=10.0.0.1", "--exempt=none"}}) {
+        const LimitsConfig limits = limits_with(options);
+        CHECK_FALSE(limits.exempt_local);
+        CHECK(limits.exempt.contains(*Address::parse("10.0.0.1")));
+    }
+    for (std::string network : {"", "None", "all", "10.0.0.0/33", "10.0.0",
+                                "example.com", "10.0.0.1,10.0.0.2"})
+        check_option_refused("--exempt=" + network,
+                             "--exempt \"" + network + "\"");
+}
+
 TEST_CASE("times are seconds, perhaps with a fraction") {
     CHECK(settings_with("--handshake-timeout=0.5").handshake_timeout.count() ==
           0.5);
@@ -429,11 +627,15 @@ TEST_CASE("times are seconds, perhaps with a fraction") {
           0.001);
     CHECK(settings_with("--stall-timeout=1000000").stall_timeout.count() ==
           1e6);
+    CHECK(settings_with("--message-timeout=0").message_timeout.count() == 0);
+    CHECK(settings_with("--message-timeout=2.5").message_timeout.count() ==
+          2.5);
 }
 
 TEST_CASE("malformed times are refused") {
     for (std::string name : {"--handshake-timeout", "--stall-timeout",
-                             "--close-timeout", "--ping-interval"}) {
+                             "--close-timeout", "--ping-interval",
+                             "--message-timeout"}) {
         for (std::string seconds :
              {"", ".", "-1", "+1", "1s", "1,5", "1e3", "0x1", "inf", "nan",
               "1.2.3", " 1", "1 ", "1000001", "99999999999999999999"})
@@ -462,8 +664,9 @@ TEST_CASE("a time below a thousandth of a second is refused") {
             check_option_refused(option + text, "\"" + text +
                                                     "\": at least 0.001 "
                                                     "seconds are needed");
-    check_option_refused("--ping-interval=0.0000000001",
-                         "0 or at least 0.001 seconds are needed");
+    for (std::string option : {"--ping-interval=", "--message-timeout="})
+        check_option_refused(option + "0.0000000001",
+                             "0 or at least 0.001 seconds are needed");
 }
 
 // Rooms

@@ -197,6 +197,49 @@ TEST_CASE("the events to wait for can be changed, for busy and idle ones") {
     }
 }
 
+TEST_CASE("a descriptor watched for nothing reports no hang-up either") {
+    for (size_t size : kSizes) {
+        for (bool is_busy : {true, false}) {
+            CAPTURE(size);
+            CAPTURE(is_busy);
+            PolledPairs polled(size);
+            polled.check_idle();
+            Pair& pair = polled.pairs[size / 2];
+            if (is_busy) {
+                pair.make_readable();
+                polled.wait();
+                pair.drain();
+            } else {
+                polled.poller.mark_idle(polled.handles[size / 2]);
+            }
+            polled.poller.watch(polled.handles[size / 2], 0);
+            pair.make_readable();
+            pair.other = Fd();
+            polled.check_idle();
+            // Twice is the same as once.
+            polled.poller.watch(polled.handles[size / 2], 0);
+            polled.check_idle();
+            polled.poller.watch(polled.handles[size / 2], POLLIN);
+            CHECK(polled.wait() == std::vector<size_t>{size / 2});
+            CHECK(polled.events_of(size / 2) == (POLLIN | POLLHUP));
+        }
+    }
+}
+
+TEST_CASE("a descriptor watched for nothing can be removed") {
+    for (size_t size : kSizes) {
+        CAPTURE(size);
+        PolledPairs polled(size);
+        polled.poller.watch(polled.handles[0], 0);
+        polled.remove(0);
+        polled.pairs[0].make_readable();
+        polled.check_idle();
+        // Its handle is watched for what the new one asks.
+        polled.add(0);
+        CHECK(polled.wait() == std::vector<size_t>{0});
+    }
+}
+
 TEST_CASE("a descriptor marked as idle is reported all the same") {
     for (size_t size : kSizes) {
         CAPTURE(size);

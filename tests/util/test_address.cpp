@@ -67,6 +67,57 @@ TEST_CASE("loopback addresses are on this machine, others are not") {
     }
 }
 
+TEST_CASE("an IPv4 address is not IPv6, in either form") {
+    CHECK(address("2001:db8::1").is_ipv6());
+    CHECK(address("::1").is_ipv6());
+    CHECK(address("::").is_ipv6());
+    // An IPv4-compatible address (RFC 4291, section 2.5.5.1) is not a mapped
+    // one.
+    CHECK(address("::192.0.2.1").is_ipv6());
+    CHECK_FALSE(address("192.0.2.1").is_ipv6());
+    CHECK_FALSE(address("::ffff:192.0.2.1").is_ipv6());
+    CHECK_FALSE(address("unix").is_ipv6());
+}
+
+TEST_CASE("a network has the first bits of its addresses, the others are 0") {
+    struct {
+        std::string address;
+        size_t bits;
+        std::string network;
+    } const rows[] = {
+        {"2001:db8:1:2:3:4:5:6", 64, "2001:db8:1:2::"},
+        {"2001:db8:1:2:ffff:ffff:ffff:ffff", 64, "2001:db8:1:2::"},
+        {"2001:db8:1:2::", 64, "2001:db8:1:2::"},
+        {"2001:db8:1:2:3:4:5:6", 56, "2001:db8:1::"},
+        {"2001:db8:1:2:3:4:5:6", 72, "2001:db8:1:2::"},
+        {"2001:db8:1:2:ff03:4:5:6", 72, "2001:db8:1:2:ff00::"},
+        {"2001:db8::1", 128, "2001:db8::1"},
+        {"2001:db8::1", 0, "::"},
+        {"192.0.2.1", 120, "192.0.2.0"},
+    };
+    for (const auto& row : rows) {
+        CAPTURE(row.address);
+        CAPTURE(row.bits);
+        const Address network = address(row.address).network(row.bits);
+        CHECK(network.to_string() == row.network);
+        CHECK_FALSE(network.is_unix());
+    }
+}
+
+TEST_CASE("addresses have an order in which each is equal to itself alone") {
+    const std::string ordered[] = {"unix",      "::",          "::1",
+                                   "192.0.2.1", "192.0.2.2",   "192.0.3.0",
+                                   "2001:db8::", "2001:db8::1"};
+    for (const std::string& left : ordered)
+        for (const std::string& right : ordered) {
+            CAPTURE(left);
+            CAPTURE(right);
+            CHECK((address(left) < address(right)) == (&left < &right));
+        }
+    CHECK_FALSE(address("192.0.2.1") < address("::ffff:192.0.2.1"));
+    CHECK_FALSE(address("::ffff:192.0.2.1") < address("192.0.2.1"));
+}
+
 TEST_CASE("a set holds the networks that were added, and no more") {
     struct {
         std::string network;

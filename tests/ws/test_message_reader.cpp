@@ -171,6 +171,24 @@ void feed(MessageReader& reader, std::string& bytes, size_t begin, size_t end) {
     }
 }
 
+/// Reads the bytes in pieces of `size`. Returns the sum of what was reported as
+/// inflated before the end of a message.
+uint64_t inflated_in_parts(std::string bytes, size_t size) {
+    const ReaderConfig rules;
+    MessageReader reader(rules);
+    reader.allow_compression();
+    uint64_t sum = 0;
+    for (size_t i = 0; i < bytes.size(); i += size) {
+        Bytes input{bytes.data() + i, std::min(size, bytes.size() - i)};
+        for (;;) {
+            const Event event = reader.next(input);
+            if (event.kind == Event::Kind::NeedMore) break;
+            sum += event.size;
+        }
+    }
+    return sum;
+}
+
 }  // namespace
 
 // Messages
@@ -647,6 +665,94 @@ TEST_CASE("a reader inflates a compression bomb only up to the limit") {
     CHECK(heap_in_use() < before + (3 << 20));
 }
 
+// Otherwise one client could have the daemon inflate for long, and no other
+// would be served meanwhile.
+TEST_CASE("a reader inflates some of a large message in each call") {
+    // What a piece may stand for; DEFLATE compresses to a 1032nd at best.
+    constexpr uint64_t kPiece = MessageReader::kInflatedPiece * 1032;
+    const std::string text(kMiB, 'x');
+    std::string input = frame(0xC1, deflated(text));
+    REQUIRE(input.size() < 1100);
+    const ReaderConfig rules;
+    MessageReader reader(rules);
+    reader.allow_compression();
+    Bytes bytes{input.data(), input.size()};
+    uint64_t sum = 0;
+    Event event = reader.next(bytes);
+    for (int calls = 1; event.kind == Event::Kind::Inflating; ++calls) {
+        REQUIRE(calls < 20);
+        CHECK(bytes.size > 0);
+        CHECK(event.size >= MessageReader::kInflatedAtOnce);
+        CHECK(event.size <= MessageReader::kInflatedAtOnce + kPiece);
+        sum += event.size;
+        CHECK(reader.partial_size() >= sum + Inflater::kMemory);
+        CHECK(reader.partial_size() <= 2 * sum + Inflater::kMemory);
+        event = reader.next(bytes);
+    }
+    CHECK((event.kind == Event::Kind::Text));
+    CHECK((event.payload == text));
+    CHECK(sum <= text.size());
+    // The last call inflates no more than the others.
+    CHECK(text.size() - sum <= MessageReader::kInflatedAtOnce + kPiece);
+    CHECK(bytes.size == 0);
+}
+
+// What the earlier fragments stood for was not counted: one call inflated the
+// whole message.
+TEST_CASE("fragments of a large message are inflated in several calls, too") {
+    const std::string text(kMiB, 'x');
+    const std::string message = deflated(text);
+    // Each is smaller than a piece.
+    std::string input = frame(0x41, message.substr(0, 100));
+    for (size_t i = 100; i < message.size(); i += 100)
+        input += next_fragment(message.substr(i, 100));
+    input += last_fragment("");
+    const ReaderConfig rules;
+    MessageReader reader(rules);
+    reader.allow_compression();
+    Bytes bytes{input.data(), input.size()};
+    uint64_t sum = 0;
+    int calls = 1;
+    Event event = reader.next(bytes);
+    for (; event.kind == Event::Kind::Inflating; ++calls) {
+        sum += event.size;
+        event = reader.next(bytes);
+    }
+    CHECK((event.payload == text));
+    CHECK(calls >= 5);
+    CHECK(sum <= text.size());
+}
+
+TEST_CASE("a message that is inflated in parts arrives however it is cut") {
+    const std::string text(kMiB, 'x');
+    const std::string message = deflated(text);
+    const size_t half = message.size() / 2;
+    const std::string streams[] = {
+        frame(0xC1, message) + ping_frame("p"),
+        frame(0x41, message.substr(0, half)) +
+            last_fragment(message.substr(half)) + ping_frame("p"),
+    };
+    for (std::string stream : streams)
+        for (size_t size : {size_t{1}, size_t{100}, size_t{129}, size_t{500},
+                            stream.size()}) {
+            CAPTURE(size);
+            CHECK(events_in_pieces(stream, size, size, deflating()) ==
+                  "text 1048576 times x; ping p; ");
+            CHECK(inflated_in_parts(stream, size) <= text.size());
+        }
+}
+
+TEST_CASE("a message that hardly compresses is inflated in parts, too") {
+    std::string text;
+    for (uint32_t i = 0; text.size() < 500'000; ++i)
+        text += static_cast<char>(' ' + (i * 2654435761u >> 24) % 90);
+    const std::string stream = frame(0xC1, deflated(text));
+    CHECK(events_of(stream, deflating()) == "text " + text + "; ");
+    const uint64_t sum = inflated_in_parts(stream, stream.size());
+    CHECK(sum <= text.size());
+    CHECK(sum >= text.size() - 2 * MessageReader::kInflatedAtOnce);
+}
+
 TEST_CASE("no memory is held for a deflated message that was read") {
     const ReaderConfig rules;
     MessageReader reader(rules);
@@ -789,6 +895,88 @@ TEST_CASE("frames are refused from a client that sends only raw objects") {
                 recorder.read(row.stream.substr(i, size));
             CHECK(recorder.events() == row.expected);
         }
+}
+
+// Incomplete messages
+
+TEST_CASE("a reader knows whether it is inside a message, and its size") {
+    constexpr uint64_t kSize = 1000;
+    const std::string half(kSize, 'x');
+    std::string noise;  // does not compress
+    for (uint32_t i = 0; i < kSize; ++i)
+        noise += static_cast<char>(' ' + (i * 2654435761u >> 24) % 90);
+    const std::string compressed = frame(0x42, deflated(noise));
+    struct {
+        std::string stream;
+        bool is_inside;
+        uint64_t least;  // that its memory takes
+        uint64_t most;
+    } const rows[] = {
+        // Between messages.
+        {"", false, 0, 0},
+        {text_frame(half), false, 0, 0},
+        {first_fragment(half) + last_fragment("x"), false, 0, 0},
+        {frame(0xC1, deflated(half)), false, 0, 0},
+        {"{}", false, 0, 0},
+        {"{\"a\":1} \r\n", false, 0, 0},
+        {ping_frame("p"), false, 0, 0},
+        // In a header, of which there are 14 bytes at most.
+        {"\x81", true, 0, 0},
+        {frame_header(0x82, 70'000).substr(0, 13), true, 0, 0},
+        {"{}\x81", true, 0, 0},
+        // In the payload of a frame.
+        {frame_header(0x81, kSize), true, 0, 0},
+        {frame_header(0x81, 2 * kSize), true, 0, 0},
+        {frame_header(0x82, 2 * kSize) + half, true, kSize, 2 * kSize},
+        {frame_header(0x89, 5) + "p", true, 0, 0},
+        // Between fragments.
+        {first_fragment(""), true, 0, 0},
+        {first_fragment(half), true, kSize, 2 * kSize},
+        {first_fragment(half) + ping_frame("p"), true, kSize, 2 * kSize},
+        {first_fragment(half) + next_fragment(half), true, 2 * kSize,
+         4 * kSize},
+        // In a compressed message: what is inflated, and the inflater.
+        {frame_header(0xC1, 5), true, Inflater::kMemory,
+         Inflater::kMemory + 64},
+        {compressed, true, Inflater::kMemory + kSize / 2,
+         Inflater::kMemory + 2 * kSize},
+        // In a raw object.
+        {"{", true, 0, 64},
+        {"{\"" + half, true, kSize, 2 * kSize + 64},
+    };
+    for (const auto& row : rows) {
+        CAPTURE(row.stream);
+        const ReaderConfig rules;
+        MessageReader reader(rules);
+        reader.allow_compression();
+        std::string stream = row.stream;
+        feed(reader, stream, 0, stream.size());
+        CHECK(reader.inside_message() == row.is_inside);
+        CHECK(reader.partial_size() >= row.least);
+        CHECK(reader.partial_size() <= row.most);
+        reader.release_memory();
+        CHECK(reader.partial_size() == 0);
+    }
+}
+
+TEST_CASE("a reader is outside a message again when it has ended") {
+    const ReaderConfig rules;
+    MessageReader reader(rules);
+    reader.allow_compression();
+    const std::string streams[] = {
+        text_frame("x"), ping_frame("p"), "{\"a\":{}}",
+        first_fragment("") + ping_frame("") + last_fragment(""),
+        frame(0x41, deflated("one")) + last_fragment(""),
+        frame(0xC1, deflated(std::string(100'000, 'x'))),
+    };
+    for (int round = 0; round < 2; ++round)
+        for (std::string stream : streams)
+            for (size_t i = 0; i < stream.size(); ++i) {
+                CHECK(reader.inside_message() == (i > 0));
+                feed(reader, stream, i, i + 1);
+            }
+    CHECK_FALSE(reader.inside_message());
+    CHECK(reader.partial_size() == 0);
 }
 
 // Memory
