@@ -547,6 +547,16 @@ TEST_CASE("the unfinished messages of all clients are added up") {
     CHECK(partials.total() == 450);
 }
 
+TEST_CASE("a client without an unfinished message takes no memory") {
+    const size_t before = heap_in_use();
+    Partials partials;
+    for (uint32_t client = 0; client < 100; ++client) {
+        partials.set(client, 0, 100 + client);
+        partials.set(client, 100 + client, 0);
+    }
+    CHECK(heap_in_use() == before);
+}
+
 TEST_CASE("a client without an unfinished message is not the largest") {
     Partials partials;
     partials.set(1, 0, 100);
