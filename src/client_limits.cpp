@@ -15,10 +15,14 @@ constexpr std::chrono::minutes kLogInterval(1);
 /// address there may be an office.
 constexpr uint64_t kAddressFactor = 10;
 
+/// A time that the clock can count.
+constexpr Seconds kForever(1e9);
+
 /// Returns how long so much takes at a rate.
 Duration time_of(uint64_t amount, const Rate& rate) {
-    return to_duration(rate.per * (static_cast<double>(amount) /
-                                   static_cast<double>(rate.amount)));
+    const Seconds time = rate.per * (static_cast<double>(amount) /
+                                     static_cast<double>(rate.amount));
+    return to_duration(std::min(time, kForever));
 }
 
 /// Clients of IPv6 have whole networks of 64 bits, so one of these counts as
@@ -30,8 +34,9 @@ Address counted_address(const Address& address) {
 }  // namespace
 
 void Bucket::take(uint64_t amount, const Rate& rate, Time now) {
-    if (rate.amount > 0)
-        full_at_ = std::max(full_at_, now) + time_of(amount, rate);
+    if (rate.amount == 0) return;
+    full_at_ = std::min(std::max(full_at_, now) + time_of(amount, rate),
+                        now + to_duration(kForever));
 }
 
 Time Bucket::ready_at(const Rate& rate) const {

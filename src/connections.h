@@ -71,6 +71,7 @@ private:
         uint64_t charged = 0;  // bytes of a message that is not complete
         Time over_since{};   // since when it has published too much
         Time held_until{};   // the end of its last hold
+        bool is_over_too_long = false;
         uint64_t owed = 0;   // bytes to be sent to it by owed_by
         Time owed_by = Time::max();
         Time stalls_at = Time::max();  // unless its socket takes something

@@ -358,6 +358,8 @@ bool Connections::hold_if_over(Connection& connection) {
     // What the others of its address do is not held against it.
     if (now_ - activity.held_until >= kPause || own <= now_)
         activity.over_since = now_;
+    // Not the time of a single hold, which is long after a large message.
+    activity.is_over_too_long = now_ - activity.over_since >= kMaxOver;
     activity.held_until = ready;
     connection.is_held = true;
     // The time of its message begins anew when it is read again.
@@ -369,8 +371,10 @@ bool Connections::hold_if_over(Connection& connection) {
 /// Ends the hold of a client.
 void Connections::resume(Connection& connection) {
     connection.is_held = false;
+    // What it has sent meanwhile, also its pongs, was not read.
+    connection.last_activity = now_;
     enqueue(connection);
-    if (now_ - connection.activity->over_since >= kMaxOver)
+    if (connection.activity->is_over_too_long)
         close(connection, kClosePolicyViolation,
               "too many messages (--rate, --rate-bytes)");
 }
@@ -385,7 +389,7 @@ void Connections::make_room_for_partial() {
            partials_.total() + growth > most) {
         Connection& connection = clients_[partials_.largest()];
         touch(connection);
-        if (connection.client.state() == State::Gone)
+        if (!connection.client.accepts_input())
             connection.client.release_memory();
         else if (connection.client.state() == State::ReadingBody)
             respond(connection.client,
