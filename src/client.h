@@ -81,7 +81,8 @@ struct ProtocolError {
 using ClientInput =
     std::variant<input::NeedMore, input::RequestHead, input::TlsRequired,
                  input::RequestBody, input::RawJsonBegun, input::Inflating,
-                 input::Message, input::ControlFrame, input::PeerClosed, input::ProtocolError>;
+                 input::Message, input::ControlFrame, input::PeerClosed,
+                 input::ProtocolError>;
 
 /// A peer's connection from its accept to its end.
 ///

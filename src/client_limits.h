@@ -105,8 +105,8 @@ public:
     Time ready_at(const Published& published) const;
     Time ready_at(const AddressUse& use) const;
 
-    /// Returns true if a tenth of what may be published in a burst, or more, was
-    /// published lately.
+    /// Returns true if a tenth of what may be published in a burst, or more,
+    /// was published lately.
     bool has_published_much(const Published& published, Time now) const;
     bool has_published_much(const AddressUse& use, Time now) const;
 

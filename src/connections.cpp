@@ -295,15 +295,16 @@ void Connections::expire(const Deadlines::Expired& expired) {
 void Connections::expire_send(Connection& connection) {
     Client& client = connection.client;
     Activity& activity = connection.active();
-    // If this is late, the daemon itself was stopped for a while. Then the flush
-    // at the end of this turn sends to those whose sockets have room again.
+    // If this is late, the daemon itself was stopped for a while. Then the
+    // flush at the end of this turn sends to those whose sockets have room.
     const Time due = std::min(activity.stalls_at, activity.owed_by);
     if ((connection.events & POLLOUT) && now_ > due &&
         now_ - due >= kStopped) {
         activity.owed = 0;
         return note_progress(connection, 0);
     }
-    if (client.backlog(now_) > settings_.max_backlog) return drop_behind(client);
+    if (client.backlog(now_) > settings_.max_backlog)
+        return drop_behind(client);
     if (activity.owed_by <= now_)
         return drop(client, "dropped: too slow for its backlog");
     if (activity.stalls_at <= now_)

@@ -50,9 +50,9 @@ public:
     /// that are closing anyway.
     void close_all();
 
-    /// Reads what clients have sent, for a limited time; runs what is due, sends
-    /// what waits, destroys clients that are gone. Returns true if it destroyed
-    /// a client.
+    /// Reads what clients have sent, for a limited time; runs what is due;
+    /// sends what waits; destroys clients that are gone. Returns true if it
+    /// destroyed a client.
     bool end_turn();
 
     /// When end_turn() must run even if poll() reports nothing.
@@ -110,9 +110,10 @@ private:
     /// Acts on what a client has sent; one function for each kind of input.
     struct InputHandler;
 
-    // Input, in connections_input.cpp: clients that have sent something wait in a queue. read() takes it
-    // from the socket, process() hands it to the InputHandler, whose answers to
-    // requests go out by respond(). A client that sends too much is held.
+    // Input, in connections_input.cpp: clients that have sent something wait in
+    // a queue. read() takes it from the socket, process() hands it to the
+    // InputHandler, whose answers to requests go out by respond(). A client
+    // that sends too much is held.
     void enqueue(Connection& connection);
     Queue queue_of(const Connection& connection) const;
     void serve_queues();

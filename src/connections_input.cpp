@@ -30,9 +30,10 @@ constexpr int64_t kMessageCost = 64;
 constexpr int64_t kBytesBetweenLooks = 16 << 10;
 
 // What all clients together may take of a turn, before what they have caused is
-// sent and poll() is asked again. Each queue has a time of its own, so that none
-// keeps the others waiting. Members that have published much lately wait in one
-// of their own: one large message costs as much as thousands of small ones.
+// sent and poll() is asked again. Each queue has a time of its own, so that
+// none keeps the others waiting. Members that have published much lately wait
+// in one of their own: a large message costs as much as thousands of small
+// ones.
 constexpr std::chrono::milliseconds kMaxTime[] = {
     std::chrono::milliseconds(4),   // Queue::Members
     std::chrono::milliseconds(1),   // Queue::Heavy
@@ -227,8 +228,8 @@ Connections::Queue Connections::queue_of(const Connection& connection) const {
     return is_heavy ? Queue::Heavy : Queue::Members;
 }
 
-/// Lets each client in a queue have its share, in order, until the time is over.
-/// The others are the first in the next turn.
+/// Lets each client in a queue have its share, in order, until the time is
+/// over. The others are the first in the next turn.
 void Connections::serve_queues() {
     for (size_t i = 0; i < queues_.size(); ++i) {
         std::deque<uint32_t>& queue = queues_[i];

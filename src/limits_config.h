@@ -34,7 +34,7 @@ struct LimitsConfig {
 
     uint64_t max_partial = 64 << 20;  // bytes in unfinished messages and bodies
 
-    AddressSet exempt;         // not limited, but by max_clients and max_partial
+    AddressSet exempt;         // limited by max_clients and max_partial only
     bool exempt_local = true;  // so are local peers that no proxy forwards
 };
 

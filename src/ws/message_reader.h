@@ -50,8 +50,8 @@ public:
     static constexpr uint32_t kMaxEmptyFragments = 1000;
 
     /// After so many bytes of a message were inflated, give or take what
-    /// kInflatedPiece bytes may stand for, next() returns Inflating, so that the
-    /// caller can let others go first. `size` is how many.
+    /// kInflatedPiece bytes may stand for, next() returns Inflating, so that
+    /// the caller can let others go first. `size` is how many.
     static constexpr size_t kInflatedAtOnce = 64 << 10;
 
     /// Compressed bytes that are inflated before that is looked at: they stand
