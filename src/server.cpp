@@ -149,7 +149,7 @@ void Server::run() {
 
 Time Server::next_event() {
     return std::min({connections_.next_event(), next_accept_, next_reload_,
-                     next_trim_, stop_by_,
+                     stop_by_,
                      tls_ ? tls_->next_event() : Time::max(),
                      log_.next_event()});
 }
@@ -246,18 +246,13 @@ void Server::set_accepting(bool accepting) {
     next_accept_ = accepting ? Time::max() : now_ + kAcceptRetry;
 }
 
-/// Gives free memory back to the kernel: when most clients have left, and some
-/// time after something has happened, if it is much. It is in pieces between
-/// used memory, and free() alone gives back none of these. A daemon without
-/// events is not woken up for it.
+/// Gives free memory back to the kernel: when most clients have left, and now
+/// and then if it is much. It is in pieces between used memory, and free()
+/// alone gives back none of these. An idle daemon is not woken up for it.
 void Server::trim_memory() {
     const bool have_most_left = connections_.size() < peak_connections_ / 4;
-    if (!have_most_left && now_ < next_trim_) {
-        if (next_trim_ == Time::max() && !poller_.events().empty())
-            next_trim_ = now_ + kTrimInterval;
-        return;
-    }
-    next_trim_ = Time::max();
+    if (!have_most_left && now_ < next_trim_) return;
+    next_trim_ = now_ + kTrimInterval;
     if (have_most_left)
         peak_connections_ = connections_.size();
     else if (mallinfo2().fordblks <= kMuchFree)

@@ -80,7 +80,7 @@ private:
     size_t peak_connections_ = 0;  // since most clients have left
     Time next_reload_ = Time::max();  // again: there was no descriptor
     bool is_retry_ = false;           // the error was logged
-    Time next_trim_ = Time::max();    // when to give memory back
+    Time next_trim_{};  // when to look for free memory again
     bool is_out_of_descriptors_ = false;  // and the log says so
 };
 

@@ -415,7 +415,7 @@ TEST_CASE("a flush returns its state and its bytes") {
 // The log and the client's own bytes are sent one after the other, each by a
 // send of its own.
 TEST_CASE("a flush stops after the most that it may send, and goes on later") {
-    for (size_t most : {1, 4, 5}) {
+    for (const size_t most : {size_t{1}, size_t{4}, size_t{5}}) {
         CAPTURE(most);
         Connection connection = Connection::open();
         connection.client.tell("one");

@@ -532,7 +532,8 @@ TEST_CASE("limits of clients and rooms are numbers, or 0 for none") {
     };
     for (const auto& row : rows) {
         CAPTURE(row.option);
-        for (size_t number : {0, 1, 1'000'000'000})
+        for (const size_t number :
+             {size_t{0}, size_t{1}, size_t{1'000'000'000}})
             CHECK(limits_with({row.option + "=" + std::to_string(number)}).*
                       row.limit ==
                   number);

@@ -442,7 +442,8 @@ TEST_CASE("can_retain() predicts whether several messages are all retained") {
 TEST_CASE("can_retain() counts on the rooms that retain more") {
     const std::string text(100, 'x');
     const uint64_t each = 100 + 2 + kEntry;
-    for (const size_t messages : {1, 2, 3, 5, 6}) {
+    for (const size_t messages : {size_t{1}, size_t{2}, size_t{3}, size_t{5},
+                                  size_t{6}}) {
         CAPTURE(messages);
         TestRooms test(retained_total(5 * each));
         RoomEntry& large = test.join("/large");

@@ -420,7 +420,7 @@ TEST_CASE("announcements do not push messages out of the history") {
     Daemon daemon({"--announce=address", "--keep=5", "--history=5"});
     Member ann = join_v1(daemon);
     ann.peer.expect_message(kConnected);
-    for (int i = 0; i < 5; ++i) {
+    for (uint64_t i = 0; i < 5; ++i) {
         ann.peer.send_message(numbered_message(i));
         ann.peer.expect_message(numbered_message(i));
     }
