@@ -63,6 +63,22 @@ struct Refusal {
     explicit operator bool() const { return status != 0; }
 };
 
+/// The unfinished messages of all clients: their sum, and who has the largest.
+class Partials {
+public:
+    /// Sets the size of a client's unfinished message; 0 is none.
+    void set(uint32_t client, uint64_t before, uint64_t size);
+
+    uint64_t total() const { return total_; }
+
+    /// REQUIRES: total() > 0.
+    uint32_t largest() const { return by_size_.rbegin()->second; }
+
+private:
+    std::set<std::pair<uint64_t, uint32_t>> by_size_;
+    uint64_t total_ = 0;
+};
+
 /// Counts by address, and decides.
 class Limits {
 public:
@@ -81,6 +97,8 @@ public:
            size_t descriptors);
 
     const LimitsConfig& config() const { return config_; }
+
+    Partials& partials() { return partials_; }
 
     /// Returns true if the clients of an address are counted: it is neither
     /// exempt nor that of a proxy. `is_local` as in ClientAddress.
@@ -130,24 +148,9 @@ private:
     Rate address_bytes_;
     const AddressSet& trusted_;
     std::map<Address, AddressUse> uses_;
+    Partials partials_;
     size_t next_sweep_ = 64;  // addresses at which unused ones are forgotten
     Time next_log_{};
-};
-
-/// The unfinished messages of all clients: their sum, and who has the largest.
-class Partials {
-public:
-    /// Sets the size of a client's unfinished message; 0 is none.
-    void set(uint32_t client, uint64_t before, uint64_t size);
-
-    uint64_t total() const { return total_; }
-
-    /// REQUIRES: total() > 0.
-    uint32_t largest() const { return by_size_.rbegin()->second; }
-
-private:
-    std::set<std::pair<uint64_t, uint32_t>> by_size_;
-    uint64_t total_ = 0;
 };
 
 }  // namespace wschat

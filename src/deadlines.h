@@ -89,6 +89,7 @@ public:
     /// REQUIRES: interval is not 0.
     void start(Time now, Duration interval);
     void stop() { next_ = Time::max(); }
+    bool is_running() const { return next_ != Time::max(); }
 
     Time next() const { return next_; }
 
