@@ -21,7 +21,7 @@ Connections::Connections(const Settings& settings, const RouterConfig& router,
       log_(log),
       table_(settings, hub, poller, log, descriptors),
       writer_(settings, hub, poller, log, table_),
-      handler_(settings, router, hub, poller, log, table_),
+      handler_(settings, router, hub, log, table_),
       reader_(settings, table_, writer_, handler_) {}
 
 void Connections::add(Accepted accepted, const TlsContext* tls) {

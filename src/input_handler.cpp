@@ -55,8 +55,6 @@ void InputHandler::act(Connection& connection, const Upgrade& upgrade) {
     if (joined.refusal) return table_.refuse(client, {503, joined.refusal});
     client.upgrade(upgrade, joined.hello);
     table_.deadlines().clear(connection.id(), Kind::Step);
-    // Most clients that have joined listen for a while.
-    poller_.mark_idle(connection.handle);
     log_.about_client(address_of(client),
                       "joined" + table_.describe_room(client));
 }

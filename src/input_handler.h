@@ -6,7 +6,6 @@
 #include "connection_table.h"
 #include "http/router.h"
 #include "hub.h"
-#include "net/poller.h"
 #include "settings.h"
 #include "util/log.h"
 
@@ -16,11 +15,10 @@ class InputHandler {
 public:
     /// REQUIRES: all outlive it.
     InputHandler(const Settings& settings, const RouterConfig& router, Hub& hub,
-                 Poller& poller, Log& log, ConnectionTable& table)
+                 Log& log, ConnectionTable& table)
         : settings_(settings),
           router_(router),
           hub_(hub),
-          poller_(poller),
           log_(log),
           table_(table) {}
 
@@ -54,7 +52,6 @@ private:
     const Settings& settings_;
     const RouterConfig& router_;
     Hub& hub_;
-    Poller& poller_;
     Log& log_;
     ConnectionTable& table_;
     bool warned_of_proxy_ = false;  // the log names --trust-proxy

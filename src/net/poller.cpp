@@ -1,23 +1,26 @@
 #include "net/poller.h"
 
 #include <algorithm>
+#include <array>
 #include <chrono>
+#include <utility>
+
+#ifdef __linux__
+#include <sys/epoll.h>
+#endif
 
 namespace wschat {
 
 namespace {
 
-/// All descriptors are polled again when this many times the duration of the
-/// last such poll has passed, so that these polls take a fifth of the time at
-/// most.
-constexpr int kPause = 4;
-
 /// Returns how many descriptors are ready.
 int poll_until(std::vector<pollfd>& polls, Time until, const sigset_t& mask) {
     timespec sleep{};
-    const Time now = Clock::now();
-    // `until` may be Time::min(): the difference to that would overflow.
-    if (until != Time::max() && until > now) {
+    // Not looked at for a time that has passed: it may be Time::min(), to which
+    // the difference would overflow.
+    const bool forever = until == Time::max();
+    const Time now = forever ? Time() : Clock::now();
+    if (!forever && until > now) {
         const auto left = until - now;
         const auto whole =
             std::chrono::duration_cast<std::chrono::seconds>(left);
@@ -26,7 +29,6 @@ int poll_until(std::vector<pollfd>& polls, Time until, const sigset_t& mask) {
             std::chrono::duration_cast<std::chrono::nanoseconds>(left - whole)
                 .count();
     }
-    const bool forever = until == Time::max();
     const int count =
         ppoll(polls.data(), polls.size(), forever ? nullptr : &sleep, &mask);
     // When a signal interrupts it, ppoll() leaves the former results in place.
@@ -35,14 +37,72 @@ int poll_until(std::vector<pollfd>& polls, Time until, const sigset_t& mask) {
     return std::max(count, 0);
 }
 
-/// poll() reports errors of each descriptor, whatever it is asked for, but
-/// skips those below 0.
-void set_events(pollfd& entry, short events) {
-    if ((events == 0) != (entry.fd < 0)) entry.fd = ~entry.fd;
-    entry.events = events;
+}  // namespace
+
+#ifdef __linux__
+
+// The events of both have the same values.
+static_assert(EPOLLIN == POLLIN && EPOLLOUT == POLLOUT && EPOLLERR == POLLERR &&
+              EPOLLHUP == POLLHUP);
+
+Poller::Poller() : set_(epoll_create1(EPOLL_CLOEXEC)) {
+    polls_.push_back({set_.get(), POLLIN, 0});
+    polled_.emplace_back();
 }
 
-}  // namespace
+/// Returns false if it must be polled instead.
+bool Poller::park(Handle handle) {
+    Entry& entry = entries_[handle];
+    if (set_.get() < 0) return false;
+    epoll_event event{};
+    // Reported once, and then polled again: that saves the system call that
+    // takes it out of the set.
+    event.events = static_cast<uint32_t>(entry.events) | EPOLLONESHOT;
+    event.data.u32 = handle;
+    const int operation = entry.is_in_set ? EPOLL_CTL_MOD : EPOLL_CTL_ADD;
+    if (epoll_ctl(set_.get(), operation, entry.fd, &event) != 0) return false;
+    entry.is_in_set = true;
+    entry.is_parked = true;
+    return true;
+}
+
+/// Polls those that are ready from now on, and records what has happened. If
+/// there are more than fit in here, the next wait takes them.
+void Poller::take_parked() {
+    std::array<epoll_event, 512> ready;
+    const int count = epoll_wait(set_.get(), ready.data(),
+                                 static_cast<int>(ready.size()), 0);
+    for (int i = 0; i < count; ++i) {
+        const epoll_event& event = ready[static_cast<size_t>(i)];
+        const Handle handle = event.data.u32;
+        // One that watch() has taken out is reported once more.
+        if (!entries_[handle].is_parked) continue;
+        start_polling(handle);
+        events_.push_back(
+            {entries_[handle].token, static_cast<short>(event.events)});
+    }
+}
+
+/// Else the set would report a handle that another descriptor has got, as long
+/// as any copy of the old one is open.
+void Poller::remove_from_set(Entry& entry) {
+    if (std::exchange(entry.is_in_set, false))
+        epoll_ctl(set_.get(), EPOLL_CTL_DEL, entry.fd, nullptr);
+    entry.is_parked = false;
+}
+
+#else
+
+Poller::Poller() {
+    polls_.push_back({-1, 0, 0});
+    polled_.emplace_back();
+}
+
+bool Poller::park(Handle) { return false; }
+void Poller::take_parked() {}
+void Poller::remove_from_set(Entry&) {}
+
+#endif
 
 Poller::Handle Poller::add(int fd, short events, Token token) {
     Handle handle = static_cast<Handle>(entries_.size());
@@ -52,101 +112,88 @@ Poller::Handle Poller::add(int fd, short events, Token token) {
         handle = free_.back();
         free_.pop_back();
     }
-    entries_[handle] = {token, static_cast<uint32_t>(all_.size()), kNone};
-    all_.push_back({fd, events, 0});
-    handles_.push_back(handle);
-    // A new connection most likely sends its request at once.
-    if (all_.size() > kFew) {
-        make_busy(handle);
-        busy_.back().used = true;
-    }
+    entries_[handle] = Entry();
+    entries_[handle].token = token;
+    entries_[handle].fd = fd;
+    watch(handle, events);
     return handle;
 }
 
 void Poller::remove(Handle handle) {
-    mark_idle(handle);
-    const uint32_t place = entries_[handle].place;
-    // poll() wants an array without gaps: the last one moves to the free place.
-    all_[place] = all_.back();
-    handles_[place] = handles_.back();
-    entries_[handles_[place]].place = place;
-    all_.pop_back();
-    handles_.pop_back();
+    stop_polling(handle);
+    remove_from_set(entries_[handle]);
     free_.push_back(handle);
-    if (all_.size() >= all_.capacity() / 4) return;
-    all_.shrink_to_fit();
-    handles_.shrink_to_fit();
-    events_.shrink_to_fit();
+    shrink();
 }
 
 void Poller::watch(Handle handle, short events) {
-    const Entry& entry = entries_[handle];
-    set_events(all_[entry.place], events);
-    if (entry.busy != kNone) set_events(busy_polls_[entry.busy], events);
-}
-
-void Poller::mark_idle(Handle handle) {
-    const uint32_t place = entries_[handle].busy;
-    if (place == kNone) return;
-    busy_[place] = busy_.back();
-    busy_polls_[place] = busy_polls_.back();
-    entries_[busy_[place].handle].busy = place;
-    busy_.pop_back();
-    busy_polls_.pop_back();
-    entries_[handle].busy = kNone;
+    Entry& entry = entries_[handle];
+    if (events == entry.events) return;
+    entry.events = events;
+    if (events == 0) {
+        stop_polling(handle);
+        entry.is_parked = false;
+    } else if (entry.place == kNone) {
+        start_polling(handle);
+    } else {
+        polls_[entry.place].events = events;
+    }
 }
 
 void Poller::wait(Time until, const sigset_t& mask) {
     events_.clear();
-    while (all_.size() <= kFew && !busy_.empty())
-        mark_idle(busy_.back().handle);
-    if (!busy_.empty() && wait_on_busy(until, mask)) return;
-    wait_on_all(until, mask);
+    if (++waits_ >= kPatience) park_unused();
+    int left = poll_until(polls_, until, mask);
+    for (size_t i = 1; left > 0 && i < polls_.size(); ++i) {
+        if (polls_[i].revents == 0) continue;
+        --left;
+        polled_[i].is_used = true;
+        events_.push_back(
+            {entries_[polled_[i].handle].token, polls_[i].revents});
+    }
+    if (polls_[0].revents != 0) take_parked();
 }
 
-/// Returns false if it is time to poll all of them.
-bool Poller::wait_on_busy(Time until, const sigset_t& mask) {
-    if (Clock::now() >= next_all_) return false;
-    if (poll_until(busy_polls_, std::min(until, next_all_), mask) == 0)
-        return until < next_all_;
-    for (size_t i = 0; i < busy_.size(); ++i)
-        record(busy_[i].handle, busy_polls_[i].revents);
-    return true;
+/// Something happened there, or is expected to.
+void Poller::start_polling(Handle handle) {
+    Entry& entry = entries_[handle];
+    entry.is_parked = false;
+    entry.place = static_cast<uint32_t>(polls_.size());
+    polls_.push_back({entry.fd, entry.events, 0});
+    polled_.push_back({handle, true});
 }
 
-void Poller::wait_on_all(Time until, const sigset_t& mask) {
-    const bool may_sleep = busy_.empty();
-    const Time start = Clock::now();
-    poll_until(all_, may_sleep ? until : start, mask);
-    const Time end = Clock::now();
-    // The time of a call that slept says nothing of what polling all costs.
-    if (!may_sleep) cost_ = end - start;
-    next_all_ = end + kPause * cost_;
-    for (size_t i = 0; i < all_.size(); ++i)
-        record(handles_[i], all_[i].revents);
-    drop_unused();
+void Poller::stop_polling(Handle handle) {
+    const uint32_t place = std::exchange(entries_[handle].place, kNone);
+    if (place == kNone) return;
+    // poll() wants an array without gaps: the last one moves to the free place.
+    // (It may be this one.)
+    polls_[place] = polls_.back();
+    polled_[place] = polled_.back();
+    polls_.pop_back();
+    polled_.pop_back();
+    if (place < polls_.size()) entries_[polled_[place].handle].place = place;
 }
 
-void Poller::record(Handle handle, short events) {
-    if (!events) return;
-    events_.push_back({entries_[handle].token, events});
-    if (all_.size() <= kFew) return;
-    if (entries_[handle].busy == kNone) make_busy(handle);
-    busy_[entries_[handle].busy].used = true;
+/// Parks those where nothing happened since the last time.
+void Poller::park_unused() {
+    waits_ = 0;
+    for (size_t i = polls_.size(); i-- > 1;)
+        if (!std::exchange(polled_[i].is_used, false) &&
+            park(polled_[i].handle))
+            stop_polling(polled_[i].handle);
+    shrink();
 }
 
-void Poller::make_busy(Handle handle) {
-    entries_[handle].busy = static_cast<uint32_t>(busy_.size());
-    busy_.push_back({handle, false});
-    busy_polls_.push_back(all_[entries_[handle].place]);
-}
-
-/// Keeps as busy only descriptors where something happened since the last time
-/// that all were polled, this time included.
-void Poller::drop_unused() {
-    for (size_t i = busy_.size(); i-- > 0;)
-        if (!busy_[i].used) mark_idle(busy_[i].handle);
-    for (Busy& busy : busy_) busy.used = false;
+/// Gives back what a peak has taken.
+void Poller::shrink() {
+    constexpr size_t kSmall = 1024;
+    const size_t capacity = std::max(polls_.capacity(), events_.capacity());
+    if (capacity <= kSmall || polls_.size() >= capacity / 4) return;
+    polls_.shrink_to_fit();
+    polled_.shrink_to_fit();
+    // They are still to be handed out.
+    if (events_.size() < events_.capacity() / 4) events_.shrink_to_fit();
 }
 
 }  // namespace wschat

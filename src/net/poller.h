@@ -9,6 +9,7 @@
 #include <poll.h>
 #include <signal.h>
 
+#include "net/socket.h"
 #include "util/clock.h"
 
 namespace wschat {
@@ -34,41 +35,42 @@ private:
 /// A set of descriptors to wait for.
 ///
 /// The kernel looks at each descriptor of a poll() call. With thousands of them
-/// that takes longer than to serve one. Therefore:
-/// - The busy descriptors, where something happened lately, are polled by each
-///   wait().
-/// - While there are busy ones, all descriptors are polled now and then,
-///   without sleeping: again when four times the duration of the last such poll
-///   has passed. An idle descriptor that becomes ready is noticed no later.
-/// - When no descriptor is busy, wait() sleeps on all of them.
+/// that takes longer than to serve one. So only those are polled where
+/// something happened lately. The others are parked in an epoll set, whose own
+/// descriptor is polled with them: it is readable when a parked one is ready
+/// (epoll(7)). A wait costs what is busy, not what there is.
 ///
-/// Not epoll: the loop is poll() by design, as in the tutorial's
+/// Not epoll alone: the loop is poll() by design, as in the tutorial's
 /// socket_select(). Also, epoll needs a system call for each change of what to
-/// wait for, while this class only writes to memory.
+/// wait for, while poll() needs none for descriptors that are busy.
+///
+/// Where epoll is missing (not Linux, no descriptor for it, a limit of the
+/// kernel) descriptors are polled instead of parked.
 class Poller {
 public:
-    /// Up to this many descriptors are always polled all together.
-    static constexpr size_t kFew = 256;
+    /// A descriptor is parked when so many waits, or up to twice as many, have
+    /// found nothing there. By then polling it has cost about what it costs to
+    /// park it and to take it out again.
+    static constexpr int kPatience = 24;
+
+    Poller();
 
     /// Identifies a descriptor from add() to remove().
     using Handle = uint32_t;
 
-    /// Adds a descriptor. It counts as busy at first.
+    /// Adds a descriptor.
     Handle add(int fd, short events, Token token);
 
-    /// Forgets a descriptor; its handle may be given to another one.
+    /// Forgets a descriptor; its handle may be given to another one. REQUIRES:
+    /// the descriptor is still open.
     void remove(Handle handle);
 
     /// Sets what to wait for from now on. 0 reports nothing, not even errors.
     void watch(Handle handle, short events);
 
-    /// Hints that the descriptor will be silent for a while: it does not count
-    /// as busy any more.
-    void mark_idle(Handle handle);
-
     /// Sleeps until something happens, a signal that `mask` does not block
-    /// arrives, or `until` has passed; Time::max() is never. While there are
-    /// busy descriptors it may return earlier, without an event.
+    /// arrives, or `until` has passed; Time::max() is never. May return
+    /// earlier, without an event.
     void wait(Time until, const sigset_t& mask);
 
     /// A descriptor where something happened.
@@ -80,36 +82,44 @@ public:
     /// Returns the events of the last wait(), in no particular order.
     const std::vector<Event>& events() const { return events_; }
 
+    /// Returns how many descriptors the next wait() looks at, without that of
+    /// the parked ones.
+    size_t polled() const { return polls_.size() - 1; }
+
 private:
     static constexpr uint32_t kNone = UINT32_MAX;
 
-    /// What belongs to a handle.
+    /// What belongs to a handle. A descriptor is polled, parked, or neither if
+    /// it is watched for nothing.
     struct Entry {
         Token token;
-        uint32_t place = 0;     // in all_
-        uint32_t busy = kNone;  // place in busy_, if it is busy
+        int fd = -1;
+        uint32_t place = kNone;  // in polls_, if it is polled
+        short events = 0;        // to wait for
+        bool is_parked = false;  // events of the epoll set are for it
+        bool is_in_set = false;  // the epoll set knows it, parked or not
     };
 
-    struct Busy {
+    struct Polled {
         Handle handle = 0;
-        bool used = false;  // something happened since all were polled
+        bool is_used = false;  // something happened since it was last judged
     };
 
-    bool wait_on_busy(Time until, const sigset_t& mask);
-    void wait_on_all(Time until, const sigset_t& mask);
-    void record(Handle handle, short events);
-    void make_busy(Handle handle);
-    void drop_unused();
+    void start_polling(Handle handle);
+    void stop_polling(Handle handle);
+    void park_unused();
+    bool park(Handle handle);
+    void take_parked();
+    void remove_from_set(Entry& entry);
+    void shrink();
 
     std::vector<Entry> entries_;  // by handle
     std::vector<Handle> free_;    // handles that belong to no descriptor
-    std::vector<pollfd> all_;
-    std::vector<Handle> handles_;  // of each in all_
-    std::vector<pollfd> busy_polls_;
-    std::vector<Busy> busy_;  // of each in busy_polls_
+    Fd set_;                      // the epoll set; -1: there is none
+    std::vector<pollfd> polls_;   // the first one is the set
+    std::vector<Polled> polled_;  // of each in polls_
     std::vector<Event> events_;
-    Duration cost_{};      // of the last poll() on all
-    Time next_all_{};      // when to poll all again
+    int waits_ = 0;  // since park_unused()
 };
 
 }  // namespace wschat
