@@ -51,7 +51,7 @@ public:
     /// A descriptor is parked when so many waits, or up to twice as many, have
     /// found nothing there. By then polling it has cost about what it costs to
     /// park it and to take it out again.
-    static constexpr int kPatience = 24;
+    static constexpr int kPatience = 8;
 
     Poller();
 

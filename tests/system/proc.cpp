@@ -8,6 +8,7 @@
 #include <arpa/inet.h>
 #include <sched.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 namespace wschat::test {
@@ -104,6 +105,20 @@ long count_sleeps(pid_t pid, SourceLine at) {
     }
     return number_after(contents(path_of(pid, "status")),
                         "\nvoluntary_ctxt_switches:");
+}
+
+size_t polled_descriptors(pid_t pid, SourceLine at) {
+    const TimeLimit deadline;
+    for (;;) {
+        // The number of the system call, then its arguments; "running".
+        std::istringstream call(contents(path_of(pid, "syscall")));
+        long number = -1;
+        std::string descriptors, size;
+        call >> number >> descriptors >> size;
+        if (number == SYS_ppoll) return std::stoul(size, nullptr, 16);
+        if (deadline.is_over()) fail(at, "the process is not in ppoll()");
+        sched_yield();
+    }
 }
 
 std::set<std::string> listening_addresses(pid_t pid) {

@@ -22,6 +22,10 @@ double cpu_seconds(pid_t pid);
 /// Waits until the process sleeps. Returns how often it has started to sleep.
 long count_sleeps(pid_t pid, SourceLine at = {});
 
+/// Waits until the process sleeps in ppoll(). Returns how many descriptors it
+/// polls.
+size_t polled_descriptors(pid_t pid, SourceLine at = {});
+
 /// Returns the TCP addresses that it listens on: "127.0.0.1:80", "[::1]:80".
 std::set<std::string> listening_addresses(pid_t pid);
 

@@ -138,6 +138,33 @@ TEST_CASE("idle clients do not wake the daemon up") {
     CHECK(count_sleeps(daemon.pid()) == before);
 }
 
+TEST_CASE("idle clients are not polled and one that speaks is served at once") {
+    Timer timer;
+    Daemon daemon({"--ping-interval=0", "--handshake-timeout=600", "-v"});
+    const int most = slowdown() > 1 ? 500 : 5000;
+    std::vector<Peer> peers = join(daemon, std::min(most, spare_descriptors()));
+    Peer ann = join(daemon);
+    for (int i = 0; i < 50; ++i) ann.sync();
+    // That of ann, and the one that stands for all that are idle.
+    CHECK(polled_descriptors(daemon.pid()) == 2);
+    const long before = count_sleeps(daemon.pid());
+    timer.wait();
+    CHECK(count_sleeps(daemon.pid()) == before);
+
+    peers[1].send_message("[1]");
+    ann.expect_message("[1]");
+    CHECK(count_sleeps(daemon.pid()) < before + 10);
+    CHECK(polled_descriptors(daemon.pid()) == 3);
+    // Its connection ends, and another one gets its descriptor.
+    peers[1].reset();
+    Peer bob = join(daemon);
+    bob.send_message("[2]");
+    bob.expect_message("[2]");
+    ann.expect_message("[2]");
+    peers[0].send_message("[3]");
+    bob.expect_message("[3]");
+}
+
 TEST_CASE("the length in a frame header reserves no memory") {
     Daemon daemon;
     if (is_instrumented(daemon.pid())) return;
