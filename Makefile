@@ -5,7 +5,8 @@
 # make deps       installs the Debian packages that `make` and `make check` need
 # make install    installs into $(DESTDIR)$(PREFIX); make uninstall removes it
 # make echo       builds build/echo, an echo server for protocol test suites
-# make bench      measures what relaying costs; options: see tests/bench/run
+# make bench      measures what relaying costs, and draws how that grows with
+#                 the number of clients; options: see tests/bench/run
 # make attack     builds build/attack, which attacks the daemon; tests/attack/run
 #                 runs it
 # make microbench measures the parsers; needs libbenchmark-dev, and compares

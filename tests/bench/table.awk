@@ -30,6 +30,8 @@ FILENAME != ARGV[3] {
     next
 }
 
+/^growth-/ { next }  # see growth.awk
+
 {
     split($0, field, "|")
     run = field[1] SUBSEP field[3]
