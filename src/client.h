@@ -23,7 +23,7 @@
 namespace wschat {
 
 /// What a client's bytes amount to. Texts and pointers in it are valid until
-/// the next call of Client::next().
+/// the next call of Client::next() or release_input().
 namespace input {
 
 /// All bytes are used up.
@@ -131,6 +131,10 @@ public:
     /// whatever state the client is. To be called until it returns NeedMore.
     ClientInput next(Bytes& input);
 
+    /// Frees what next() has returned, which was dealt with. To be called each
+    /// time: a large message must not stay until the next one.
+    void release_input() { reader_.release_last_payload(); }
+
     /// True while input still means something.
     bool accepts_input() const { return state_ <= State::Open; }
 
@@ -138,7 +142,6 @@ public:
     bool is_inside_object() const { return reader_.inside_raw(); }
 
     /// True if a message or a control frame has begun and not ended.
-    /// REQUIRES: next() has returned NeedMore.
     bool is_inside_message() const { return reader_.inside_message(); }
 
     /// Returns the memory that an incomplete message or body takes.

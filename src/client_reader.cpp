@@ -187,8 +187,10 @@ void ClientReader::process(Connection& connection, Bytes& bytes, Share& share) {
         const uint64_t size = size_of(input);
         charge(connection, input);
         handler_.handle(connection, input);
+        client.release_input();
         limit_own_bytes(connection);
-        if (connection.is_held || !share.take(size)) return;
+        // If nothing is left, the next round ends the loop.
+        if (bytes.size > 0 && (connection.is_held || !share.take(size))) return;
     }
     set_message_deadline(client);
 }

@@ -933,6 +933,20 @@ TEST_CASE("an incomplete body or message counts for what has arrived") {
     CHECK(open.client.partial_size() == 0);
 }
 
+TEST_CASE("what was dealt with is not incomplete") {
+    Connection open = Connection::open();
+    open.feed(first_fragment(std::string(50'000, 'x')) + last_fragment("x"));
+    open.client.release_input();
+    CHECK_FALSE(open.client.is_inside_message());
+    CHECK(open.client.partial_size() == 0);
+    const std::string ping = ping_frame("abcd");
+    open.feed(ping.substr(0, 8));
+    CHECK(open.client.is_inside_message());
+    open.feed(ping.substr(8));
+    open.client.release_input();
+    CHECK_FALSE(open.client.is_inside_message());
+}
+
 TEST_CASE("a client that expects 100 Continue gets it") {
     const std::string interim = "HTTP/1.1 100 Continue\r\n\r\n";
     Connection connection = Connection::receiving(2, interim);

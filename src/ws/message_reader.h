@@ -32,7 +32,8 @@ struct Event {
         Error   // the client broke the protocol: close with `code` and `reason`
     };
     Kind kind = Kind::NeedMore;
-    std::string_view payload{};  // valid until the next call of next()
+    std::string_view payload{};  // valid until the next call of next() or of
+                                 // release_last_payload()
     uint16_t code = 0;           // Close (kCloseNoStatus if none) and Error
     const char* reason = "";     // Error: static ASCII text of up to 123 bytes
     uint64_t size = 0;           // Inflating: bytes
@@ -67,6 +68,10 @@ public:
     /// again and discards all further input.
     Event next(Bytes& input);
 
+    /// Frees the payload of the last event. next() does that too, but may not
+    /// be called for a while.
+    void release_last_payload();
+
     const ReaderConfig& config() const { return *config_; }
 
     /// Makes every frame an error from now on: only raw objects are accepted.
@@ -82,13 +87,14 @@ public:
     bool inside_raw() const { return scanner_.open(); }
 
     /// Returns true if a message, a control frame or a raw object has begun and
-    /// not ended. REQUIRES: next() has returned NeedMore.
+    /// not ended. REQUIRES: the payload of the last event was released.
     bool inside_message() const {
         return scanner_.open() || state_ == State::Payload ||
                !partial_.empty() || message_.type != Opcode::Continuation;
     }
 
     /// Returns the memory that an incomplete message takes.
+    /// REQUIRES: the payload of the last event was released.
     uint64_t partial_size() const {
         return message_.bytes.capacity() +
                (message_.compressed ? Inflater::kMemory : 0);
@@ -135,7 +141,6 @@ private:
     Event inflate(std::string_view piece, bool last);
     Event end_message(std::string_view payload);
     Event add_to_control(std::string_view piece, bool whole);
-    void release_last_payload();
 
     const ReaderConfig* config_;
     FrameHeader frame_;          // of the payload that is being read

@@ -114,6 +114,22 @@ TEST_CASE("input that waits to be handled counts as unfinished") {
     join(daemon);
 }
 
+TEST_CASE("a message that was relayed does not count as unfinished") {
+    Daemon daemon({"--rooms", "--max-message=640K", "--max-partial=4M"});
+    std::vector<Peer> senders;
+    // One that takes the whole share of a client in a turn, and one that
+    // doesn't.
+    for (const size_t size : {300'000, 50'000}) {
+        const std::string half(size, '1');
+        for (int i = 0; i < 40; ++i) {
+            senders.push_back(join_room(daemon, "/" + std::to_string(i)));
+            senders.back().send(first_fragment(half) + last_fragment(half));
+            senders.back().expect_message(half + half);
+        }
+    }
+    CHECK(count(daemon.log(), "too much unfinished") == 0);
+}
+
 TEST_CASE("a message has the time of --message-timeout") {
     Daemon daemon({timed("--message-timeout", 0.5)});
     Peer quick = join(daemon);
@@ -138,6 +154,18 @@ TEST_CASE("the time of a message is not renewed") {
     while (slow.send_if_possible(next_fragment("1,") + ping_frame()))
         if (slow.next_frame().opcode == kClose) break;
     daemon.wait_for_log("closed: 1008: message not complete in time");
+}
+
+TEST_CASE("a control frame is no message that is not complete") {
+    Timer timer;
+    Daemon daemon({timed("--message-timeout", 0.2)});
+    Peer ann = join(daemon);
+    Peer observer = join(daemon);
+    send_in_two(ann, ping_frame("abcd"), 8, observer);
+    ann.expect_pong("abcd");
+    timer.wait();
+    ann.send_message("[1]");
+    ann.expect_message("[1]");
 }
 
 TEST_CASE("--message-timeout=0 is no limit") {
