@@ -192,7 +192,7 @@ void ClientReader::process(Connection& connection, Bytes& bytes, Share& share) {
         // If nothing is left, the next round ends the loop.
         if (bytes.size > 0 && (connection.is_held || !share.take(size))) return;
     }
-    set_message_deadline(client);
+    set_message_deadline(connection);
 }
 
 /// Before a client is dropped for its unsent own bytes, its socket is tried: a
@@ -206,17 +206,21 @@ void ClientReader::limit_own_bytes(Connection& connection) {
 }
 
 /// A message, also a raw object, has a time from its first byte to its last,
-/// not renewed by the bytes in between.
-void ClientReader::set_message_deadline(Client& client) {
+/// not renewed by the bytes in between. While its client is held, it stands
+/// still.
+void ClientReader::set_message_deadline(const Connection& connection) {
+    const Client& client = connection.client;
     const Seconds time = client.state() == State::Raw
                              ? settings_.handshake_timeout
                              : settings_.message_timeout;
     if (!is_talking(client)) return;
-    const uint32_t id = client.member().client_id;
+    const uint32_t id = connection.id();
+    const Time from =
+        connection.is_held ? connection.activity->held_until : table_.now();
     if (!client.is_inside_message())
         deadlines_.clear(id, Kind::Step);
     else if (time.count() > 0 && !deadlines_.is_set(id, Kind::Step))
-        deadlines_.set(id, Kind::Step, table_.now() + to_duration(time));
+        deadlines_.set(id, Kind::Step, from + to_duration(time));
 }
 
 /// Counts what a client has sent. If it is too much, the client is held: that
@@ -258,9 +262,8 @@ bool ClientReader::hold_if_over(Connection& connection) {
     activity.is_over_too_long = table_.now() - activity.over_since >= kMaxOver;
     activity.held_until = ready;
     connection.is_held = true;
-    // The time of its message begins anew when it is read again.
-    deadlines_.clear(client.member().client_id, Kind::Step);
-    deadlines_.set(client.member().client_id, Kind::Hold, ready);
+    deadlines_.postpone(connection.id(), Kind::Step, ready - table_.now());
+    deadlines_.set(connection.id(), Kind::Hold, ready);
     return true;
 }
 

@@ -53,7 +53,7 @@ private:
     void read(Connection& connection);
     void read_socket(Connection& connection, Share& share);
     void process(Connection& connection, Bytes& bytes, Share& share);
-    void set_message_deadline(Client& client);
+    void set_message_deadline(const Connection& connection);
     void limit_own_bytes(Connection& connection);
     void charge(Connection& connection, const ClientInput& input);
     bool hold_if_over(Connection& connection);

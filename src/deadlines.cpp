@@ -14,6 +14,11 @@ void Deadlines::set(uint32_t client, Kind kind, Time at) {
     if (at < times_[client].queued) enqueue(client, at);
 }
 
+void Deadlines::postpone(uint32_t client, Kind kind, Duration by) {
+    if (is_set(client, kind))
+        times_[client].at[static_cast<size_t>(kind)] += by;
+}
+
 void Deadlines::clear(uint32_t client, Kind kind) {
     if (client >= times_.size()) return;
     times_[client].at[static_cast<size_t>(kind)] = Time::max();

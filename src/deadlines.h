@@ -30,6 +30,10 @@ public:
     /// Sets a deadline, or moves it to another time.
     void set(uint32_t client, Kind kind, Time at);
 
+    /// Moves a deadline by this much to a later time. Does nothing if it is not
+    /// set.
+    void postpone(uint32_t client, Kind kind, Duration by);
+
     /// Does nothing if the deadline is not set.
     void clear(uint32_t client, Kind kind);
 

@@ -124,6 +124,17 @@ TEST_CASE("a deadline can be moved, to later and to earlier") {
 }
 
 // Otherwise the daemon would wake up with nothing to do.
+TEST_CASE("a deadline is postponed if it is set") {
+    Deadlines deadlines;
+    deadlines.postpone(7, Kind::Step, 1s);
+    CHECK_FALSE(deadlines.is_set(7, Kind::Step));
+    deadlines.set(7, Kind::Step, kStart);
+    deadlines.postpone(7, Kind::Step, 2s);
+    deadlines.postpone(7, Kind::Send, 2s);
+    CHECK_FALSE(deadlines.is_set(7, Kind::Send));
+    CHECK(deadlines.next() == kStart + 2s);
+}
+
 TEST_CASE("a deadline that was cleared is not the next one") {
     Deadlines deadlines;
     deadlines.set(1, Kind::Step, kStart + 1s);

@@ -156,6 +156,21 @@ TEST_CASE("the time of a message is not renewed") {
     daemon.wait_for_log("closed: 1008: message not complete in time");
 }
 
+TEST_CASE("the time of a message stands still while its client is held") {
+    Daemon daemon({"--exempt=none", "--rate=2/0.4",
+                   timed("--message-timeout", 1)});
+    Timer timer;
+    // Each time it is held for a moment.
+    Peer slow = join(daemon);
+    slow.send(first_fragment("["));
+    for (int i = 0; i < 6; ++i) {
+        if (!slow.send_if_possible(ping_frame() + ping_frame() + ping_frame()))
+            break;
+        timer.wait();
+    }
+    daemon.wait_for_log("closed: 1008: message not complete in time");
+}
+
 TEST_CASE("a control frame is no message that is not complete") {
     Timer timer;
     Daemon daemon({timed("--message-timeout", 0.2)});
