@@ -191,7 +191,7 @@ void Hub::deliver(RoomEntry& entry, std::string_view text,
 void Hub::ping() {
     for (auto& [name, entry] : rooms_.all()) {
         if (entry->room.members().empty()) continue;
-        entry->room.append_ping();
+        rooms_.append_ping(*entry);
         note_change(*entry);
     }
 }

@@ -79,6 +79,12 @@ public:
         return now - newer_.at >= kSettled ? newer_.end : older_.end;
     }
 
+    /// Returns how many of the bytes that `stored` counts this cursor keeps:
+    /// those of its chunk, also before the cursor, and of later ones.
+    uint64_t stored_for(const Cursor& cursor) const {
+        return chunks_.back().begin - chunk(cursor.chunk_).begin;
+    }
+
     /// Returns the number of open cursors. While it is 0 no bytes are stored.
     size_t cursors() const { return cursors_; }
 

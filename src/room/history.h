@@ -69,6 +69,12 @@ public:
     /// oldest retained message on, pings included, and an entry per message.
     uint64_t bytes() const;
 
+    /// Returns how many of the bytes that the log counts as stored are there
+    /// for what is retained.
+    uint64_t stored() const {
+        return size() > 0 ? log_.stored_for(cursor_) : 0;
+    }
+
     /// The bytes that retaining a message of this size takes.
     static uint64_t retained_size(size_t message);
 

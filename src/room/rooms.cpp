@@ -66,7 +66,7 @@ bool Rooms::delete_longest_idle() {
 }
 
 void Rooms::delete_room(RoomEntry& entry) {
-    set_retained(entry, 0);
+    set_retained(entry, 0, 0);
     idle_.erase(entry.idle);
     rooms_.erase(entry.room.name());
 }
@@ -79,6 +79,11 @@ void Rooms::append(RoomEntry& entry, std::string_view text, Time now,
     // idle for longer. It also keeps the list nearly in the order of expiry.
     if (entry.holders == 0) idle_.splice(idle_.end(), idle_, entry.idle);
     limit_retained();
+}
+
+void Rooms::append_ping(RoomEntry& entry) {
+    entry.room.append_ping();
+    recount(entry);
 }
 
 void Rooms::limit_retained() {
@@ -109,10 +114,13 @@ bool Rooms::can_retain(const RoomEntry* entry, size_t messages,
 }
 
 void Rooms::recount(RoomEntry& entry) {
-    set_retained(entry, entry.room.history().bytes());
+    const History& history = entry.room.history();
+    set_retained(entry, history.bytes(), history.stored());
 }
 
-void Rooms::set_retained(RoomEntry& entry, uint64_t bytes) {
+void Rooms::set_retained(RoomEntry& entry, uint64_t bytes, uint64_t stored) {
+    stored_retained_ += stored - entry.stored_retained;
+    entry.stored_retained = stored;
     if (bytes == entry.retained) return;
     retained_ += bytes - entry.retained;
     auto node = by_retained_.extract({entry.retained, &entry});

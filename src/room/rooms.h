@@ -1,7 +1,6 @@
 // All rooms by name, and what they retain together. No sockets, no clock.
 #pragma once
 
-#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <list>
@@ -31,6 +30,7 @@ struct RoomEntry {
     size_t holders = 0;
     std::list<RoomEntry*>::iterator idle{};  // in Rooms::idle_, if not held
     uint64_t retained = 0;                   // bytes, as last counted
+    uint64_t stored_retained = 0;            // see History::stored()
 
     // For the hub.
     AddressUse* only_use = nullptr;  // if all members have this one, not null
@@ -69,6 +69,9 @@ public:
     void append(RoomEntry& entry, std::string_view text, Time now,
                 History::Kind kind = History::Kind::Message);
 
+    /// Appends a ping to a room's logs.
+    void append_ping(RoomEntry& entry);
+
     /// Returns whether `messages` messages that take `bytes` together, as
     /// History::retained_size() counts, would all be retained in a room, which
     /// may be null if it is to be made.
@@ -86,11 +89,9 @@ public:
     /// When delete_expired() has something to do; Time::max() is never.
     Time next_expiry() const;
 
-    /// Bytes that the logs store for cursors that are behind, beyond what is
-    /// retained anyway.
-    uint64_t backlogs() const {
-        return stored_ - std::min(stored_, retained_);
-    }
+    /// Bytes that the logs store for cursors that are behind, beyond what they
+    /// store for retained messages anyway.
+    uint64_t backlogs() const { return stored_ - stored_retained_; }
 
     /// All rooms. The keys refer to Room::name().
     using Map = std::map<std::string_view, std::unique_ptr<RoomEntry>>;
@@ -102,12 +103,13 @@ private:
     bool delete_longest_idle();
     void delete_room(RoomEntry& entry);
     void recount(RoomEntry& entry);
-    void set_retained(RoomEntry& entry, uint64_t bytes);
+    void set_retained(RoomEntry& entry, uint64_t bytes, uint64_t stored);
     void limit_retained();
 
     const RoomsConfig* config_;
     Deflater deflater_;
     uint64_t stored_ = 0;  // as the logs count it, see Broadcast
+    uint64_t stored_retained_ = 0;  // of that, for retained messages
     Map rooms_;
     std::list<RoomEntry*> idle_;  // without holders; the longest idle first
     uint64_t retained_ = 0;       // bytes, in all rooms

@@ -459,3 +459,30 @@ TEST_CASE("can_retain() counts on the rooms that retain more") {
         if (expected) CHECK(room.room.history().size() >= messages);
     }
 }
+
+TEST_CASE("what is stored for retained messages is no backlog") {
+    RoomsConfig config;
+    config.retention.messages = 2;
+    config.retained_total = 300'000;
+    TestRooms test(config);
+    for (int room = 0; room < 4; ++room) {
+        const std::string name = "/" + std::to_string(room);
+        for (const size_t size : {30, 40'000, 60'000, 100, 100, 100'000, 30}) {
+            RoomEntry& entry = test.append_to(name, std::string(size, 'x'));
+            CHECK(test.rooms.backlogs() == 0);
+            for (int i = 0; i < 1000; ++i) test.rooms.append_ping(entry);
+            CHECK(test.rooms.backlogs() == 0);
+        }
+    }
+    RoomEntry& entry = test.append_to("/0");
+    Broadcast& log = entry.room.log(false);
+    const Broadcast::Cursor cursor = log.open_cursor();
+    for (int i = 0; i < 5; ++i) test.append(entry, std::string(100'000, 'x'));
+    CHECK(test.rooms.backlogs() >= 300'000);
+    CHECK(test.rooms.backlogs() < 450'000);
+    log.close_cursor(cursor);
+    CHECK(test.rooms.backlogs() == 0);
+    test.now += 1h;
+    test.rooms.clean_up(test.now);
+    CHECK(test.rooms.backlogs() == 0);
+}
