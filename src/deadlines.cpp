@@ -1,6 +1,5 @@
 #include "deadlines.h"
 
-#include <algorithm>
 #include <functional>
 #include <utility>
 
@@ -10,8 +9,9 @@ void Deadlines::set(uint32_t client, Kind kind, Time at) {
     if (client >= times_.size()) times_.resize(client + 1);
     // An entry in the queue that is too early is corrected later. One that is
     // too late would be missed, so an earlier deadline gets an entry at once.
-    times_[client].at[static_cast<size_t>(kind)] = at;
-    if (at < times_[client].queued) enqueue(client, at);
+    const auto k = static_cast<size_t>(kind);
+    times_[client].at[k] = at;
+    if (at < times_[client].queued[k]) enqueue(client, kind, at);
 }
 
 void Deadlines::postpone(uint32_t client, Kind kind, Duration by) {
@@ -24,8 +24,8 @@ void Deadlines::clear(uint32_t client, Kind kind) {
     times_[client].at[static_cast<size_t>(kind)] = Time::max();
 }
 
-// The client's entry stays in the queue, and serves the next client of this id:
-// so a flood of short connections does not fill the queue.
+// The entries stay in the queue, and serve the next client of this id: so a
+// flood of short connections does not fill the queue.
 void Deadlines::clear(uint32_t client) {
     for (Kind kind : {Kind::Step, Kind::Send, Kind::Hold}) clear(client, kind);
 }
@@ -39,10 +39,9 @@ std::optional<Deadlines::Expired> Deadlines::take_expired(Time now) {
     // Without deadlines next() is Time::max(), which is not above a `now` that
     // is Time::max() too.
     if (next() > now || queue_.empty()) return std::nullopt;
-    const uint32_t client = queue_.top().client;
-    const Kind kind = static_cast<Kind>(times_[client].first_kind());
-    clear(client, kind);
-    return Expired{client, kind};
+    const Entry& front = queue_.top();
+    clear(front.client, front.kind);
+    return Expired{front.client, front.kind};
 }
 
 Time Deadlines::next() {
@@ -50,24 +49,25 @@ Time Deadlines::next() {
     return queue_.empty() ? Time::max() : queue_.top().at;
 }
 
-void Deadlines::enqueue(uint32_t client, Time at) {
-    times_[client].queued = at;
-    queue_.push({at, client});
+void Deadlines::enqueue(uint32_t client, Kind kind, Time at) {
+    times_[client].queued[static_cast<size_t>(kind)] = at;
+    queue_.push({at, client, kind});
 }
 
 /// Makes the front of the queue say when the next deadline really is.
 void Deadlines::discard_outdated() {
     while (!queue_.empty()) {
         const Entry front = queue_.top();
-        Times& times = times_[front.client];
+        const auto kind = static_cast<size_t>(front.kind);
+        const Time at = times_[front.client].at[kind];
+        Time& queued = times_[front.client].queued[kind];
         // An entry that was replaced by an earlier one is still in the queue.
-        const bool is_valid = front.at == times.queued;
-        const Time first = times.first();
-        if (is_valid && front.at == first) return;
+        const bool is_valid = front.at == queued;
+        if (is_valid && front.at == at) return;
         queue_.pop();
         if (!is_valid) continue;
-        times.queued = Time::max();
-        if (first != Time::max()) enqueue(front.client, first);
+        queued = Time::max();
+        if (at != Time::max()) enqueue(front.client, front.kind, at);
     }
 }
 

@@ -2,7 +2,6 @@
 // clients, no clock.
 #pragma once
 
-#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -58,32 +57,34 @@ private:
 
     /// What is known of one client. Time::max() is never.
     struct Times {
-        std::array<Time, kKinds> at = {Time::max(), Time::max(), Time::max()};
-        Time queued = Time::max();  // of its valid entry in the queue
-
-        size_t first_kind() const {
-            return static_cast<size_t>(
-                std::min_element(at.begin(), at.end()) - at.begin());
+        Times() {
+            at.fill(Time::max());
+            queued.fill(Time::max());
         }
-        Time first() const { return at[first_kind()]; }
+
+        std::array<Time, kKinds> at;
+        std::array<Time, kKinds> queued;  // of the valid entries in the queue
     };
 
     struct Entry {
         Time at;
         uint32_t client = 0;
+        Kind kind = Kind::Step;
 
         bool operator>(const Entry& other) const { return at > other.at; }
     };
 
-    void enqueue(uint32_t client, Time at);
+    void enqueue(uint32_t client, Kind kind, Time at);
     void discard_outdated();
 
     std::deque<Times> times_;  // by client; a deque grows without copying
 
-    // Each client has at most one valid entry, whose time is at or before its
-    // first deadline. Postponing a deadline, which happens with every send to a
-    // slow client, leaves the entry alone: it is corrected when it comes to the
-    // front.
+    // Each deadline has at most one valid entry, whose time is at or before its
+    // own. Postponing a deadline, which happens with every send to a slow
+    // client, leaves the entry alone: it is corrected when it comes to the
+    // front. One that is replaced by an earlier entry stays until its time: a
+    // deadline that alternates between late and soon would fill the queue, so
+    // each kind has entries of its own.
     std::priority_queue<Entry, std::vector<Entry>, std::greater<Entry>> queue_;
 };
 

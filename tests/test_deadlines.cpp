@@ -172,6 +172,23 @@ TEST_CASE("many short connections need no more memory than the first ones") {
     CHECK(heap_in_use() == before);
 }
 
+TEST_CASE("a deadline needs no more memory if another one expires often") {
+    Deadlines deadlines;
+    size_t before = 0;
+    Time now = kStart;
+    // Another client's: what is outdated behind it is not found.
+    deadlines.set(1, Kind::Step, now + 500s);
+    for (int i = 0; i < 100'000; ++i) {
+        now += 1ms;
+        deadlines.set(0, Kind::Step, now + 1000s);
+        deadlines.set(0, Kind::Hold, now + 1ms);
+        CHECK(take_all(deadlines, now + 1ms) == Clients{0});
+        CHECK(deadlines.next() > now + 1ms);
+        if (i == 100) before = heap_in_use();
+    }
+    CHECK(heap_in_use() == before);
+}
+
 TEST_CASE("random operations keep the deadlines of a naive map") {
     std::mt19937 random(1);
     Deadlines deadlines;
