@@ -142,6 +142,8 @@ void Connections::close_all() {
         if (client.state() == State::Open) {
             hub_.leave(client.member());
             client.close(encode_close(kCloseGoingAway, "server is stopping"));
+            // That of its message, which is not read to its end.
+            table_.deadlines().clear(connection.id(), Kind::Step);
         } else if (client.accepts_input()) {
             client.drop();
         }

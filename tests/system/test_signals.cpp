@@ -142,6 +142,20 @@ TEST_CASE("no message is relayed after the start of a stop") {
     stalled.expect_closed(1001);
 }
 
+TEST_CASE("a client inside a message has the time to close at a stop") {
+    Daemon daemon({timed("--message-timeout", 0.3)});
+    Timer timer;
+    Peer ann = join(daemon);
+    Peer stalled = join_with_backlog(daemon, ann, 20);
+    stalled.send(first_fragment("["));
+    ann.sync();
+    daemon.signal(SIGTERM);
+    ann.expect_closed(1001);
+    timer.wait();
+    for (int i = 0; i < 20; ++i) stalled.expect_message(json_string(100000));
+    stalled.expect_closed(1001);
+}
+
 TEST_CASE("SIGTERM ends a daemon that is never idle") {
     Daemon daemon({"--announce=none"});
     std::vector<Peer> peers = join(daemon, 20);
