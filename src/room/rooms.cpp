@@ -84,6 +84,7 @@ void Rooms::append(RoomEntry& entry, std::string_view text, Time now,
 void Rooms::append_ping(RoomEntry& entry) {
     entry.room.append_ping();
     recount(entry);
+    limit_retained();
 }
 
 void Rooms::limit_retained() {

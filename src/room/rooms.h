@@ -69,7 +69,8 @@ public:
     void append(RoomEntry& entry, std::string_view text, Time now,
                 History::Kind kind = History::Kind::Message);
 
-    /// Appends a ping to a room's logs.
+    /// Appends a ping to a room's logs, of which retained messages take more
+    /// then.
     void append_ping(RoomEntry& entry);
 
     /// Returns whether `messages` messages that take `bytes` together, as

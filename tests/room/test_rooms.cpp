@@ -428,6 +428,16 @@ TEST_CASE("can_retain() predicts whether a message is retained") {
     CHECK_FALSE(test.rooms.can_retain(test.open("/a"), 1, 1));
 }
 
+TEST_CASE("pings take of what may be retained") {
+    const uint64_t each = 100 + 2 + kEntry;
+    TestRooms test(retained_total(each));
+    RoomEntry& room = test.append_to("/a", std::string(100, 'x'));
+    CHECK_FALSE(test.rooms.can_retain(nullptr, 2, 2 * each));
+    test.rooms.append_ping(room);
+    CHECK_FALSE(test.rooms.can_retain(nullptr, 2, 2 * each));
+    CHECK(room.room.history().size() == 0);
+}
+
 TEST_CASE("can_retain() predicts whether several messages are all retained") {
     RoomsConfig config;
     config.retention.messages = 3;
