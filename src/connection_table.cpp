@@ -30,6 +30,7 @@ Connection& ConnectionTable::add(Accepted accepted, const TlsContext* tls,
         connections_.add(std::move(accepted), settings_.reader_config, tls);
     Connection& connection = connections_[id];
     connection.client.member().client_id = id;
+    connection.client.member().number = ++last_number_;
     connection.client.member().use = use;
     // Only reading is awaited: there is nothing to send before a request.
     connection.handle = poller_.add(fd, POLLIN, {kClients, id});
@@ -44,33 +45,34 @@ void ConnectionTable::touch(Connection& connection) {
         touched_.push_back(connection.id());
 }
 
-void ConnectionTable::respond(Client& client, const Response& response) {
+void ConnectionTable::respond(Client& client, const Response& response,
+                              const std::string& request) {
     client.close(response.bytes);
     start_close_timer(client);
     const std::string status = std::to_string(response.status);
     if (response.status < 400)
-        log_.debug(address_of(client) + " response: " + status);
-    else
-        log_.about_client(address_of(client),
-                          "refused: " + status + " " + response.why);
+        return log_.debug(name_of(client) + " " + request + " " + status);
+    std::string line = "refused: " + status + " " + response.why;
+    if (!request.empty()) line += " (" + request + ")";
+    log_.about_client(name_of(client), line);
 }
 
 void ConnectionTable::refuse(Client& client, const Refusal& refusal) {
     client.close(error_response(refusal.status, refusal.why).bytes);
     start_close_timer(client);
-    log_refusal(client.member().address, client.member().use, refusal);
+    log_refusal(name_of(client), client.member().use, refusal);
 }
 
-void ConnectionTable::log_refusal(const Address& address, AddressUse* use,
+void ConnectionTable::log_refusal(const std::string& who, AddressUse* use,
                                   const Refusal& refusal) {
     std::string event =
         "refused: " + std::to_string(refusal.status) + " " + refusal.why;
     if (use && refusal.status == kTooManyRequests)
         event += "; a proxy or CDN in front? see --trust-proxy";
     if (limits_.should_log(use, now_))
-        log_.about_client(address.to_string(), event);
+        log_.about_client(who, event);
     else
-        log_.debug(address.to_string() + " " + event);
+        log_.debug(who + " " + event);
 }
 
 void ConnectionTable::close(Client& client, uint16_t code,
@@ -82,7 +84,7 @@ void ConnectionTable::close(Client& client, uint16_t code,
     const std::string line =
         "closed: " + std::to_string(code) + ": " + reason;
     if (client.member().entry) return leave_room(client, line);
-    log_.about_client(address_of(client), line);
+    log_.about_client(name_of(client), line);
 }
 
 void ConnectionTable::start_close_timer(Client& client) {
@@ -96,7 +98,7 @@ void ConnectionTable::start_close_timer(Client& client) {
 
 void ConnectionTable::leave_room(Client& client, const std::string& reason) {
     hub_.leave(client.member());
-    log_.about_client(address_of(client), reason + describe_room(client));
+    log_.about_client(name_of(client), reason + describe_room(client));
 }
 
 void ConnectionTable::drop(Client& client, const std::string& reason) {
@@ -106,7 +108,7 @@ void ConnectionTable::drop(Client& client, const std::string& reason) {
     if (was_open)
         leave_room(client, reason);
     else
-        log_.debug(address_of(client) + " " + reason);
+        log_.debug(name_of(client) + " " + reason);
 }
 
 bool ConnectionTable::destroy_gone() {
@@ -135,6 +137,11 @@ std::string ConnectionTable::describe_room(const Client& client) const {
     std::string text = " (" + describe_members(hub_.members()) + ")";
     if (settings_.rooms) text += " in " + client.member().entry->room.name();
     return text;
+}
+
+std::string name_of(const Client& client) {
+    return client.member().address.to_string() + " #" +
+           std::to_string(client.member().number);
 }
 
 }  // namespace wschat

@@ -106,14 +106,17 @@ public:
     void touch(Connection& connection);
     const std::vector<uint32_t>& touched() const { return touched_; }
 
-    /// Answers a request, after which the connection closes.
-    void respond(Client& client, const Response& response);
+    /// Answers a request, after which the connection closes. `request` is its
+    /// method and target for the log; empty if it is not known.
+    void respond(Client& client, const Response& response,
+                 const std::string& request = "");
 
     /// Refuses a request for a limit that is reached.
     void refuse(Client& client, const Refusal& refusal);
 
-    /// One line a minute for each address: a flood must not fill the log.
-    void log_refusal(const Address& address, AddressUse* use,
+    /// One line a minute for each address: a flood must not fill the log. `who`
+    /// is the address, or the name_of() a client.
+    void log_refusal(const std::string& who, AddressUse* use,
                      const Refusal& refusal);
 
     /// Closes a client that has reached a limit of what it may send.
@@ -147,12 +150,11 @@ private:
     Limits limits_;
     Deadlines deadlines_;
     std::vector<uint32_t> touched_;
+    uint32_t last_number_ = 0;  // of a connection
     Time now_{};
 };
 
-/// The address of a client, for the log.
-inline std::string address_of(const Client& client) {
-    return client.member().address.to_string();
-}
+/// The address of a client and the number of its connection, for the log.
+std::string name_of(const Client& client);
 
 }  // namespace wschat

@@ -26,7 +26,6 @@ Connections::Connections(const Settings& settings, const RouterConfig& router,
 
 void Connections::add(Accepted accepted, const TlsContext* tls) {
     const Address peer = accepted.peer;
-    log_.debug(peer.to_string() + " accepted");
     Limits& limits = table_.limits();
     // The address of the client itself may only be known with its request.
     AddressUse* const use = limits.is_counted(peer, peer.is_local())
@@ -39,9 +38,11 @@ void Connections::add(Accepted accepted, const TlsContext* tls) {
         refusal = limits.add_connect(*use, table_.now());
     if (refusal) {
         if (use) Limits::remove_client(*use);
-        return table_.log_refusal(peer, use, refusal);
+        return table_.log_refusal(peer.to_string(), use, refusal);
     }
-    table_.add(std::move(accepted), tls, use).is_connect_counted = use && tls;
+    Connection& connection = table_.add(std::move(accepted), tls, use);
+    connection.is_connect_counted = use && tls;
+    log_.debug(name_of(connection.client) + " accepted");
 }
 
 void Connections::serve(uint32_t id, short events) {
@@ -117,7 +118,7 @@ void Connections::expire_step(Client& client) {
     if (client.state() == State::ReadingHead && !client.can_send()) {
         // Before the TLS handshake is complete, no response can be sent.
         client.drop();
-        log_.about_client(address_of(client),
+        log_.about_client(name_of(client),
                           "refused: TLS handshake not complete in time");
     } else if (client.state() <= State::ReadingBody) {
         table_.respond(client,

@@ -129,21 +129,22 @@ void Hub::release(Member& member) {
     rooms_.release(*entry);
 }
 
-std::string Hub::submit(const Member& sender, std::string_view text) {
+Reply Hub::submit(const Member& sender, std::string_view text) {
     using Action = RelayDecision::Action;
     const RelayDecision decision =
         decide_relay(text, sender.grants, sender.v1);
     switch (decision.action) {
         case Action::Relay: break;
-        case Action::Ignore: return "";
-        case Action::Refuse: return error_notice(decision.reason);
-        case Action::Pong: return kPong;
+        case Action::Ignore: return {"", "it is falsy in PHP"};
+        case Action::Refuse:
+            return {error_notice(decision.reason), decision.reason};
+        case Action::Pong: return {kPong};
     }
     // Raw JSON has no path that could name a room.
     RoomEntry* entry = sender.entry ? sender.entry : rooms_.open("/", now_);
-    if (!entry) return error_notice(kTooManyRooms);
+    if (!entry) return {error_notice(kTooManyRooms), kTooManyRooms};
     deliver(*entry, text);
-    return "";
+    return {};
 }
 
 Response Hub::publish(const PublishRequest& request) {

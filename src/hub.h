@@ -37,6 +37,14 @@ struct Joined {
     std::string hello{};
 };
 
+/// What becomes of a message of a client.
+struct Reply {
+    std::string json{};  // to send to the sender alone: a notice, a pong or
+                         // nothing
+    std::string why{};   // why it was not relayed; empty if it was, or if it
+                         // was a ping
+};
+
 /// The rooms and their members. A message takes two steps: submit() or
 /// publish() takes what a sender says and checks it; deliver() appends it to
 /// the room for everybody. Nothing else appends a message to a room.
@@ -66,9 +74,8 @@ public:
     void release(Member& member);
 
     /// Takes a message from a member, or from a sender in no room, whose
-    /// messages go to the room "/". Returns the JSON text to send to the sender
-    /// alone: a notice why it was not relayed, a pong, or nothing.
-    std::string submit(const Member& sender, std::string_view text);
+    /// messages go to the room "/".
+    Reply submit(const Member& sender, std::string_view text);
 
     /// Takes the messages of a publisher: all of them, or none. Returns the
     /// response: a receipt (200); 400 if one is not relayed; 503 if there are

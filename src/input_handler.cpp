@@ -28,19 +28,15 @@ void InputHandler::act(Connection& connection,
     if (const Refusal refusal =
             limits.find_refusal(table_.size(), member.use))
         return table_.refuse(connection.client, refusal);
-    std::visit([&](const auto& action) { act(connection, action); },
-               to.action);
+    if (const auto* respond = std::get_if<Respond>(&to.action))
+        table_.respond(connection.client, respond->response, to.request);
+    else if (const auto* expected = std::get_if<ExpectBody>(&to.action))
+        connection.client.expect_body(*expected);
+    else
+        upgrade(connection, std::get<Upgrade>(to.action));
 }
 
-void InputHandler::act(Connection& connection, const Respond& respond) {
-    table_.respond(connection.client, respond.response);
-}
-
-void InputHandler::act(Connection& connection, const ExpectBody& expected) {
-    connection.client.expect_body(expected);
-}
-
-void InputHandler::act(Connection& connection, const Upgrade& upgrade) {
+void InputHandler::upgrade(Connection& connection, const Upgrade& upgrade) {
     Client& client = connection.client;
     Member& member = client.member();
     if (member.use && !connection.is_connect_counted)
@@ -55,7 +51,7 @@ void InputHandler::act(Connection& connection, const Upgrade& upgrade) {
     if (joined.refusal) return table_.refuse(client, {503, joined.refusal});
     client.upgrade(upgrade, joined.hello);
     table_.deadlines().clear(connection.id(), Kind::Step);
-    log_.about_client(address_of(client),
+    log_.about_client(name_of(client),
                       "joined" + table_.describe_room(client));
 }
 
@@ -65,21 +61,24 @@ void InputHandler::act(Connection& connection, const input::TlsRequired&) {
 }
 
 void InputHandler::act(Connection& connection, const input::RequestBody& body) {
-    table_.respond(connection.client, hub_.publish(body.request));
+    table_.respond(connection.client, hub_.publish(body.request),
+                   "POST " + body.request.room);
 }
 
 void InputHandler::act(Connection& connection, const input::RawJsonBegun&) {
     connection.client.member().grants.may_send_system = true;
     table_.deadlines().clear(connection.id(), Kind::Step);
-    log_.debug(address_of(connection.client) + " sends raw JSON");
+    log_.debug(name_of(connection.client) + " sends raw JSON");
 }
 
 void InputHandler::act(Connection& connection, const input::Message& message) {
     // The next message has a time of its own.
     table_.deadlines().clear(connection.id(), Kind::Step);
     Client& client = connection.client;
-    const std::string reply = hub_.submit(client.member(), message.text);
-    if (!reply.empty()) client.tell(reply);
+    const Reply reply = hub_.submit(client.member(), message.text);
+    if (!reply.json.empty()) client.tell(reply.json);
+    if (!reply.why.empty())
+        log_.debug(name_of(client) + " not relayed: " + reply.why);
 }
 
 void InputHandler::act(Connection& connection, const input::PeerClosed& close) {
@@ -99,7 +98,7 @@ void InputHandler::act(Connection& connection,
         return table_.leave_room(client, "closed: protocol error " +
                                              std::to_string(error.code) +
                                              ": " + error.reason);
-    log_.about_client(address_of(client),
+    log_.about_client(name_of(client),
                       std::string("refused: ") + error.reason);
     client.tell(error_notice(error.reason));
 }

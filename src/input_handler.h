@@ -42,11 +42,7 @@ private:
     void act(Connection&, const input::Inflating&) {}
     void act(Connection&, const input::NeedMore&) {}
 
-    // For each kind of action that the router decides on.
-    void act(Connection& connection, const Respond& respond);
-    void act(Connection& connection, const ExpectBody& expected);
-    void act(Connection& connection, const Upgrade& upgrade);
-
+    void upgrade(Connection& connection, const Upgrade& upgrade);
     void warn_of_untrusted_proxy(const ClientAddress& from);
 
     const Settings& settings_;

@@ -55,7 +55,7 @@ int main(int argc, char** argv) {
     if (options.action == Options::Action::ShowVersion)
         return print(std::string("wschat ") + kVersion + "\n");
 
-    Log log(options.log_level);
+    Log log(options.log_level, options.log_times);
     try {
         Server(options.settings, log).run();
     } catch (const std::exception& error) {

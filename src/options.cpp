@@ -192,6 +192,10 @@ void set_log_level(Parsed& parsed, const Given&) {
     parsed.options.log_level = level;
 }
 
+void set_log_time(Parsed& parsed, const Given&) {
+    parsed.options.log_times = true;
+}
+
 template <Options::Action action>
 void set_action(Parsed& parsed, const Given&) {
     parsed.options.action = action;
@@ -316,6 +320,8 @@ constexpr Row kRows[] = {
      set_ping_interval},
     {"quiet", 'q', nullptr, "log errors only",
      set_log_level<Log::Level::Error>},
+    {"log-time", 0, nullptr, "begin each line of the log with the time",
+     set_log_time},
     {"verbose", 'v', nullptr, "log the details of every connection too",
      set_log_level<Log::Level::Debug>},
     {"help", 'h', nullptr, "show this text",

@@ -14,6 +14,7 @@ struct Options {
     enum class Action { Serve, ShowHelp, ShowVersion };
     Action action = Action::Serve;
     Log::Level log_level = Log::Level::Info;
+    bool log_times = false;
     Settings settings;
 };
 

@@ -110,7 +110,7 @@ public:
 
     std::string submit(const TestMember& test_member,
                        std::string_view text = "{}") {
-        return hub.submit(test_member.member, text);
+        return hub.submit(test_member.member, text).json;
     }
 
     Response publish(const std::string& body, const std::string& room = "/",
@@ -933,9 +933,9 @@ public:
         for (;;) {
             const ClientInput next = sender.next(input);
             if (std::get_if<input::NeedMore>(&next)) return;
-            const std::string reply = test_.hub.submit(
+            const Reply reply = test_.hub.submit(
                 sender.member(), std::get<input::Message>(next).text);
-            REQUIRE(reply.empty());
+            REQUIRE(reply.json.empty());
         }
     }
 

@@ -324,7 +324,7 @@ TEST_CASE("an option that needs a value is refused without one") {
 TEST_CASE("an option that takes no value is refused with one") {
     for (std::string option : {"--relay-system", "--no-raw", "--no-deflate",
                                "--no-page", "--no-uring", "--rooms", "--quiet",
-                               "--verbose", "--help", "--version"})
+                               "--verbose", "--log-time", "--help", "--version"})
         check_option_refused(option + "=yes",
                              "option " + option + "=yes takes no value");
 }
@@ -407,6 +407,8 @@ TEST_CASE("the last of -q and -v wins") {
     CHECK((parse_with({"-q"}).log_level == Level::Error));
     CHECK((parse_with({"--quiet"}).log_level == Level::Error));
     CHECK((parse_with({"-v"}).log_level == Level::Debug));
+    CHECK(!parse_with({}).log_times);
+    CHECK(parse_with({"--log-time"}).log_times);
     CHECK((parse_with({"--verbose"}).log_level == Level::Debug));
     CHECK((parse_with({"-q", "-v"}).log_level == Level::Debug));
     CHECK((parse_with({"-vq"}).log_level == Level::Error));

@@ -10,6 +10,8 @@ namespace wschat {
 
 namespace {
 
+constexpr size_t kMaxLoggedPath = 200;
+
 using Action = decltype(Route::action);
 
 /// Bytes of what a peer says that the log quotes. A head has up to 8 KiB, and
@@ -107,6 +109,9 @@ Route route(const HeadReader& head, const Address& peer,
     route.action = choose_action(request, route.client, config);
     auto* respond = std::get_if<Respond>(&route.action);
     if (respond && request.method == "HEAD") remove_body(respond->response);
+    if (!request.path.empty())
+        route.request = std::string(request.method) + " " +
+                        shorten(request.path, kMaxLoggedPath);
     return route;
 }
 

@@ -47,6 +47,10 @@ struct Respond {
 struct Route {
     ClientAddress client;
     std::variant<Respond, Upgrade, ExpectBody> action;
+
+    // The method and the path for the log, cut at 200 bytes. Without the query,
+    // which may be secret. Empty if the head is no request.
+    std::string request{};
 };
 
 /// Decides what to do for the head that a HeadReader has collected, in any

@@ -26,6 +26,7 @@ struct RoomEntry;
 /// known here.
 struct Member {
     uint32_t client_id = 0;
+    uint32_t number = 0;  // of its connection in the log; never used again
     Address address{};    // of the client; announcements name it
     AddressUse* use = nullptr;  // of all of its address; null: not counted
     Grants grants{};      // what it may send

@@ -2,6 +2,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <regex>
 #include <stdexcept>
 
 #include <fcntl.h>
@@ -15,6 +16,12 @@
 namespace wschat::test {
 
 namespace {
+
+// Removes the numbers of connections, as in "127.0.0.1 #17 joined".
+std::string without_numbers(const std::string& log) {
+    static const std::regex number(" #[0-9]+ ");
+    return std::regex_replace(log, number, " ");
+}
 
 struct Pipe {
     Fd read, write;
@@ -120,7 +127,9 @@ std::string Process::err() const {
 void Process::wait_for_stderr(std::string_view text, size_t times,
                               SourceLine at) {
     std::unique_lock lock(mutex_);
-    const auto is_there = [&] { return count(err_, text) >= times; };
+    const auto is_there = [&] {
+        return count(without_numbers(err_), text) >= times;
+    };
     changed_.wait_for(lock, max_wait(), [&] { return ended_ || is_there(); });
     if (!is_there())
         fail(at, "not logged: " + printable(text) + "; its standard error:\n" +

@@ -48,11 +48,11 @@ TEST_CASE("pages of other hosts are refused, and the log names the option") {
     check_refused(daemon, from("http://evil.example", "evil.example"));
     daemon.wait_for_log(
         "127.0.0.1 refused: 403 origin http://evil.example: "
-        "--origin=http://evil.example would allow it\n");
+        "--origin=http://evil.example would allow it (GET /)\n");
     check_refused(daemon, from("null", "example.com"));
-    daemon.wait_for_log("--origin=null would allow it\n");
+    daemon.wait_for_log("--origin=null would allow it (GET /)\n");
     check_refused(daemon, from("nonsense", "example.com"));
-    daemon.wait_for_log("refused: 403 origin nonsense\n");
+    daemon.wait_for_log("refused: 403 origin nonsense (GET /)\n");
     check_refused(daemon, from("http://localhost", "example.com"));
 }
 

@@ -89,7 +89,8 @@ TEST_CASE("compressed messages count by what they inflate to") {
 
 TEST_CASE("unfinished bodies have the limit of unfinished messages") {
     KeyFile keys;
-    Daemon daemon({"--max-message=64K", "--max-partial=1M", keys.option()});
+    Daemon daemon(
+        {"--max-message=64K", "--max-partial=1M", keys.option(), "-v"});
     const std::string request = post(json_string(60'000));
     std::vector<Peer> peers;
     for (int i = 0; i < 40; ++i) {

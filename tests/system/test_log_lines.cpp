@@ -69,23 +69,23 @@ void check_clients_are_served(const std::string& path) {
 TEST_CASE("each join, leave, refusal and drop is one line") {
     Daemon daemon({"--max-message=64K", "--max-backlog=256K"});
     Peer ann = join(daemon);
-    check_line(daemon, 2, "wschat: 127.0.0.1 joined \\(1 client\\)");
+    check_line(daemon, 2, "wschat: 127.0.0.1 #\\d+ joined \\(1 client\\)");
     Peer bob = join(daemon);
-    check_line(daemon, 3, "wschat: 127.0.0.1 joined \\(2 clients\\)");
+    check_line(daemon, 3, "wschat: 127.0.0.1 #\\d+ joined \\(2 clients\\)");
     bob.send(close_frame(1000));
     bob.expect_closed(1000);
-    check_line(daemon, 4, "wschat: 127.0.0.1 left: .+ \\(1 client\\)");
+    check_line(daemon, 4, "wschat: 127.0.0.1 #\\d+ left: .+ \\(1 client\\)");
     Peer refused(daemon);
     refused.send("GET / HTTP/1.0\r\n\r\n");
     refused.expect_refused(400);
-    check_line(daemon, 5, "wschat: 127.0.0.1 refused: 400 .+");
+    check_line(daemon, 5, "wschat: 127.0.0.1 #\\d+ refused: 400 .+");
     Peer stalled = join(SocketAddress::v4(daemon.port()), 4096);
-    check_line(daemon, 6, "wschat: 127.0.0.1 joined \\(2 clients\\)");
+    check_line(daemon, 6, "wschat: 127.0.0.1 #\\d+ joined \\(2 clients\\)");
     for (int i = 0; i < 60; ++i) {
         ann.send_message(json_string(20000));
         ann.expect_message(json_string(20000));
     }
-    check_line(daemon, 7, "wschat: 127.0.0.1 dropped: .+ \\(1 client\\)");
+    check_line(daemon, 7, "wschat: 127.0.0.1 #\\d+ dropped: .+ \\(1 client\\)");
 }
 
 TEST_CASE("the log names the reason of a leave") {
@@ -111,13 +111,56 @@ TEST_CASE("more lines of a kind in a second than 20 are counted") {
     std::vector<Peer> peers;
     for (int i = 0; i < 50; ++i) {
         peers.emplace_back(daemon);
-        peers.back().send("GET / HTTP/1.0\r\n\r\n");
+        peers.back().send(handshake());
     }
     daemon.signal(SIGCONT);
-    for (Peer& peer : peers) peer.expect_refused(400);
-    daemon.wait_for_log(" more \"refused\" in 1 s\n");
-    CHECK(count(daemon.log(), " refused: 400 ") >= 20);
-    CHECK(count(daemon.log(), " refused: 400 ") < 50);
+    for (Peer& peer : peers) CHECK(peer.read_response().status == 101);
+    daemon.wait_for_log(" more \"joined\" in 1 s\n");
+    CHECK(count(daemon.log(), " joined (") >= 20);
+    CHECK(count(daemon.log(), " joined (") < 50);
+}
+
+TEST_CASE("a page that is refused again and again is logged once") {
+    Daemon daemon;
+    for (const char* path : {"/", "/", "/nothing", "/", "/nothing"}) {
+        Peer page(daemon);
+        page.send("GET " + std::string(path) +
+                  " HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\n\r\n");
+        page.expect_refused(400);
+    }
+    Peer last(daemon);
+    last.send("nonsense\r\n\r\n");
+    last.expect_refused(400);
+    daemon.wait_for_log("malformed");
+    CHECK(count(daemon.log(), " refused: 400 ") == 3);
+    CHECK(count(daemon.log(), "(GET /)\n") == 1);
+    CHECK(count(daemon.log(), "(GET /nothing)\n") == 1);
+}
+
+TEST_CASE("-v logs requests and what is not relayed") {
+    Daemon daemon({"-v"});
+    Peer page(daemon);
+    page.send("GET /?secret HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    CHECK(page.read_response().status == 200);
+    daemon.wait_for_log("wschat: 127.0.0.1 GET / 200\n");
+    Peer ann = join(daemon);
+    ann.send_message("{\"type\":\"system\"}");
+    daemon.wait_for_log("127.0.0.1 not relayed: ");
+    ann.send_message("0");
+    daemon.wait_for_log("127.0.0.1 not relayed: it is falsy in PHP\n");
+    CHECK(count(daemon.log(), "#2 not relayed") == 2);
+}
+
+TEST_CASE("--log-time puts the time in front of each line") {
+    ScratchDirectory scratch;
+    Process process(command({"--log-time", "--bind=unix:" + (scratch / "chat"),
+                             "localhost", "0"}));
+    process.wait_for_stderr("\n");
+    CHECK(std::regex_search(
+        process.err(),
+        std::regex("^20[0-9T:.-]{21}Z wschat: listening on ")));
+    process.signal(SIGTERM);
+    CHECK(process.wait_for_exit() == 0);
 }
 
 TEST_CASE("-q logs nothing but errors") {
@@ -214,7 +257,7 @@ TEST_CASE("in the journal lines begin with a priority") {
     Peer ann = join(daemon);
     daemon.wait_for_log("joined");
     check_line(daemon, 1, "<6>listening on .+");
-    check_line(daemon, 2, "<6>127.0.0.1 joined \\(1 client\\)");
+    check_line(daemon, 2, "<6>127.0.0.1 #\\d+ joined \\(1 client\\)");
     CHECK(daemon.log().find("wschat: ") == std::string::npos);
 
     Launch busy = command({"127.0.0.1", std::to_string(daemon.port())});

@@ -56,7 +56,7 @@ TEST_CASE("the client's address is the last one that is no trusted proxy") {
 
 TEST_CASE(
     "a malformed X-Forwarded-For of a trusted proxy is refused with 400") {
-    Daemon daemon({"--trust-proxy=127.0.0.1"});
+    Daemon daemon({"--trust-proxy=127.0.0.1", "-v"});
     for (std::string value : {"x", "203.0.113.7, x", "x, 127.0.0.1",
                               "203.0.113.7; 203.0.113.8", "unknown"}) {
         CAPTURE(value);

@@ -348,7 +348,7 @@ TEST_CASE("unix sockets do not use TLS") {
 
 TEST_CASE("an incomplete TLS handshake is ended in time and delays no client") {
     CertificateFiles files;
-    Daemon daemon(files.options({timed("--handshake-timeout", 0.5)}));
+    Daemon daemon(files.options({timed("--handshake-timeout", 0.5), "-v"}));
     const std::string hello = client_hello();
     std::vector<Peer> halves;
     for (size_t size : {size_t{0}, size_t{1}, size_t{5}, hello.size() / 2}) {

@@ -1,5 +1,6 @@
 #include <cstdio>
 #include <cstdlib>
+#include <regex>
 #include <string>
 
 #include <doctest/doctest.h>
@@ -118,13 +119,23 @@ TEST_CASE("a log shows lines of its level and of more severe ones") {
           "wschat: e\nwschat: w\nwschat: i\nwschat: d\n");
 }
 
-TEST_CASE("bytes that are not printable ASCII are escaped") {
+TEST_CASE("bytes that are not printable UTF-8 are escaped") {
     CHECK(written("plain ~ text") == "wschat: plain ~ text\n");
     CHECK(written("a\nwschat: b") == "wschat: a\\x0awschat: b\n");
     CHECK(written("\x1B[31mred\r\t\x7F") ==
           "wschat: \\x1b[31mred\\x0d\\x09\\x7f\n");
     CHECK(written({"a\0b", 3}) == "wschat: a\\x00b\n");
-    CHECK(written("\xC3\xA9\x9B\xFF") == "wschat: \\xc3\\xa9\\x9b\\xff\n");
+    CHECK(written("caf\xC3\xA9 \xE2\x82\xAC \xF0\x9F\x98\x80") ==
+          "wschat: caf\xC3\xA9 \xE2\x82\xAC \xF0\x9F\x98\x80\n");
+    // Not a character, not a whole one, control characters.
+    CHECK(written("\xC3\xA9\x9B\xFF") == "wschat: \xC3\xA9\\x9b\\xff\n");
+    CHECK(written("\xE2\x82") == "wschat: \\xe2\\x82\n");
+    CHECK(written("\xC2\x9B") == "wschat: \\xc2\\x9b\n");
+    // From right to left, the end of a line, nothing to see, a tag.
+    CHECK(written("\xE2\x80\xAE") == "wschat: \\xe2\\x80\\xae\n");
+    CHECK(written("\xE2\x80\xA8") == "wschat: \\xe2\\x80\\xa8\n");
+    CHECK(written("\xE2\x80\x8B") == "wschat: \\xe2\\x80\\x8b\n");
+    CHECK(written("\xF3\xA0\x81\xB3") == "wschat: \\xf3\\xa0\\x81\\xb3\n");
 }
 
 TEST_CASE("the journal gets priorities instead of the name") {
@@ -149,13 +160,63 @@ TEST_CASE("a standard error that is not the journal gets no priorities") {
     }
 }
 
+TEST_CASE("the same refusal of an address is shown once a minute") {
+    for (Level level : {Level::Info, Level::Debug}) {
+        Stderr standard_error;
+        Log log(level);
+        const Time start{};
+        log.begin_turn(start + 100s);
+        log.about_client("192.0.2.1 #1", "refused: 403 why");
+        log.about_client("192.0.2.1 #2", "refused: 403 why");
+        log.about_client("192.0.2.1 #3", "refused: 404 why");
+        log.about_client("192.0.2.2 #4", "refused: 403 why");
+        log.begin_turn(start + 159s);
+        log.about_client("192.0.2.1 #5", "refused: 403 why");
+        log.begin_turn(start + 160s);
+        log.about_client("192.0.2.1 #6", "refused: 403 why");
+        const std::string shown = flushed(log, standard_error);
+        CHECK(count(shown, "\n") == (level == Level::Info ? 4 : 6));
+        CHECK(count(shown, "#6 refused") == 1);
+    }
+}
+
+TEST_CASE("refusals are remembered up to a limit, and then shown each time") {
+    Stderr standard_error;
+    Log log(Level::Info);
+    std::string shown;
+    for (int i = 0; i < 1000; ++i) {
+        log.begin_turn(Time() + std::chrono::milliseconds(50 * i + 1));
+        log.about_client("192.0.2.1 #1", "refused: " + std::to_string(i));
+        shown += flushed(log, standard_error);
+    }
+    CHECK(count(shown, " refused: ") == 1000);
+    log.begin_turn(Time() + 51s);
+    for (int i = 0; i < 2; ++i) {
+        log.about_client("192.0.2.1 #1", "refused: 0");
+        log.about_client("192.0.2.1 #1", "refused: 1000");
+    }
+    CHECK(count(flushed(log, standard_error), " refused: 1000\n") == 2);
+}
+
+TEST_CASE("the time stands in front if that is asked for") {
+    Stderr standard_error;
+    {
+        Log log(Level::Info, true);
+        log.info("a");
+    }
+    CHECK(std::regex_match(
+        standard_error.text(),
+        std::regex("20\\d\\d-[01]\\d-[0-3]\\dT[0-2]\\d:[0-5]\\d:[0-6]\\d"
+                   "\\.\\d\\d\\dZ wschat: a\n")));
+}
+
 TEST_CASE("after 20 lines of a kind in a second further ones are counted") {
     Stderr standard_error;
     Log log(Level::Info);
     const Time start{};
     const auto log_lines = [&log](size_t number) {
         for (size_t i = 0; i < number; ++i)
-            log.about_client("192.0.2.1", "refused: 400 why");
+            log.about_client("192.0.2.1", "left: why");
         log.about_client("192.0.2.1", "joined (1 client)");
     };
     log.begin_turn(start + 10s);
@@ -167,7 +228,7 @@ TEST_CASE("after 20 lines of a kind in a second further ones are counted") {
     CHECK(log.next_event() == start + 11s);
     log.begin_turn(start + 10999ms);
     const std::string first_second = flushed(log, standard_error);
-    CHECK(count(first_second, "192.0.2.1 refused: 400 why\n") == 20);
+    CHECK(count(first_second, "192.0.2.1 left: why\n") == 20);
     CHECK(count(first_second, "192.0.2.1 joined (1 client)\n") == 2);
     CHECK(count(first_second, "\n") == 22);
 
@@ -175,7 +236,7 @@ TEST_CASE("after 20 lines of a kind in a second further ones are counted") {
     CHECK(log.next_event() == Time::max());
     log_lines(20);
     const std::string next_second = flushed(log, standard_error);
-    CHECK(next_second.rfind("wschat: 5 more \"refused\" in 1 s\n", 0) == 0);
+    CHECK(next_second.rfind("wschat: 5 more \"left\" in 1 s\n", 0) == 0);
     CHECK(count(next_second, "\n") == 22);
     log.begin_turn(start + 12s);
     CHECK(flushed(log, standard_error) == "");
