@@ -122,8 +122,11 @@ void ClientWriter::check_backlog(Connection& connection) {
 void ClientWriter::watch(Connection& connection) {
     if (connection.client.state() == State::Gone) return;
     const bool has_input = connection.is_queued || connection.is_held;
-    const int awaited =
+    int awaited =
         connection.client.awaited_events() & ~(has_input ? POLLIN : 0);
+    // poll() reports these until the client is read.
+    if (connection.is_held && (connection.events & (POLLHUP | POLLERR)))
+        awaited = 0;
     poller_.watch(connection.handle, static_cast<short>(awaited));
 }
 

@@ -460,6 +460,27 @@ TEST_CASE("a client that is held back can close, and be closed") {
     CHECK(daemon.wait_for_exit() == 0);
 }
 
+// By a unix socket: that of TCP takes the bytes of a client that is gone, to
+// fail.
+TEST_CASE("a client that is held back and gone costs nothing") {
+    KeyFile keys;
+    ScratchDirectory scratch;
+    const SocketAddress address =
+        SocketAddress::unix_socket(scratch / "chat");
+    Daemon daemon({"--exempt=none", "--rate=1/1000", keys.option(),
+                   "--bind=unix:" + scratch / "chat"});
+    Timer timer;
+    Peer held = join(address);
+    send_many(held, 2);
+    // More than its socket takes.
+    for (int i = 0; i < 10; ++i)
+        publish(Peer(address), post(json_string(100'000)));
+    shutdown(held.fd(), SHUT_RDWR);
+    const double before = cpu_seconds(daemon.pid());
+    timer.wait();
+    CHECK(cpu_seconds(daemon.pid()) - before < 0.1 * slowdown());
+}
+
 // 520 joins in 0.2 s pushed out all that a room retained.
 TEST_CASE("announcements do not push messages out of the history") {
     Daemon daemon({"--announce=address", "--keep=5", "--history=5"});
