@@ -324,7 +324,8 @@ TEST_CASE("an option that needs a value is refused without one") {
 TEST_CASE("an option that takes no value is refused with one") {
     for (std::string option : {"--relay-system", "--no-raw", "--no-deflate",
                                "--no-page", "--no-uring", "--rooms", "--quiet",
-                               "--verbose", "--log-time", "--help", "--version"})
+                               "--verbose", "--log-time", "--help",
+                               "--version"})
         check_option_refused(option + "=yes",
                              "option " + option + "=yes takes no value");
 }

@@ -150,7 +150,8 @@ void Log::about_client(std::string_view who, std::string_view event) {
 bool Log::was_shown_lately(std::string_view who, std::string_view event) {
     std::string refusal(who.substr(0, who.find(' ')));
     refusal.append(" ").append(event);
-    if (refusals_.size() < kMaxRefusals) return !refusals_.insert(refusal).second;
+    if (refusals_.size() < kMaxRefusals)
+        return !refusals_.insert(refusal).second;
     return refusals_.count(refusal) > 0;
 }
 

@@ -15,8 +15,7 @@ namespace wschat {
 /// Collects lines until flush(). Under systemd, which sets JOURNAL_STREAM, they
 /// begin with a syslog priority (sd-daemon(3)), otherwise with "wschat: ". All
 /// bytes but printable UTF-8 are escaped as \xHH, so that no peer can forge a
-/// line, send escape sequences to a terminal, or change the order of the letters
-/// that are shown.
+/// line, send escape sequences to a terminal, or turn the direction of a text.
 class Log {
 public:
     /// The values are those of syslog(3).
@@ -37,13 +36,13 @@ public:
     void info(std::string_view line) { add(Level::Info, line); }
     void debug(std::string_view line) { add(Level::Debug, line); }
 
-    /// Adds the line "WHO EVENT" at level info. Peers can cause as many of these
-    /// as they like, which could fill a disk. So after kMaxLines of a kind in a
-    /// second, others are only counted, and the same refusal of the same address
-    /// is shown once a minute, unless debug lines are shown: these tell of each
-    /// connection, so the others must too. The kind is the first word of the
-    /// event. `who` is an address, or begins with one and a blank. REQUIRES: no
-    /// peer chooses the word.
+    /// Adds the line "WHO EVENT" at level info. Peers can cause as many of
+    /// these as they like, which could fill a disk. So after kMaxLines of a
+    /// kind in a second, others are only counted, and the same refusal of the
+    /// same address is shown once a minute, unless debug lines are shown: these
+    /// tell of each connection, so the others must too. The kind is the first
+    /// word of the event. `who` is an address, or begins with one and a blank.
+    /// REQUIRES: no peer chooses the word.
     void about_client(std::string_view who, std::string_view event);
 
     /// Begins a turn of the loop. If a second has passed, adds a line for each

@@ -137,7 +137,7 @@ TEST_CASE("only the descriptors where something happens stay polled") {
     polled.park_all();
 }
 
-TEST_CASE("a parked descriptor that is ready is reported at once, then polled") {
+TEST_CASE("a parked descriptor that is ready is reported at once and polled") {
     PolledPairs polled(450);
     for (int round = 0; round < 3; ++round) {
         polled.park_all();
