@@ -47,7 +47,8 @@ int main(int argc, char** argv) {
     try {
         options = parse_options(argc, argv);
     } catch (const UsageError& error) {
-        std::fprintf(stderr, "wschat: %s\n%s\n", error.what(), kUsage);
+        std::fprintf(stderr, "wschat: %s\ntry 'wschat --help'\n",
+                     error.what());
         return 2;
     }
     if (options.action == Options::Action::ShowHelp)

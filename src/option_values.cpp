@@ -34,7 +34,7 @@ mode_t parse_mode(const std::string& name, const std::string& text) {
     const auto result = std::from_chars(text.data(), end, mode, 8);
     if (result.ec != std::errc() || result.ptr != end || mode > 0777)
         throw_bad_value("mode of " + name, text,
-                        "octal digits up to 0777 are needed, as in 0660");
+                        "expected octal digits up to 0777, as in 0660");
     return static_cast<mode_t>(mode);
 }
 
@@ -50,7 +50,7 @@ int parse_port(const std::string& text) {
     // choose.
     const auto port = parse_decimal(text, 65535);
     if (!port)
-        throw_bad_value("port", text, "a number from 0 to 65535 is needed");
+        throw_bad_value("port", text, "expected a number from 0 to 65535");
     return static_cast<int>(*port);
 }
 
@@ -59,7 +59,7 @@ uint64_t parse_count(const std::string& name, const std::string& text) {
     if (count) return *count;
     throw_bad_value(name, text,
                     is_decimal(text) ? "at most 1000000000 is allowed"
-                                     : "a number is needed");
+                                     : "expected a number");
 }
 
 uint64_t parse_bytes(const std::string& name, const std::string& text) {
@@ -76,7 +76,7 @@ uint64_t parse_bytes(const std::string& name, const std::string& text) {
     if (!number && is_decimal(digits))
         throw_bad_value(name, text, "at most 1024G is allowed");
     if (!number || *number == 0)
-        throw_bad_value(name, text, "bytes are needed, as in 65536, 64K or 1M");
+        throw_bad_value(name, text, "expected bytes, as in 65536, 64K or 1M");
     return *number << shift;
 }
 
@@ -85,7 +85,7 @@ Seconds parse_seconds(const std::string& name, const std::string& text) {
     // 0 is a number of seconds, so the text must say why it is refused.
     if (number < kMinSeconds)
         throw_bad_value(name, text,
-                        "at least 0.001 seconds are needed, as in 10 or 0.5");
+                        "expected at least 0.001 seconds, as in 10 or 0.5");
     return Seconds(number);
 }
 
@@ -93,9 +93,9 @@ Seconds parse_seconds_or_zero(const std::string& name,
                               const std::string& text) {
     const double number = read_seconds(name, text);
     if (number < 0)
-        throw_bad_value(name, text, "seconds are needed, as in 10 or 0.5");
+        throw_bad_value(name, text, "expected seconds, as in 10 or 0.5");
     if (number > 0 && number < kMinSeconds)
-        throw_bad_value(name, text, "0 or at least 0.001 seconds are needed");
+        throw_bad_value(name, text, "expected 0 or at least 0.001 seconds");
     return Seconds(number);
 }
 
@@ -105,22 +105,22 @@ Rate parse_rate(const std::string& name, const std::string& text,
     if (text == "0") return {};
     const size_t slash = text.find('/');
     if (slash == text.npos)
-        throw_bad_value(name, text, "NUMBER/SECONDS is needed, or 0");
+        throw_bad_value(name, text, "expected NUMBER/SECONDS, or 0");
     const uint64_t amount = parse_number(name, text.substr(0, slash));
     if (amount == 0)
-        throw_bad_value(name, text, "a number above 0 is needed, or 0 alone");
+        throw_bad_value(name, text, "expected a number above 0, or 0 alone");
     return {amount, parse_seconds(name, text.substr(slash + 1))};
 }
 
 std::string parse_file(const std::string& name, const std::string& text) {
-    if (text.empty()) throw_bad_value(name, text, "a file is needed");
+    if (text.empty()) throw_bad_value(name, text, "expected a file");
     return text;
 }
 
 std::string parse_host(const std::string& text) {
     const std::string host = without_brackets(text);
     if (!is_dns_name(host) && !is_ip_address(host))
-        throw_bad_value("host", text, "a name or an IP address is needed");
+        throw_bad_value("host", text, "expected a name or an IP address");
     return host;
 }
 
@@ -140,10 +140,10 @@ Endpoint parse_unix(const std::string& name, const std::string& text) {
             endpoint.group = part.substr(6);
         else
             throw_bad_value(name, "unix:" + text,
-                            "mode=0660 or group=NAME is needed after ,");
+                            "expected mode=0660 or group=NAME after the comma");
     }
     if (endpoint.address.empty())
-        throw_bad_value(name, "unix:" + text, "a path is needed");
+        throw_bad_value(name, "unix:" + text, "expected a path");
     return endpoint;
 }
 

@@ -2,6 +2,9 @@
 
 #include <algorithm>
 #include <iterator>
+#include <numeric>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 #include <getopt.h>
@@ -9,6 +12,7 @@
 #include "http/origin.h"
 #include "util/address.h"
 #include "util/host.h"
+#include "util/text.h"
 
 namespace wschat {
 
@@ -53,15 +57,15 @@ void add_bind(Parsed& parsed, const Given& given) {
 void add_trusted_proxy(Parsed& parsed, const Given& given) {
     if (!parsed.options.settings.trusted_proxies.add(given.value))
         throw_bad_value(given.name, given.value,
-                        "an address, a network such as 10.0.0.0/8, loopback or "
-                        "unix is needed");
+                        "expected an address, a network such as 10.0.0.0/8, "
+                        "loopback or unix");
 }
 
 void add_origin(Parsed& parsed, const Given& given) {
     const auto origin = parse_origin(given.value);
     if (!origin)
         throw_bad_value(given.name, given.value,
-                        "scheme://host[:port], null or * is needed");
+                        "expected scheme://host[:port], null or *");
     parsed.options.settings.origins.push_back(*origin);
 }
 
@@ -75,13 +79,13 @@ void set_announce(Parsed& parsed, const Given& given) {
         announce = Announce::None;
     else
         throw_bad_value(given.name, given.value,
-                        "address, count or none is needed");
+                        "expected address, count or none");
 }
 
 void set_max_rooms(Parsed& parsed, const Given& given) {
     const uint64_t number = parse_count(given.name, given.value);
     if (number == 0)
-        throw_bad_value(given.name, given.value, "at least one is needed");
+        throw_bad_value(given.name, given.value, "expected at least one");
     parsed.options.settings.rooms_config.most = number;
 }
 
@@ -154,8 +158,8 @@ void add_exempt(Parsed& parsed, const Given& given) {
         limits.exempt_local = false;
     else if (!limits.exempt.add(given.value))
         throw_bad_value(given.name, given.value,
-                        "an address, a network such as 10.0.0.0/8, loopback, "
-                        "unix or none is needed");
+                        "expected an address, a network such as 10.0.0.0/8, "
+                        "loopback, unix or none");
 }
 
 void set_message_timeout(Parsed& parsed, const Given& given) {
@@ -393,6 +397,45 @@ std::string help_line(const Row& row) {
     return line + wrap(row.help, kWidth, kColumn);
 }
 
+/// Returns how many letters must be added, removed or replaced to make one text
+/// of the other.
+size_t distance(std::string_view a, std::string_view b) {
+    std::vector<size_t> row(b.size() + 1);
+    std::iota(row.begin(), row.end(), size_t{0});
+    for (size_t i = 1; i <= a.size(); ++i) {
+        size_t diagonal = std::exchange(row[0], i);
+        for (size_t j = 1; j <= b.size(); ++j) {
+            const size_t replaced = diagonal + (a[i - 1] != b[j - 1]);
+            diagonal = row[j];
+            row[j] = std::min({replaced, row[j] + 1, row[j - 1] + 1});
+        }
+    }
+    return row.back();
+}
+
+/// `text` is a long option, maybe with a value, that getopt_long() has not
+/// found, or not chosen between several that begin so.
+[[noreturn]] void throw_unknown_option(const std::string& text) {
+    const std::string name = text.substr(2, text.find('=') - 2);
+    std::string candidates;
+    const Row* nearest = kRows;
+    for (const Row& row : kRows) {
+        if (std::string_view(row.name).substr(0, name.size()) == name)
+            candidates += (candidates.empty() ? "--" : " or --") +
+                          std::string(row.name);
+        if (distance(name, row.name) < distance(name, nearest->name))
+            nearest = &row;
+    }
+    const std::string option = "option --" + name;
+    if (!candidates.empty())
+        throw UsageError("ambiguous " + option + ": " + candidates + "?");
+    // Farther away nothing similar was meant.
+    if (distance(name, nearest->name) > 1 + name.size() / 3)
+        throw UsageError("unknown " + option);
+    throw UsageError("unknown " + option + ": did you mean --" + nearest->name +
+                     "?");
+}
+
 /// Throws UsageError for what getopt_long() has just refused: `returned` is ':'
 /// or '?'.
 [[noreturn]] void throw_bad_option(int argc, char** argv, int returned) {
@@ -404,7 +447,7 @@ std::string help_line(const Row& row) {
     if (is_letter && !find_row(optopt))
         throw UsageError("unknown option -" + std::string(1, char(optopt)));
     if (optopt) throw UsageError("option " + text + " takes no value");
-    throw UsageError("unknown or ambiguous option " + text);
+    throw_unknown_option(text);
 }
 
 /// Reads the options up to the first that asks for something else than to
@@ -428,7 +471,17 @@ Parsed read_options(int argc, char** argv) {
 }
 
 void read_host_and_port(int argc, char** argv, Settings& settings) {
-    if (argc - optind < 2) throw UsageError("a host and a port are needed");
+    if (argc - optind < 2) {
+        const std::string given = argc > optind ? argv[optind] : "";
+        const size_t colon = given.rfind(':');
+        const bool is_pair = colon != given.npos &&
+                             is_decimal(given.substr(colon + 1)) &&
+                             !is_ip_address(without_brackets(given));
+        throw UsageError(
+            "expected a host and a port, as in " +
+            (is_pair ? given.substr(0, colon) + " " + given.substr(colon + 1)
+                     : "localhost 9600"));
+    }
     if (argc - optind > 2)
         throw UsageError("unexpected argument \"" +
                          std::string(argv[optind + 2]) + "\"");
@@ -465,7 +518,7 @@ void add_endpoint_of_bind(Settings& settings, const std::string& text) {
     else if (!add_address(settings, without_brackets(text)))
         // Of another name the addresses are unknown: it is never looked up.
         throw_bad_value(kBind, text,
-                        "an IP address, localhost or unix:PATH is needed");
+                        "expected an IP address, localhost or unix:PATH");
 }
 
 void add_endpoints_of_host(Settings& settings) {
@@ -526,8 +579,12 @@ Options parse_options(int argc, char** argv) {
     if (parsed.options.action != Options::Action::Serve) return parsed.options;
     Settings& settings = parsed.options.settings;
     read_host_and_port(argc, argv, settings);
-    for (const std::string& bind : parsed.binds)
-        add_endpoint_of_bind(settings, bind);
+    for (size_t i = 0; i < parsed.binds.size(); ++i) {
+        const auto end = parsed.binds.begin() + static_cast<ptrdiff_t>(i);
+        if (std::find(parsed.binds.begin(), end, *end) != end)
+            throw UsageError("--bind=" + *end + " is given twice");
+        add_endpoint_of_bind(settings, *end);
+    }
     if (parsed.binds.empty()) add_endpoints_of_host(settings);
     derive(parsed);
     check_together(settings);

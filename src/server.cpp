@@ -7,6 +7,8 @@
 #include <malloc.h>
 #include <poll.h>
 
+#include "net/lookup.h"
+#include "util/address.h"
 #include "util/host.h"
 
 namespace wschat {
@@ -69,6 +71,17 @@ Server::Server(const Settings& settings, Log& log)
                      listener.endpoint().to_string();
     }
     log_.info("listening on " + addresses + url_to_open());
+    log_.flush();
+    warn_of_unknown_host();
+}
+
+/// Pages of the site connect to this name, and only they are admitted.
+void Server::warn_of_unknown_host() {
+    const std::string& host = settings_.host;
+    if (is_loopback_host(host) || is_ip_address(host) || has_address(host))
+        return;
+    log_.warning("host " + host +
+                 " is not known here: browsers can't connect to that name");
     log_.flush();
 }
 

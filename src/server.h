@@ -46,6 +46,7 @@ private:
     RouterConfig make_router_config() const;
     int port() const;
     std::string url_to_open() const;
+    void warn_of_unknown_host();
     bool is_stopping() const { return stop_by_ != Time::max(); }
     bool is_finished() const;
     // When the next turn must begin even if poll() reports nothing.

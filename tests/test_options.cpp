@@ -330,6 +330,37 @@ TEST_CASE("an option that takes no value is refused with one") {
                              "option " + option + "=yes takes no value");
 }
 
+TEST_CASE("the error names the option that was probably meant") {
+    CHECK(option_error("--roms") ==
+          "unknown option --roms: did you mean --rooms?");
+    CHECK(option_error("--tls-crt=a") ==
+          "unknown option --tls-crt: did you mean --tls-cert?");
+    CHECK(option_error("--anounce=none") ==
+          "unknown option --anounce: did you mean --announce?");
+    CHECK(option_error("--frobnicate") == "unknown option --frobnicate");
+    CHECK(option_error("--x") == "unknown option --x");
+    CHECK(option_error("--rate-=1") ==
+          "ambiguous option --rate-: --rate-connect or --rate-bytes?");
+}
+
+TEST_CASE("the error shows how a host and a port are given") {
+    CHECK(usage_error({}) ==
+          "expected a host and a port, as in localhost 9600");
+    CHECK(usage_error({"localhost"}) ==
+          "expected a host and a port, as in localhost 9600");
+    CHECK(usage_error({"example.com:80"}) ==
+          "expected a host and a port, as in example.com 80");
+    CHECK(usage_error({"[::1]:80"}) ==
+          "expected a host and a port, as in [::1] 80");
+    CHECK(usage_error({"::1"}) ==
+          "expected a host and a port, as in localhost 9600");
+}
+
+TEST_CASE("the same --bind is refused the second time") {
+    check_refused({"--bind=unix:a", "--bind=::1", "--bind=unix:a", "a", "1"},
+                  "--bind=unix:a is given twice");
+}
+
 TEST_CASE("the error names the unknown option") {
     check_option_refused("--frob", "--frob");
     check_option_refused("--frob=1", "--frob");
@@ -339,7 +370,7 @@ TEST_CASE("the error names the unknown option") {
     check_option_refused("-xq", "unknown option -x");
     check_refused({"--no-raw", "-xq", "localhost", "9600"},
                   "unknown option -x");
-    check_option_refused("--m=1K", "--m=1K");
+    check_option_refused("--m=1K", "ambiguous option --m: ");
     check_refused({"localhost", "9600", "--frob"}, "--frob");
 }
 
@@ -665,12 +696,12 @@ TEST_CASE("a time below a thousandth of a second is refused") {
     for (std::string option : {"--handshake-timeout=", "--stall-timeout=",
                                "--close-timeout=", "--keep=10,"})
         for (std::string text : {"0", "0.0", "0.0000000001", "0.000999"})
-            check_option_refused(option + text, "\"" + text +
-                                                    "\": at least 0.001 "
-                                                    "seconds are needed");
+            check_option_refused(option + text,
+                                 "\"" + text +
+                                     "\": expected at least 0.001 seconds");
     for (std::string option : {"--ping-interval=", "--message-timeout="})
         check_option_refused(option + "0.0000000001",
-                             "0 or at least 0.001 seconds are needed");
+                             "expected 0 or at least 0.001 seconds");
 }
 
 // Rooms

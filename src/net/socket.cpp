@@ -48,12 +48,13 @@ struct SocketAddress {
                              why);
 }
 
-/// Throws for errno. `file` is added if it is not the endpoint that failed.
+/// Throws for errno. `what` is added if it is not the endpoint that failed, such
+/// as another file, or if it helps.
 [[noreturn]] void fail_by_system(const Endpoint& endpoint,
-                                 const std::string& file = "") {
+                                 const std::string& what = "") {
     throw std::system_error(errno, std::generic_category(),
                             "cannot listen on " + endpoint.to_string() +
-                                (file.empty() ? "" : ": " + file));
+                                (what.empty() ? "" : ": " + what));
 }
 
 void check(int result, const Endpoint& endpoint) {
@@ -108,7 +109,7 @@ SocketAddress unix_address(const Endpoint& endpoint) {
     SocketAddress address;
     const std::string& path = endpoint.address;
     if (path.empty() || path.size() >= sizeof address.local.sun_path)
-        fail(endpoint, "a path of 1 to 107 bytes is needed");
+        fail(endpoint, "expected a path of 1 to 107 bytes");
     address.local.sun_family = AF_UNIX;
     std::memcpy(address.local.sun_path, path.data(), path.size());
     address.size = sizeof address.local;
@@ -190,9 +191,10 @@ void set_group(const Endpoint& endpoint) {
     if (endpoint.group.empty()) return;
     const group* entry = getgrnam(endpoint.group.c_str());
     if (!entry) fail(endpoint, "no group " + endpoint.group);
-    check(lchown(endpoint.address.c_str(), static_cast<uid_t>(-1),
-                 entry->gr_gid),
-          endpoint);
+    if (lchown(endpoint.address.c_str(), static_cast<uid_t>(-1),
+               entry->gr_gid) < 0)
+        fail_by_system(endpoint, "only root and members may give it to group " +
+                                     endpoint.group);
 }
 
 Address address_of(const SocketAddress& peer) {
@@ -242,7 +244,11 @@ void Listener::listen_tcp() {
     // in use.
     if (address.any.sa_family == AF_INET6)
         set_option(fd(), IPPROTO_IPV6, IPV6_V6ONLY, 1);
-    check(bind(fd(), &address.any, address.size), endpoint_);
+    if (bind(fd(), &address.any, address.size) < 0)
+        fail_by_system(endpoint_,
+                       errno == EACCES && endpoint_.port < 1024
+                           ? "ports below 1024 need CAP_NET_BIND_SERVICE"
+                           : "");
     endpoint_.port = port_of(fd());
 }
 

@@ -4,6 +4,8 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
+#include <fstream>
+#include <iterator>
 #include <new>
 #include <stdexcept>
 
@@ -34,6 +36,10 @@ struct KeyDeleter {
     void operator()(EVP_PKEY* key) const { EVP_PKEY_free(key); }
 };
 
+struct CertificateDeleter {
+    void operator()(X509* certificate) const { X509_free(certificate); }
+};
+
 [[noreturn]] void fail(const std::string& file, const std::string& why) {
     ERR_clear_error();
     throw_file_error(file, why);
@@ -60,6 +66,17 @@ std::string tls_error() {
     return reason ? reason : "unknown TLS error";
 }
 
+/// Returns why a file is no certificate chain in PEM.
+std::string describe_bad_certificate(const std::string& path) {
+    const std::string reason = tls_error();
+    std::ifstream file(path);
+    const std::string text{std::istreambuf_iterator<char>(file), {}};
+    if (text.find("-----BEGIN CERTIFICATE") != text.npos) return reason;
+    if (text.find("PRIVATE KEY-----") != text.npos)
+        return "that is a key: expected the certificate chain";
+    return "no certificate in PEM";
+}
+
 void use_certificate(SSL_CTX* context, const std::string& path) {
     // OpenSSL tells that it can't read the file, but not why.
     open_file(path);
@@ -67,7 +84,8 @@ void use_certificate(SSL_CTX* context, const std::string& path) {
     SSL_CTX_set_default_passwd_cb(context, refuse_password);
     SSL_CTX_set_default_passwd_cb_userdata(context, &encrypted);
     if (SSL_CTX_use_certificate_chain_file(context, path.c_str()) != 1)
-        fail(path, encrypted ? "it is encrypted" : tls_error());
+        fail(path,
+             encrypted ? "it is encrypted" : describe_bad_certificate(path));
     SSL_CTX_set_default_passwd_cb(context, nullptr);
     SSL_CTX_set_default_passwd_cb_userdata(context, nullptr);
 }
@@ -78,7 +96,13 @@ void use_key(SSL_CTX* context, const std::string& path) {
     std::unique_ptr<EVP_PKEY, KeyDeleter> key(
         PEM_read_PrivateKey(file.get(), nullptr, refuse_password, &encrypted));
     if (encrypted) fail(path, "the key is encrypted");
-    if (!key) fail(path, "no private key in PEM");
+    if (!key) {
+        std::rewind(file.get());
+        const std::unique_ptr<X509, CertificateDeleter> certificate(
+            PEM_read_X509(file.get(), nullptr, nullptr, nullptr));
+        fail(path, certificate ? "that is a certificate: expected its key"
+                               : "no private key in PEM");
+    }
     if (SSL_CTX_use_PrivateKey(context, key.get()) != 1 ||
         SSL_CTX_check_private_key(context) != 1)
         fail(path, "not the key of the certificate");

@@ -12,7 +12,7 @@ using namespace wschat::test;
 
 namespace {
 
-// Expects one line with the error, and then the usage line.
+// Expects one line with the error, and then where to find help.
 void check_usage_error(const Options& arguments, const std::string& names) {
     INFO("arguments: " << doctest::toString(
              printable(arguments.empty() ? "(none)" : arguments.front())));
@@ -20,9 +20,8 @@ void check_usage_error(const Options& arguments, const std::string& names) {
     INFO("stderr: " << outcome.err);
     CHECK(outcome.status == 2);
     CHECK(outcome.out == "");
-    CHECK(std::regex_match(outcome.err, std::regex("wschat: [^\n]+\n"
-                                                   "[Uu]sage: wschat "
-                                                   "[^\n]*host port\n")));
+    CHECK(std::regex_match(
+        outcome.err, std::regex("wschat: [^\n]+\ntry 'wschat --help'\n")));
     const std::string first = outcome.err.substr(0, outcome.err.find('\n'));
     CHECK_MESSAGE(first.find(names) != std::string::npos,
                   "does not name: " << names);
@@ -184,6 +183,19 @@ TEST_CASE("localhost needs both of its addresses") {
     check_cannot_start(command({"localhost", port}), "[::1]:" + port);
 }
 
+TEST_CASE("a host that has no address is warned about") {
+    // RFC 6761: no name below invalid ever has one.
+    for (const Options& options : {Options{}, Options{"--bind=127.0.0.1"}}) {
+        Daemon daemon(options, "chat.invalid");
+        daemon.wait_for_log("host chat.invalid is not known here: ");
+    }
+    for (const char* host : {"localhost", "127.0.0.1"}) {
+        Daemon daemon(Options{}, host);
+        Peer ann = join(daemon);
+        CHECK(count(daemon.log(), "not known here") == 0);
+    }
+}
+
 TEST_CASE("the error names a port that needs a privilege") {
     // If every user may bind port 80, there is no error to test.
     std::ifstream setting("/proc/sys/net/ipv4/ip_unprivileged_port_start");
@@ -195,7 +207,7 @@ TEST_CASE("the error names a port that needs a privilege") {
     }
     Launch launch = command({"127.0.0.1", "80"});
     launch.may_bind_low_ports = false;
-    check_cannot_start(launch, "127.0.0.1:80");
+    check_cannot_start(launch, "127.0.0.1:80: ports below 1024 need ");
 }
 
 TEST_CASE("the error names an address of another machine") {

@@ -604,7 +604,12 @@ TEST_CASE("the error names a file that can't be used, in one line") {
     check_cannot_start({cert, "--tls-key=" + at("empty")}, 1, at("empty"));
     check_cannot_start({"--tls-cert=" + at("nonsense"), key}, 1,
                        at("nonsense"));
-    check_cannot_start({"--tls-cert=" + at("empty"), key}, 1, at("empty"));
+    check_cannot_start({"--tls-cert=" + at("empty"), key}, 1,
+                       at("empty") + ": no certificate in PEM");
+    check_cannot_start({"--tls-cert=" + files.key_path(), key}, 1,
+                       "that is a key: expected the certificate chain");
+    check_cannot_start({cert, "--tls-key=" + files.certificate_path()}, 1,
+                       "that is a certificate: expected its key");
     check_cannot_start({cert}, 2, "--tls-cert and --tls-key go together");
     check_cannot_start({key}, 2, "--tls-cert and --tls-key go together");
 }
