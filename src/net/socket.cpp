@@ -48,8 +48,8 @@ struct SocketAddress {
                              why);
 }
 
-/// Throws for errno. `what` is added if it is not the endpoint that failed, such
-/// as another file, or if it helps.
+/// Throws for errno. `what` is added if it is not the endpoint that failed but
+/// another file, or if it helps.
 [[noreturn]] void fail_by_system(const Endpoint& endpoint,
                                  const std::string& what = "") {
     throw std::system_error(errno, std::generic_category(),

@@ -477,7 +477,8 @@ TEST_CASE("what is stored for retained messages is no backlog") {
     TestRooms test(config);
     for (int room = 0; room < 4; ++room) {
         const std::string name = "/" + std::to_string(room);
-        for (const size_t size : {30, 40'000, 60'000, 100, 100, 100'000, 30}) {
+        for (const size_t size : std::initializer_list<size_t>{
+                 30, 40'000, 60'000, 100, 100, 100'000, 30}) {
             RoomEntry& entry = test.append_to(name, std::string(size, 'x'));
             CHECK(test.rooms.backlogs() == 0);
             for (int i = 0; i < 1000; ++i) test.rooms.append_ping(entry);

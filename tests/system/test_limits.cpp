@@ -120,7 +120,7 @@ TEST_CASE("a message that was relayed does not count as unfinished") {
     std::vector<Peer> senders;
     // One that takes the whole share of a client in a turn, and one that
     // doesn't.
-    for (const size_t size : {300'000, 50'000}) {
+    for (const size_t size : {size_t{300'000}, size_t{50'000}}) {
         const std::string half(size, '1');
         for (int i = 0; i < 40; ++i) {
             senders.push_back(join_room(daemon, "/" + std::to_string(i)));
