@@ -91,7 +91,9 @@ Response asset_response(const Request& request, bool rooms) {
     if (request.method != "GET" && request.method != "HEAD")
         return error_response(405, "use GET, HEAD or POST");
     const File* file = requested_file(request, rooms);
-    if (!file) return error_response(404, "not found");
+    if (!file)
+        return error_response(
+            404, rooms || request.path == "/" ? "not found" : kNeedsRooms);
     // no-cache: ask again each time, since page and scripts must be of one
     // version. The policy lets the page load nothing but its own parts, and
     // script that gets into it through a message does not run.

@@ -6,6 +6,9 @@
 
 namespace wschat {
 
+/// Why a path other than that of the page or one of its files gets a 404.
+constexpr char kNeedsRooms[] = "not found: a path is a room only with --rooms";
+
 /// Answers GET and HEAD; the caller removes the body for HEAD. Other methods
 /// get a 405. `/` is the page, and `/NAME` is a part of it. Any other path gets
 /// a 404; but with `rooms` it is the page too, since each path is a room. On a

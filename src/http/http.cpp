@@ -106,6 +106,7 @@ const char* status_text(int status) {
     switch (status) {
         case 200: return "OK";
         case 304: return "Not Modified";
+        case 308: return "Permanent Redirect";
         case 400: return "Bad Request";
         case 401: return "Unauthorized";
         case 403: return "Forbidden";

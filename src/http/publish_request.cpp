@@ -14,6 +14,14 @@ namespace {
 using Kind = BodyLength::Kind;
 using Action = RelayDecision::Action;
 
+/// True if there is no key at all. That includes `Bearer` alone, which scripts
+/// send that read the key from a file that is empty or not there.
+bool lacks_key(const Request& request) {
+    const std::string_view value = request.value("Authorization");
+    return request.count("Authorization") <= 1 &&
+           (value.empty() || equals_ignoring_case(value, "Bearer"));
+}
+
 std::optional<Response> find_error(const Request& request,
                                    const BodyLength& length,
                                    const PublishKeys& keys,
@@ -25,6 +33,9 @@ std::optional<Response> find_error(const Request& request,
     // Not 401: no key would help, only the operator can.
     if (keys.empty())
         return error_response(403, "publishing needs --publish-key");
+    if (lacks_key(request))
+        return error_response(
+            401, "publish key is missing: send Authorization: Bearer KEY");
     if (request.count("Authorization") != 1 ||
         !keys.accepts(request.value("Authorization")))
         return error_response(401, "invalid publish key");

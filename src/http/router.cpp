@@ -64,6 +64,10 @@ Action upgrade(const Request& request, const ClientAddress& client,
 
 Action publish(const Request& request, const std::string& room,
                const RouterConfig& config) {
+    // Its author expects that only the clients of this path receive it. A
+    // handshake may have any path: the tutorial's pages name a script.
+    if (!config.rooms && request.path != "/")
+        return Respond{error_response(404, kNeedsRooms)};
     auto accepted = accept_publish(request, room, config.keys, config.max_body);
     if (auto* expected = std::get_if<ExpectBody>(&accepted))
         return std::move(*expected);
@@ -76,6 +80,31 @@ Response serve_page(const Request& request, const RouterConfig& config) {
                           "not found: only WebSocket connections are served");
 }
 
+/// Answers a request for the path of a room with a slash at its end. Browsers
+/// are sent to the room. Scripts are told, because few of them repeat a POST or
+/// a handshake at another URL.
+Response answer_trailing_slash(const Request& request,
+                               const RouterConfig& config) {
+    const bool is_page = config.page && !wants_websocket(request) &&
+                         (request.method == "GET" || request.method == "HEAD");
+    if (!is_page)
+        return error_response(400, "room name with a slash at its end");
+    // Relative, because a proxy may publish the page under a prefix.
+    std::string_view name = request.path;
+    name.remove_suffix(1);
+    name.remove_prefix(name.rfind('/'));
+    std::string location = ".." + std::string(name);
+    if (!request.query.empty()) location += "?" + std::string(request.query);
+    return make_response(308, "Location: " + location + "\r\n", "");
+}
+
+/// True for the path of a room, except "/", with a slash at its end.
+bool has_trailing_slash(std::string_view path) {
+    if (path.size() < 3 || path.back() != '/') return false;
+    path.remove_suffix(1);
+    return room_name(path).has_value();
+}
+
 Action choose_action(const Request& request, const ClientAddress& client,
                      const RouterConfig& config) {
     // A malformed request is refused whatever it wants: a proxy and this server
@@ -84,6 +113,8 @@ Action choose_action(const Request& request, const ClientAddress& client,
     if (client.error) return Respond{error_response(400, client.error)};
     const auto room =
         config.rooms ? room_name(request.path) : std::string("/");
+    if (!room && has_trailing_slash(request.path))
+        return Respond{answer_trailing_slash(request, config)};
     if (!room)
         return Respond{error_response(400, "invalid room name in the path")};
     // Before the method: a handshake with the wrong one is told what is wrong

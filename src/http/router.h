@@ -56,10 +56,12 @@ struct Route {
 /// Decides what to do for the head that a HeadReader has collected, in any
 /// state but NeedMore. In this order: a head that is too large gets a 431, a
 /// malformed one a 400; a malformed X-Forwarded-For of a trusted proxy a 400; a
-/// path that names no room a 400; a request that means to be a handshake is
-/// checked as one; POST is publishing; all else is for the page. The response
-/// to HEAD has no body. Takes any bytes: none of them make it throw. It throws
-/// std::runtime_error only if OpenSSL fails to compute a SHA-1.
+/// path that names no room a 400, or, if the page is requested and only a slash
+/// at the end is wrong, a redirect; a request that means to be a handshake is
+/// checked as one; POST is publishing, without `rooms` at "/" only; all else is
+/// for the page. The response to HEAD has no body. Takes any bytes: none of
+/// them make it throw. It throws std::runtime_error only if OpenSSL fails to
+/// compute a SHA-1.
 /// REQUIRES: prepare_handshakes() was called, and did not throw.
 Route route(const HeadReader& head, const Address& peer,
             const RouterConfig& config);

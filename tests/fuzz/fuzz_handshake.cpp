@@ -119,7 +119,7 @@ void test_answer(const HeadReader& head, const RouterConfig& config) {
     const RouteFields to = route_fields(head, kPeer, config);
     const Response& answer = to.response;
     const std::initializer_list<int> statuses = {
-        100, 101, 200, 304, 400, 401, 403, 404, 405, 411, 413, 426, 431};
+        100, 101, 200, 304, 308, 400, 401, 403, 404, 405, 411, 413, 426, 431};
     require(std::count(statuses.begin(), statuses.end(), answer.status) == 1);
     if (answer.status <= 101) test_accepted(to);
     if (answer.status == 100 && answer.bytes.empty()) return;

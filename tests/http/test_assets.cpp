@@ -120,6 +120,12 @@ TEST_CASE("other paths are not found") {
     }
 }
 
+TEST_CASE("without rooms the 404 for another path names --rooms") {
+    CHECK(get("/x").why == "not found: a path is a room only with --rooms");
+    CHECK(get("/?asset=x").why == "not found");
+    CHECK(get_in_room("/x?asset=x").why == "not found");
+}
+
 TEST_CASE("other methods are refused") {
     for (std::string method : {"POST", "PUT", "DELETE", "OPTIONS", "get"}) {
         const std::string head = plain_request(method + " / HTTP/1.1").text();

@@ -161,6 +161,26 @@ TEST_CASE(
               .response.status == 400);
 }
 
+TEST_CASE("a missing key and a wrong one are told apart") {
+    const std::string missing =
+        "publish key is missing: send Authorization: Bearer KEY";
+    const std::string wrong = "invalid publish key";
+    CHECK(accept(valid_post().without("Authorization")).response.why ==
+          missing);
+    for (std::string value : {"", "Bearer", "bearer  "}) {
+        CAPTURE(value);
+        CHECK(accept(valid_post().replace("Authorization: " + value))
+                  .response.why == missing);
+    }
+    for (std::string value :
+         {"Bearer x", "Basic 0123456789abcdef", "Bearerx"}) {
+        CAPTURE(value);
+        CHECK(accept(valid_post().replace("Authorization: " + value))
+                  .response.why == wrong);
+    }
+    CHECK(accept(valid_post().with("Authorization:")).response.why == wrong);
+}
+
 TEST_CASE("a 401 names the authentication scheme") {
     const Response answer =
         accept(valid_post().without("Authorization")).response;

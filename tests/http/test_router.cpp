@@ -244,6 +244,68 @@ TEST_CASE("methods other than GET are refused") {
     }
 }
 
+TEST_CASE("without rooms a message is published at / only") {
+    RouterConfig config = config_of_site();
+    config.keys = some_keys();
+    const auto post_to = [&config](const std::string& target) {
+        return route_head(plain_request("POST " + target + " HTTP/1.1")
+                              .with("Authorization: " + std::string(kBearer))
+                              .with("Content-Length: 2"),
+                          config)
+            .response;
+    };
+    for (std::string target : {"/", "/?x"})
+        CHECK(post_to(target).status == 100);
+    for (std::string target : {"/x", "//", "/chat.js", "?x"}) {
+        CAPTURE(target);
+        CHECK(post_to(target).status == 404);
+        CHECK(post_to(target).why ==
+              "not found: a path is a room only with --rooms");
+    }
+    config.rooms = true;
+    CHECK(post_to("/x").status == 100);
+}
+
+TEST_CASE("a slash at the end of a room leads the browser to the room") {
+    RouterConfig config = config_of_site();
+    config.rooms = true;
+    struct {
+        const char* target;
+        const char* location;
+    } const rows[] = {
+        {"/a/", "../a"},
+        {"/a/b/", "../b"},
+        {"/%C3%A9%20/", "../%C3%A9%20"},
+        {"/a:b/?x=/y/", "../a:b?x=/y/"},
+    };
+    for (const auto& row : rows) {
+        CAPTURE(row.target);
+        for (std::string method : {"GET", "HEAD"}) {
+            const Response answer =
+                route_head(plain_request(method + " " + row.target +
+                                         " HTTP/1.1"),
+                           config)
+                    .response;
+            CHECK(answer.status == 308);
+            CHECK(has_line(answer, std::string("Location: ") + row.location));
+        }
+    }
+    const auto check_told = [&config](const Head& head) {
+        const Response answer = route_head(head, config).response;
+        CHECK(answer.status == 400);
+        CHECK(answer.why == "room name with a slash at its end");
+    };
+    check_told(Head().request_line("GET /a/ HTTP/1.1"));
+    check_told(plain_request("POST /a/ HTTP/1.1"));
+    // No redirect leads to another site or to a path that is no room.
+    for (std::string target :
+         {"//", "//evil.example/", "/a//", "/../", "/%2f/"})
+        CHECK(route_head(plain_request("GET " + target + " HTTP/1.1"), config)
+                  .response.why == "invalid room name in the path");
+    config.page = false;
+    check_told(plain_request("GET /a/ HTTP/1.1"));
+}
+
 TEST_CASE("the response to HEAD has no body") {
     const Head heads[] = {
         plain_request("HEAD / HTTP/1.1"),
@@ -516,7 +578,7 @@ TEST_CASE("with rooms the path names the room") {
 
 TEST_CASE("a path that names no room is refused for every kind of request") {
     for (std::string target :
-         {"/..", "/a/%2e%2E/b", "//", "/a/", "/%2F", "/%", "/%00", "/%FF", "*",
+         {"/..", "/a/%2e%2E/b", "//", "/a//", "/%2F", "/%", "/%00", "/%FF", "*",
           "?a=b", "http://example.com/..?a"}) {
         for (const Head& head : requests_for(target)) {
             CAPTURE(head.text());
@@ -559,9 +621,9 @@ TEST_CASE("the body of a POST with a key is expected, for any room") {
     CHECK(in_room.room == "/a");
     CHECK(in_room.request.size == 2);
     config.rooms = false;
-    CHECK(route_head(post_to("/a"), config).room == "/");
+    CHECK(route_head(post_to("/"), config).room == "/");
     config.page = false;
-    CHECK(route_head(post_to("/a"), config).response.status == 100);
+    CHECK(route_head(post_to("/"), config).response.status == 100);
 }
 
 TEST_CASE("a POST is refused for the reasons of accept_publish()") {

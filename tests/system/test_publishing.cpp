@@ -76,12 +76,13 @@ TEST_CASE("a message posted to a room goes to that room alone") {
     for (Peer* peer : {&ann, &bob, &carl}) expect_nothing_else(*peer);
 }
 
-TEST_CASE("without --rooms a publisher may use any path") {
+// Regression: such a message went to the clients of all paths.
+TEST_CASE("without --rooms a message posted to another path goes nowhere") {
     KeyFile keys;
     Daemon daemon({keys.option()});
     Peer ann = join(daemon);
-    CHECK(publish(Peer(daemon), post("[1]", "/publish")).room == "/");
-    ann.expect_message("[1]");
+    expect_refused(daemon, post("[1]", "/news"), 404);
+    check_nothing_published(ann);
 }
 
 TEST_CASE("a publisher may send the type system, and no other reserved type") {
