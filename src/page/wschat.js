@@ -28,7 +28,8 @@
 //                 calls. Returns false, and does not keep it, if the queue is
 //                 full. Never sends it again: if the connection breaks it may
 //                 be lost. It is lost if it was not received by the message
-//                 with number `last` of a recovered hello.
+//                 with number `last` of a recovered hello. Throws a TypeError
+//                 if the value has no JSON, such as undefined.
 // open()          Connects now if not connected: after a final close, or
 //                 without waiting for the next retry.
 // close(code, reason)  Closes without a retry; the queue is kept.
@@ -39,6 +40,9 @@
 //                 the server does not number messages.
 // on(event, f)    Calls f with the event's detail; returns the WSChat. With
 //                 addEventListener() the detail is event.detail.
+// once(event, f)  The same, for the next event alone.
+// off(event, f)   Removes f, which on() or once() added; returns the WSChat.
+//                 removeEventListener() removes it too.
 //
 // Events and their details:
 //     state       the new state
@@ -126,6 +130,7 @@
     #hello = {};
     #epoch = null;      // of #number; null if it does not count
     #number = null;
+    #listeners = [];    // of on() and once(): {type, listener, call}
 
     constructor(url, options) {
       super();
@@ -151,12 +156,32 @@
     }
 
     on(type, listener) {
-      this.addEventListener(type, (event) => listener(event.detail));
+      return this.#add(type, listener, (event) => listener(event.detail));
+    }
+
+    once(type, listener) {
+      const call = (event) => {
+        // First, so that an event in the listener does not call it again.
+        this.#remove((added) => added.call === call);
+        listener(event.detail);
+      };
+      return this.#add(type, listener, call);
+    }
+
+    off(type, listener) {
+      this.removeEventListener(type, listener);
       return this;
+    }
+
+    removeEventListener(type, listener, options) {
+      super.removeEventListener(type, listener, options);
+      this.#remove((added) =>
+        added.type === type && added.listener === listener);
     }
 
     send(object) {
       const text = JSON.stringify(object);
+      if (text === undefined) throw new TypeError('send: not a JSON value');
       const full = this.#queue.length >= this.#options.queue;
       if (full && !this.#writable()) return false;
       this.#queue.push({ object, text });
@@ -175,6 +200,18 @@
       const socket = this.#socket;
       if (socket) socket.close(code, reason);
       if (this.#state !== 'closed') this.#lost(code, reason, true);
+    }
+
+    #add(type, listener, call) {
+      this.#listeners.push({ type, listener, call });
+      this.addEventListener(type, call);
+      return this;
+    }
+
+    #remove(matches) {
+      for (const { type, call } of this.#listeners.filter(matches))
+        super.removeEventListener(type, call);
+      this.#listeners = this.#listeners.filter((added) => !matches(added));
     }
 
     // After both events a retry is more likely to succeed.

@@ -165,6 +165,52 @@ module.exports = {
     assert.deepStrictEqual(received, ['x']);
   },
 
+  'off() and removeEventListener() remove what on() and once() added'() {
+    for (const add of ['on', 'once']) {
+      for (const remove of ['off', 'removeEventListener']) {
+        const chat = new FakeBrowser().connect();
+        const received = [];
+        const listener = (detail) => received.push(detail);
+        const other = () => received.push('other');
+        chat[add]('sent', listener)[add]('sent', other);
+        chat[remove]('open', listener);
+        chat[remove]('sent', listener);
+        chat.dispatchEvent(new Event('sent'));
+        assert.deepStrictEqual(received, ['other'], `${add}, ${remove}`);
+      }
+    }
+  },
+
+  'removeEventListener() removes what addEventListener() added'() {
+    const chat = new FakeBrowser().connect();
+    let count = 0;
+    const listener = () => count++;
+    chat.addEventListener('sent', listener);
+    chat.dispatchEvent(new Event('sent'));
+    chat.removeEventListener('sent', listener);
+    chat.dispatchEvent(new Event('sent'));
+    assert.strictEqual(count, 1);
+  },
+
+  'once() calls a listener once, and leaves those of on()'() {
+    const browser = new FakeBrowser();
+    const chat = browser.connect();
+    const received = [];
+    const listener = ({ n }) => {
+      received.push(n);
+      if (n === 1) browser.socket.receive(message(2));
+    };
+    chat.once('message', listener);
+    browser.socket.open();
+    browser.socket.receive(hello());
+    browser.socket.receive(message(1));
+    assert.deepStrictEqual(received, [1]);
+    chat.on('message', listener).once('message', listener);
+    browser.socket.receive(message(3));
+    browser.socket.receive(message(4));
+    assert.deepStrictEqual(received, [1, 3, 3, 4]);
+  },
+
   'messages that are sent before the connection is open go out in order'() {
     const browser = new FakeBrowser();
     const chat = browser.connect();
@@ -240,7 +286,8 @@ module.exports = {
     const chat = browser.connect();
     const loop = {};
     loop.loop = loop;
-    assert.throws(() => chat.send(loop), { name: 'TypeError' });
+    for (const value of [loop, undefined, () => {}, Symbol('x')])
+      assert.throws(() => chat.send(value), { name: 'TypeError' });
     browser.socket.open();
     assert.deepStrictEqual(browser.socket.sent, []);
   },
