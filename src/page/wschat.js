@@ -23,6 +23,9 @@
 //     answer     10000        ms the server has to answer a ping (it pings only
 //                             if the server accepted the subprotocol)
 //     handshake  20000        ms that connecting may take
+//     resume     null         {epoch, number}, as an earlier WSChat had them
+//                             when its page was left: continues from there. If
+//                             one of them is null or invalid, starts afresh
 //
 // send(object)    Sends it as JSON, now or once connected, in the order of the
 //                 calls. Returns false, and does not keep it, if the queue is
@@ -38,6 +41,8 @@
 //                 clients in the room.
 // number          The server's number of the newest received message; null if
 //                 the server does not number messages.
+// epoch           Names the series that number belongs to, as in the newest
+//                 hello; null if the server does not number messages.
 // on(event, f)    Calls f with the event's detail; returns the WSChat. With
 //                 addEventListener() the detail is event.detail.
 // once(event, f)  The same, for the next event alone.
@@ -51,8 +56,8 @@
 //                 sends its messages from number first on; those up to last
 //                 are older. If recovered, they continue where the previous
 //                 connection broke: none is missing or repeated
-//     gap         (none): reconnected but not recovered. Messages are missing:
-//                 load again what depends on them
+//     gap         (none): reconnected or resumed, but not recovered. Messages are
+//                 missing: load again what depends on them
 //     message     a relayed message: any JSON value but the next two; check
 //                 its type
 //     system      {type: 'system', message}: a notice to all clients
@@ -73,6 +78,7 @@
     silence: 30000,
     answer: 10000,
     handshake: 20000,
+    resume: null,
   };
 
   const page = globalThis.document;
@@ -94,6 +100,10 @@
   const counts = ({ epoch, first, last }) =>
     typeof epoch === 'string' && epoch !== '' && Number.isSafeInteger(first) &&
     Number.isSafeInteger(last) && first > 0 && last >= first - 1;
+
+  const isPosition = (resume) =>
+    typeof resume?.epoch === 'string' && resume.epoch !== '' &&
+    Number.isSafeInteger(resume.number) && resume.number >= 0;
 
   // Returns the URL that asks for the messages after `number`.
   const resumeUrl = (url, epoch, number) => {
@@ -136,6 +146,12 @@
       super();
       this.#url = socketUrl(url);
       this.#options = { ...defaults, ...options };
+      const { resume } = this.#options;
+      if (isPosition(resume)) {
+        this.#epoch = resume.epoch;
+        this.#number = resume.number;
+        this.#again = true;
+      }
       this.open();
     }
 
@@ -149,6 +165,10 @@
 
     get clients() {
       return this.#hello.clients;
+    }
+
+    get epoch() {
+      return this.#epoch;
     }
 
     get number() {

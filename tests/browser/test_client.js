@@ -173,7 +173,7 @@ module.exports = {
         const listener = (detail) => received.push(detail);
         const other = () => received.push('other');
         chat[add]('sent', listener)[add]('sent', other);
-        chat[remove]('open', listener);
+        chat[remove]('open', other);
         chat[remove]('sent', listener);
         chat.dispatchEvent(new Event('sent'));
         assert.deepStrictEqual(received, ['other'], `${add}, ${remove}`);
@@ -696,6 +696,53 @@ module.exports = {
       assert.strictEqual(browser.socket.url, `ws://chat.example${url}`);
       reconnect(browser);
       assert.strictEqual(query(browser.socket), wanted);
+    }
+  },
+
+  'a new WSChat resumes where another one was'() {
+    const before = new FakeBrowser();
+    const { epoch, number } = connectAndReceive(before, 3);
+    assert.deepStrictEqual({ epoch, number }, { epoch: 'e', number: 3 });
+    const browser = new FakeBrowser();
+    const chat = browser.connect('/', { resume: { epoch, number } });
+    assert.strictEqual(query(browser.socket), '?epoch=e&since=3');
+    browser.socket.open();
+    browser.socket.receive(hello({ first: 4, last: 4, recovered: true }));
+    browser.socket.receive(message(4));
+    assert.strictEqual(details(chat, 'hello')[0].recovered, true);
+    assert.deepStrictEqual(details(chat, 'gap'), []);
+    assert.strictEqual(chat.number, 4);
+  },
+
+  'resume works from before the first message on'() {
+    const browser = new FakeBrowser();
+    browser.connect('/', { resume: { epoch: 'e', number: 0 } });
+    assert.strictEqual(query(browser.socket), '?epoch=e&since=0');
+  },
+
+  'a resume that the server can not recover emits gap, once'() {
+    const browser = new FakeBrowser();
+    const chat =
+      browser.connect('/', { resume: { epoch: 'old', number: 3 } });
+    browser.socket.open();
+    browser.socket.receive(hello());
+    assert.strictEqual(details(chat, 'gap').length, 1);
+    assert.strictEqual(chat.epoch, 'e');
+    reconnect(browser, hello({ recovered: true }));
+    assert.strictEqual(details(chat, 'gap').length, 1);
+  },
+
+  'a resume without a position starts afresh'() {
+    for (const resume of [null, {}, 'e', { epoch: null, number: null },
+      { epoch: '', number: 1 }, { epoch: 'e', number: -1 },
+      { epoch: 'e', number: '1' }, { epoch: 'e', number: 1.5 }]) {
+      const browser = new FakeBrowser();
+      const chat = browser.connect('/', { resume });
+      assert.strictEqual(query(browser.socket), '');
+      assert.strictEqual(chat.epoch, null);
+      browser.socket.open();
+      browser.socket.receive(hello());
+      assert.deepStrictEqual(details(chat, 'gap'), []);
     }
   },
 
