@@ -1,14 +1,16 @@
 // wschat.js: a client of a wschat server that reconnects by itself.
 //
-//   <script src="https://chat.example.com/wschat.js"></script>
-//   <script>
-//     const chat = new WSChat('wss://chat.example.com/');
-//     chat.on('message', (m) => console.log(`${m.username}: ${m.message}`));
-//     chat.send({ type: 'message', username: 'Ada', message: 'Hi' });
-//   </script>
+//   const chat = new WSChat('wss://chat.example.com/');
+//   chat.on('message', (m) => console.log(`${m.username}: ${m.message}`));
+//   chat.send({ type: 'message', username: 'Ada', message: 'Hi' });
 //
-// One file, no dependencies. It defines the global WSChat; in a module, use
-// import './wschat.js'. MIT License.
+// One file, no dependencies. It defines the global WSChat: load it with a
+// script element, from https://chat.example.com/wschat.js; in a module, use
+// import './wschat.js'. A page may also contain the text of this file.
+// MIT License.
+//
+// WSChat.version
+//     The version of the daemon that this file belongs to.
 //
 // new WSChat(url, options)
 //     Connects at once. The url may be relative; http: and https: become ws:
@@ -23,6 +25,8 @@
 //     answer     10000        ms the server has to answer a ping (it pings only
 //                             if the server accepted the subprotocol)
 //     handshake  20000        ms that connecting may take
+//     WebSocket               the class to connect with, for programs without
+//                             a global one, such as require('ws') in node
 //     resume     null         {epoch, number}, as an earlier WSChat had them
 //                             when its page was left: continues from there. If
 //                             one of them is null or invalid, starts afresh
@@ -56,8 +60,8 @@
 //                 sends its messages from number first on; those up to last
 //                 are older. If recovered, they continue where the previous
 //                 connection broke: none is missing or repeated
-//     gap         (none): reconnected or resumed, but not recovered. Messages are
-//                 missing: load again what depends on them
+//     gap         (none): reconnected or resumed, but not recovered. Messages
+//                 are missing: load again what depends on them
 //     message     a relayed message: any JSON value but the next two; check
 //                 its type
 //     system      {type: 'system', message}: a notice to all clients
@@ -124,6 +128,8 @@
   };
 
   globalThis.WSChat = class WSChat extends EventTarget {
+    static version = '0.1.0';
+
     #url;
     #options;
     #state = 'closed';
@@ -145,7 +151,8 @@
     constructor(url, options) {
       super();
       this.#url = socketUrl(url);
-      this.#options = { ...defaults, ...options };
+      this.#options =
+        { ...defaults, WebSocket: globalThis.WebSocket, ...options };
       const { resume } = this.#options;
       if (isPosition(resume)) {
         this.#epoch = resume.epoch;
@@ -251,7 +258,7 @@
 
     #connect() {
       this.#forget()?.close();
-      const { protocol, handshake } = this.#options;
+      const { protocol, handshake, WebSocket } = this.#options;
       const url = this.#epoch === null ? this.#url :
         resumeUrl(this.#url, this.#epoch, this.#number);
       const socket = new WebSocket(url, protocol ? [protocol] : []);
@@ -260,6 +267,8 @@
       socket.onopen = () => this.#opened();
       socket.onmessage = ({ data }) => this.#heard(data);
       socket.onclose = ({ code, reason }) => this.#lost(code, reason);
+      // A close event follows. The package ws throws without a listener.
+      socket.onerror = () => {};
       this.#enter('connecting');
     }
 

@@ -114,6 +114,7 @@ class FakeBrowser {
     new Function(...Object.keys(globals), fs.readFileSync(library, 'utf8'))(
       ...Object.values(globals));
     this.WSChat = globals.WSChat;
+    this.WebSocket = globals.WebSocket;
   }
 
   // Returns a new WSChat. It records its events in chat.events, as

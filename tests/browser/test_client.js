@@ -2,7 +2,12 @@
 'use strict';
 
 const assert = require('assert');
+const fs = require('fs');
+const path = require('path');
 const { FakeBrowser } = require('./fake_browser');
+
+const source = (name) =>
+  fs.readFileSync(path.join(__dirname, '..', '..', 'src', name), 'utf8');
 
 const assertNear = (value, wanted) =>
   assert.ok(Math.abs(value - wanted) < 0.01, `${value}, wanted ${wanted}`);
@@ -47,6 +52,32 @@ function retryWaits(browser, count) {
 }
 
 module.exports = {
+  'its version is that of the daemon'() {
+    const [, version] = source('options.cpp').match(/kVersion\[\] = "(.*)"/);
+    assert.strictEqual(new FakeBrowser().WSChat.version, version);
+  },
+
+  'its text may stand in a script element'() {
+    assert.doesNotMatch(source('page/wschat.js'), /<\/script|<!--/i);
+  },
+
+  'it connects with the class of the option WebSocket'() {
+    const browser = new FakeBrowser();
+    const opened = [];
+    class Other extends browser.WebSocket {
+      constructor(...args) {
+        super(...args);
+        opened.push(this);
+      }
+    }
+    const chat = browser.connect('ws://a.example/x', { WebSocket: Other });
+    assert.deepStrictEqual(opened, [browser.socket]);
+    browser.socket.disconnect();
+    browser.clock.advance(browser.nextTimer);
+    assert.strictEqual(opened.length, 2);
+    assert.strictEqual(chat.state, 'connecting');
+  },
+
   'without a url it connects to the page, without query and fragment'() {
     const browser = new FakeBrowser('https://example.com/some/chat?x=1#y');
     browser.connect();
