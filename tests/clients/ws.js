@@ -3,7 +3,11 @@
 'use strict';
 
 const assert = require('assert');
+const net = require('net');
+const path = require('path');
 const WebSocket = require('ws');
+
+require(path.resolve('src/page/wschat.js'));
 
 const [port, pid] = process.argv.slice(2).map(Number);
 const timeout = 30000;  // ms; no case takes nearly as long
@@ -42,6 +46,10 @@ function join(perMessageDeflate = true) {
 
 const ofType = (type) => (event) =>
   event.text !== undefined && JSON.parse(event.text).type === type;
+// Resolves with the detail of the next event of a WSChat.
+const next = (chat, type) =>
+  new Promise((resolve) => { chat.once(type, resolve); });
+
 const isClose = (event) => event.code !== undefined;
 const chat = (message) =>
   JSON.stringify({ type: 'message', username: 'ws', message });
@@ -197,6 +205,33 @@ const cases = {
       assert.strictEqual((await client.next(ofType('message'))).text, text);
       client.terminate();
     }
+  },
+
+  async 'wschat.js with the class of ws sends and receives'() {
+    const client =
+      new WSChat(`ws://127.0.0.1:${port}/chat`, { WebSocket });
+    const { epoch } = await next(client, 'hello');
+    assert.strictEqual(client.epoch, epoch);
+    const message = { type: 'message', username: 'node', message: 'Zoë' };
+    client.send(message);
+    assert.deepStrictEqual(await next(client, 'message'), message);
+    client.close();
+  },
+
+  async 'wschat.js with the class of ws tries again after a failure'() {
+    let accepted = 0;
+    const server = net.createServer((socket) => {
+      accepted++;
+      socket.destroy();
+    });
+    await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
+    const url = `ws://127.0.0.1:${server.address().port}/`;
+    const client = new WSChat(url, { WebSocket, retry: 1 });
+    for (let i = 0; i < 2; i++)
+      assert.strictEqual((await next(client, 'close')).opened, false);
+    client.close();
+    server.close();
+    assert.ok(accepted >= 2);
   },
 
   async 'a server that is stopped closes all clients with 1001'() {
