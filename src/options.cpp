@@ -562,6 +562,13 @@ void check_together(const Settings& settings) {
                                              settings.reader_config.max_message)
         throw UsageError("--max-partial, " + std::to_string(max_partial) +
                          ", must be 256K more than twice --max-message");
+    // A newcomer can't be sent more than the room retains.
+    const uint64_t history = settings.rooms_config.history;
+    const uint64_t keep = settings.rooms_config.retention.messages;
+    if (history > keep)
+        throw UsageError("--history, " + std::to_string(history) +
+                         ", must not be more than --keep, " +
+                         std::to_string(keep));
     if (settings.tls_certificate.empty() != settings.tls_key.empty())
         throw UsageError("--tls-cert and --tls-key go together");
 }

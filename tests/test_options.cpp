@@ -751,6 +751,16 @@ TEST_CASE("--keep-total is a number of bytes") {
                              "--keep-total \"" + bytes + "\"");
 }
 
+TEST_CASE("--history is at most --keep, whichever comes first") {
+    CHECK(settings_with("--history=1000").rooms_config.history == 1000);
+    check_option_refused("--history=1001",
+                         "--history, 1001, must not be more than --keep, 1000");
+    CHECK_NOTHROW(parse_with({"--history=1001", "--keep=1001"}));
+    CHECK_NOTHROW(parse_with({"--keep=4", "--history=4"}));
+    CHECK_THROWS_AS(parse_with({"--history=5", "--keep=4"}), UsageError);
+    CHECK_THROWS_AS(parse_with({"--keep=0", "--history=1"}), UsageError);
+}
+
 TEST_CASE("--history is a number of messages") {
     CHECK(settings_with("--history=0").rooms_config.history == 0);
     CHECK(settings_with("--history=50").rooms_config.history == 50);

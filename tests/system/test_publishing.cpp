@@ -456,7 +456,7 @@ TEST_CASE("a message posted to an empty room is retained for later clients") {
 
 TEST_CASE("with --keep=0 a message posted to an empty room is not retained") {
     KeyFile keys;
-    Daemon daemon({"--keep=0", "--history=2", keys.option()});
+    Daemon daemon({"--keep=0", keys.option()});
     for (int i = 0; i < 2; ++i) {
         const Receipt receipt = publish(Peer(daemon), post("[1]"));
         CHECK(receipt.clients == 0);

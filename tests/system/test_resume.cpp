@@ -287,7 +287,7 @@ TEST_CASE("no message is retained after its retention time") {
 }
 
 TEST_CASE("with --keep=0 only a client that missed nothing recovers") {
-    Daemon daemon({"--keep=0", "--history=5"});
+    Daemon daemon({"--keep=0"});
     Member ann = join_v1(daemon);
     exchange_numbered(ann.peer, 1, 3);
     check_recovers(daemon, ann.hello, 3, 3);
@@ -332,7 +332,7 @@ TEST_CASE("new clients get the history, with the subprotocol and without") {
 }
 
 TEST_CASE("the history is at most the retained messages") {
-    Daemon daemon({"--history=10", "--keep=4"});
+    Daemon daemon({"--history=4", "--keep=4"});
     Member ann = join_v1(daemon);
     CHECK(ann.hello.first == 1);
     exchange_numbered(ann.peer, 1, 2);
