@@ -84,9 +84,11 @@ man8 := "$(DESTDIR)$(PREFIX)/share/man/man8/wschat.8"
 unit := "$(DESTDIR)$(PREFIX)/lib/systemd/system/wschat.service"
 bin := "$(DESTDIR)$(PREFIX)/bin/wschat"
 script := "$(DESTDIR)$(PREFIX)/share/wschat/wschat.js"
+examples := "$(DESTDIR)$(PREFIX)/share/doc/wschat/examples"
 
 uninstall:
 	rm -f $(bin) $(man7) $(man8) $(unit) $(script)
+	rm -rf $(examples)
 
 ifneq ($(and $(first),$(rest)),)
 
@@ -219,10 +221,12 @@ bench: $(daemon) $(build)/load $(build)/naive
 	@WSCHAT=./$(daemon) tests/bench/run $(build)/load $(build)/naive
 
 install: $(daemon)
-	install -D -m 755 $(daemon) $(bin)
+	install -D -s -m 755 $(daemon) $(bin)
 	install -D -m 644 man/wschat.7 $(man7)
 	install -D -m 644 man/wschat.8 $(man8)
 	install -D -m 644 src/page/wschat.js $(script)
+	install -d $(examples)
+	install -m 644 contrib/* $(examples)
 	sed 's|@PREFIX@|$(PREFIX)|' contrib/wschat.service | \
 	  install -D -m 644 /dev/stdin $(unit)
 

@@ -77,7 +77,7 @@ const haproxy = {
       ['bind [::]:443 v6only ssl crt /etc/haproxy/example.com.pem', ''],
       ['/etc/haproxy/example.com.pem', site.file('both.pem')],
       ...site.backend(),
-      ['maxconn 20000', 'maxconn 200'],  // needs fewer descriptors
+      ['maxconn 9900', 'maxconn 200'],  // needs fewer descriptors
       ['timeout tunnel 60s', 'timeout tunnel 2s'],
     ]));
   },
