@@ -12,14 +12,38 @@
   const kTogether = 5 * 60000;   // ms during which messages share a heading
   const kHues = 8;               // colours for names, in style.css
   const kId = /^m-[0-9a-f]{24}$/;
-  const kCount = /^\d+ online$/;
+  const kCount = /^(\d+) online$/;
+  const kJoins = /^(\d+) connected, (\d+) disconnected$/;
+  const kJoin = / (dis)?connected$/;
+  const kClockSkew = 60000;      // ms that a time may be in the future
+  const kOldest = 24 * 3600000;  // ms: the age of a time that is believed
+  const kOwnIds = 500;           // own messages that are known after a reload
   const kGone = [1000, 1001, 1005, 1006, 1012, 1013];  // closes without notice
 
   const $ = (id) => document.getElementById(id);
   const log = $('log');
   const text = $('text');
 
-  const chat = new WSChat();
+  // What survives a reload of this tab; an error: the browser forbids it.
+  const session = {
+    key: `wschat ${location.pathname}`,
+    get saved() {
+      try {
+        return JSON.parse(sessionStorage.getItem(this.key)) ?? {};
+      } catch {
+        return {};
+      }
+    },
+    save(changes) {
+      try {
+        const all = { ...this.saved, ...changes };
+        sessionStorage.setItem(this.key, JSON.stringify(all));
+      } catch { /* forbidden, or full */ }
+    },
+  };
+
+  const before = session.saved;
+  const chat = new WSChat(null, { resume: before.position });
 
   const make = (tag, className, content = '') => {
     const element = document.createElement(tag);
@@ -100,6 +124,19 @@
     showUnread();
   });
 
+  // How many clients are in it; null if that is not known.
+  let here = null;
+
+  const showHere = (number) => {
+    here = number;
+    $('here').hidden = here === null;
+    $('here').textContent = here === 1 ? 'Only you' : `${here} here`;
+  };
+
+  chat.on('hello', ({ clients }) =>
+    showHere(Number.isSafeInteger(clients) ? clients : null));
+  chat.on('close', () => showHere(null));
+
   // ---- Scrolling and unread messages ----
 
   let following = true;  // the log scrolls to each new message
@@ -170,12 +207,16 @@
   // ---- Messages ----
 
   const clock = new Intl.DateTimeFormat([], { timeStyle: 'short' });
+  const dates = new Intl.DateTimeFormat([], { dateStyle: 'full' });
   const calendar =
     new Intl.DateTimeFormat([], { dateStyle: 'full', timeStyle: 'medium' });
 
   const shown = new Map();  // id -> content of the messages on the page
   let last = null;          // {own, name, at} of the newest heading
   let total = 0;            // characters of all texts on the page
+  let rows = 0;             // messages on the page
+  let joins = null;         // {item, joined, left} if joins are the newest
+  let day = '';             // of the newest message with a time
 
   // Copies the start, because a slice keeps the whole text in memory.
   const start = (content, length) => [...content.slice(0, length)].join('');
@@ -185,6 +226,16 @@
       value === undefined || value === null ? '' : JSON.stringify(value);
     return content.length > kMaxText ?
       `${start(content, kMaxText)}… [cut]` : content;
+  };
+
+  // Returns when a message was sent, as far as that is known: what its page
+  // says if that can be true, else now, unless it is from before.
+  const timeOf = ({ time }) => {
+    const now = Date.now();
+    const isPlausible = Number.isFinite(time) && time > now - kOldest &&
+      time < now + kClockSkew;
+    if (isPlausible) return new Date(time);
+    return newest !== null && chat.number <= newest ? null : new Date(now);
   };
 
   // Returns the content of a chat message of either type, or null. Only ids in
@@ -198,6 +249,7 @@
       text: asText(value.message),
       color: old ? start(asText(value.color), kMaxColor) : '',
       id: kId.exec(asText(value.id))?.[0] ?? '',
+      at: timeOf(value),
     };
     return said.text ? said : null;
   };
@@ -243,35 +295,61 @@
   };
 
   // Sets the time, and hides the heading if it repeats the previous one.
-  const stamp = (item, said, own, now = new Date()) => {
+  const stamp = (item, { name: who, at }, own) => {
     const time = item.querySelector('time');
-    time.dateTime = now.toISOString();
-    time.textContent = clock.format(now);
-    time.title = calendar.format(now);
-    const more = last !== null && last.own === own && last.name === said.name &&
-      now - last.at < kTogether;
+    time.hidden = !at;
+    if (at) {
+      time.dateTime = at.toISOString();
+      time.textContent = clock.format(at);
+      time.title = calendar.format(at);
+    }
+    const more = last !== null && last.own === own && last.name === who &&
+      (at ?? last.at) - last.at < kTogether;
     item.classList.toggle('more', more);
-    return more ? last : { own, name: said.name, at: now };
+    return more ? last : { own, name: who, at: at ?? new Date(0) };
   };
 
   const append = (item, size = 0) => {
     const list = $('messages');
+    joins = null;
     list.append(item);
     total += item.size = size;
-    while (list.childElementCount > kMaxMessages || total > kMaxTotal) {
+    if (item.number) rows++;
+    while (rows > kMaxMessages || total > kMaxTotal) {
       const oldest = list.firstElementChild;
       total -= oldest.size;
       shown.delete(oldest.dataset.id);
+      if (oldest.number) {
+        rows--;
+        savePosition(oldest.number);
+      }
       oldest.remove();
     }
   };
 
+  // After a reload the messages after this number come again.
+  const savePosition = (number) => {
+    if (chat.epoch !== null)
+      session.save({ position: { epoch: chat.epoch, number } });
+  };
+
+  // A line between the days.
+  const appendDay = (at) => {
+    const today = at ? dates.format(at) : day;
+    if (today === day) return;
+    if (day) append(make('li', 'system day', today));
+    day = today;
+    if (day) last = null;
+  };
+
   const appendMessage = (item, said, own) => {
+    appendDay(said.at);
     last = stamp(item, said, own);
     if (said.id) {
       item.dataset.id = said.id;
       shown.set(said.id, said);
     }
+    item.number = chat.number ?? 1;
     append(item, said.text.length);
   };
 
@@ -284,8 +362,10 @@
     } else if (!sameWords(shown.get(said.id), said)) {
       // Otherwise its sender has sent it again, because it could not know that
       // it had been relayed.
-      appendMessage(row(said, false), said, false);
-      countUnseen();
+      // Another message may have the same id.
+      const own = ownBefore.delete(said.id);
+      appendMessage(row(said, own), said, own);
+      if (!own) countUnseen();
     }
   };
 
@@ -296,18 +376,29 @@
     append(make('li', 'system', content), content.length);
   };
 
-  // The newest count replaces the previous one, and is at the end.
-  const online = make('li', 'system');
-
-  const showOnline = (content) => {
-    online.remove();
-    online.textContent = content;
-    append(online);
+  // Joins and leaves, one after the other, are one line.
+  const appendJoins = (content, joined, left) => {
+    if (here !== null) showHere(Math.max(here + joined - left, 1));
+    if (!joins) {
+      appendSystem(content);
+      joins = { item: $('messages').lastElementChild, joined, left };
+      return;
+    }
+    joins.joined += joined;
+    joins.left += left;
+    joins.item.textContent = [joins.joined && `${joins.joined} joined`,
+      joins.left && `${joins.left} left`].filter(Boolean).join(', ');
   };
 
   chat.on('system', ({ message }) => {
     const content = asText(message);
-    (kCount.test(content) ? showOnline : appendSystem)(content);
+    const count = kCount.exec(content);
+    const many = kJoins.exec(content);
+    const one = kJoin.exec(content);
+    if (count) showHere(Number(count[1]));
+    else if (many) appendJoins(content, Number(many[1]), Number(many[2]));
+    else if (one) appendJoins(content, one[1] ? 0 : 1, one[1] ? 1 : 0);
+    else appendSystem(content);
   });
 
   chat.on('gap', () => appendSystem('Some messages may be missing here.'));
@@ -318,6 +409,9 @@
   // waiting (for a connection), sent, unclear (the connection broke; the next
   // one shows whether it was relayed) and lost (it was probably not relayed).
   const outbox = new Map();
+
+  const ownIds = Array.isArray(before.own) ? before.own : [];
+  const ownBefore = new Set(ownIds);
 
   const randomId = () => {
     const bytes = crypto.getRandomValues(new Uint8Array(12));
@@ -359,7 +453,11 @@
 
   const say = (words) => {
     const id = randomId();
-    const message = { type: 'message', username: name, message: words, id };
+    ownIds.push(id);
+    ownIds.splice(0, ownIds.length - kOwnIds);
+    session.save({ own: ownIds });
+    const message = { type: 'message', username: name, message: words, id,
+      time: Date.now() };
     const said = understand(message);
     const mine = { message, said, item: row(said, true) };
     stamp(mine.item, said, true);
@@ -428,8 +526,11 @@
   let newest = null;  // number of the last missed message, if recovered
 
   chat.on('gap', giveUp);
-  chat.on('hello', ({ recovered, last: number }) => {
-    newest = recovered ? number : null;
+  chat.on('hello', ({ recovered, first, last: number }) => {
+    newest = Number.isSafeInteger(number) && (recovered || first <= number) ?
+      number : null;
+    if (!recovered || !before.position) savePosition(chat.number);
+    if (!recovered) giveUp();
   });
 
   for (const type of ['hello', 'message', 'system']) {
@@ -505,6 +606,7 @@
     if (!words.trim()) return;
     if (!name) return askName();
     text.value = '';
+    session.save({ draft: '' });
     notify('');
     say(words);
   });
@@ -515,6 +617,10 @@
     event.preventDefault();
     $('compose').requestSubmit();
   });
+
+  // What is typed survives, too.
+  text.value = asText(before.draft ?? '');
+  text.addEventListener('input', () => session.save({ draft: text.value }));
 
   $('host').textContent = location.host;
   setFollowing(true);

@@ -157,7 +157,7 @@ module.exports = {
       assert.strictEqual(await ada.evaluate(moving), 1);
     }),
 
-  'all files of the page have less than 40 KB': withDaemon(async (chat) => {
+  'all files of the page have less than 60 KB': withDaemon(async (chat) => {
     const ada = await chat.newUser();
     const bodies = [];
     ada.page.on('response', (response) => bodies.push(response.body()));
@@ -166,7 +166,7 @@ module.exports = {
     const sizes = (await Promise.all(bodies)).map(({ length }) => length);
     assert.ok(sizes.length >= 4);
     const sum = sizes.reduce((all, size) => all + size);
-    assert.ok(sum < 40000, `${sum} bytes`);
+    assert.ok(sum < 60000, `${sum} bytes`);
     assert.ok(ada.requests.every(
       (url) => url.startsWith(chat.server.url) || url.startsWith('data:')));
   }),

@@ -50,6 +50,48 @@ async function startSite(daemon, alerts) {
 }
 
 module.exports = {
+  'a page that is loaded again shows all that it has shown, and the draft':
+    withDaemon(async (chat) => {
+      const ada = await chat.join('Ada');
+      await ada.inject({ type: 'message', username: 'Bob', message: 'hello' });
+      await ada.send('hi Bob');
+      await ada.waitForMessage('hi Bob');
+      await ada.$('#text').fill('not yet');
+      // What Bob's client did not tell the time of has none afterwards.
+      const rows = async () =>
+        (await ada.$('#messages > li').allTextContents())
+          .map((row) => row.replace(/ \d+:\d\d( [AP]M)?/, ' '));
+      const before = await rows();
+      for (let i = 0; i < 2; i++) {
+        await ada.page.reload();
+        await ada.waitForMessage('hi Bob');
+        assert.deepStrictEqual(await rows(), before);
+        assert.ok(await ada.message('hi Bob')
+          .evaluate((item) => item.classList.contains('own')));
+        assert.strictEqual(await ada.$('#text').inputValue(), 'not yet');
+      }
+      await ada.send('again');
+      await ada.waitForMessage('again');
+      assert.deepStrictEqual(await systemMessages(ada), []);
+    }, quiet),
+
+  'a page that is loaded again says once if messages are missing':
+    withDaemon(async (chat) => {
+      const ada = await chat.join('Ada');
+      await ada.send('lost');
+      await ada.waitForMessage('lost');
+      for (let i = 0; i < 3; i++)
+        await ada.inject(
+          { type: 'message', username: 'Bob', message: `number ${i}` });
+      await ada.page.reload();
+      await ada.$('#messages > .system', { hasText: gapText }).waitFor();
+      await ada.page.reload();
+      await ada.waitForConnection();
+      await ada.send('here');
+      await ada.waitForMessage('here');
+      assert.deepStrictEqual(await systemMessages(ada), []);
+    }, [...quiet, '--keep=2']),
+
   'messages sent while the connection breaks arrive once, and in order':
     behindProxy(async ({ proxy, ada, client }) => {
       for (let breaks = 1; breaks <= 3; breaks++) {
