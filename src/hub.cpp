@@ -87,9 +87,11 @@ Joined Hub::join(Member& member, RoomCursor& cursor,
     cursor.start(room, start.first, request.deflated);
     Joined joined;
     if (member.v1)
-        joined.hello = hello_message({room.name(), room.epoch(), start.first,
-                               room.history().newest(), room.members().size(),
-                               start.recovered});
+        joined.hello = hello_message(
+            {room.name(), room.epoch(), start.first, room.history().newest(),
+             room.members().size(), start.recovered,
+             settings_.reader_config.max_message,
+             announce_name(settings_.announce)});
     // After the cursor: the newcomer receives its own announcement too.
     announce(member, Change::Join);
     return joined;

@@ -38,6 +38,7 @@ struct Parsed {
     // The values of --bind as text. They become endpoints when the port is
     // known, which stands behind all options.
     std::vector<std::string> binds{};
+    bool has_announce = false;
     bool has_max_partial = false;
     bool has_rate_bytes = false;
     bool has_max_logs = false;
@@ -70,16 +71,14 @@ void add_origin(Parsed& parsed, const Given& given) {
 }
 
 void set_announce(Parsed& parsed, const Given& given) {
-    Announce& announce = parsed.options.settings.announce;
-    if (given.value == "address")
-        announce = Announce::Address;
-    else if (given.value == "count")
-        announce = Announce::Count;
-    else if (given.value == "none")
-        announce = Announce::None;
-    else
-        throw_bad_value(given.name, given.value,
-                        "expected address, count or none");
+    for (Announce each : {Announce::Address, Announce::Count, Announce::None})
+        if (given.value == announce_name(each)) {
+            parsed.options.settings.announce = each;
+            parsed.has_announce = true;
+            return;
+        }
+    throw_bad_value(given.name, given.value,
+                    "expected address, count or none");
 }
 
 void set_max_rooms(Parsed& parsed, const Given& given) {
@@ -257,7 +256,7 @@ constexpr Row kRows[] = {
      set_history},
     {"announce", 0, "WHAT",
      "tell a room who joins and leaves: address, count (how many are there) or "
-     "none [address]",
+     "none [address if the host is a local one, else count]",
      set_announce},
     {"relay-system", 0, nullptr,
      "let clients send messages of type \"system\"",
@@ -532,6 +531,10 @@ void add_endpoints_of_host(Settings& settings) {
 void derive(Parsed& parsed) {
     Settings& settings = parsed.options.settings;
     LimitsConfig& limits = settings.limits;
+    // The tutorial announces addresses. On a public host those of visitors are
+    // not for everybody.
+    if (!parsed.has_announce && is_local_host(settings.host))
+        settings.announce = Announce::Address;
     // The largest message must not be over another default.
     const uint64_t max_message = settings.reader_config.max_message;
     const uint64_t largest = 4 * max_message;

@@ -71,6 +71,11 @@ Server::Server(const Settings& settings, Log& log)
                      listener.endpoint().to_string();
     }
     log_.info("listening on " + addresses + url_to_open());
+    if (settings.announce == Announce::Address)
+        log_.info("announcing the address of each client"
+                  " (--announce=address)");
+    if (settings.announce == Announce::Count)
+        log_.info("announcing the number of clients (--announce=count)");
     log_.flush();
     warn_of_unknown_host();
 }

@@ -22,6 +22,16 @@ enum class Announce {
     Count     // how many members the room has now
 };
 
+/// Returns the value of --announce that means this.
+constexpr const char* announce_name(Announce announce) {
+    switch (announce) {
+        case Announce::Address: return "address";
+        case Announce::Count: return "count";
+        case Announce::None: break;
+    }
+    return "none";
+}
+
 /// All that the options say. wschat(8) describes what each option does; the
 /// defaults here are those of the manual.
 struct Settings {
@@ -39,7 +49,7 @@ struct Settings {
     std::string publish_key;  // file with keys; empty: no publishing over HTTP
 
     // Messages and rooms.
-    Announce announce = Announce::Address;
+    Announce announce = Announce::Count;  // by default it depends on the host
     bool relay_system = false;  // clients may send messages of type "system"
     bool rooms = false;         // the path of a request names its room
     ReaderConfig reader_config;

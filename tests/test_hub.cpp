@@ -185,9 +185,20 @@ TEST_CASE("a client that speaks wschat.v1 gets a hello, others do not") {
     const auto hello = test.join(v1, "/x");
     REQUIRE(hello);
     CHECK(hello->find(R"({"type":"hello","room":"/x","epoch":")") == 0);
-    CHECK(hello->find(R"("first":2,"last":1,"clients":2,"recovered":false})") !=
+    CHECK(hello->find(R"("first":2,"last":1,"clients":2,"recovered":false,)") !=
           std::string::npos);
     test.leave(old);
+    test.leave(v1);
+}
+
+TEST_CASE("a hello tells the largest message, and what is announced") {
+    TestHub test(Announce::Count);
+    test.settings.reader_config.max_message = 4096;
+    TestMember v1("192.0.2.1", true);
+    const auto hello = test.join(v1);
+    REQUIRE(hello);
+    CHECK(hello->find(R"("maxMessage":4096,"announce":"count"})") !=
+          std::string::npos);
     test.leave(v1);
 }
 
@@ -202,7 +213,7 @@ TEST_CASE("a client that resumes receives what it has missed") {
     test.submit(ada, "[2]");
     test.submit(ada, "[3]");
     const auto hello = test.join(again, "/", {epoch, 1});
-    CHECK(hello->find(R"("first":2,"last":3,"clients":2,"recovered":true})") !=
+    CHECK(hello->find(R"("first":2,"last":3,"clients":2,"recovered":true,)") !=
           std::string::npos);
     CHECK(again.receive() == Texts{"[2]", "[3]"});
     test.leave(ada);

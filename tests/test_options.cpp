@@ -435,6 +435,20 @@ TEST_CASE("each flag changes its setting") {
         check_option_refused("--announce=" + value, "--announce");
 }
 
+TEST_CASE("addresses are announced by default if the host is a local one") {
+    for (std::string host : {"localhost", "127.0.0.1", "[::1]", "192.168.1.2",
+                             "fe80::1", "shop.local.example"})
+        CHECK((parse({host, "9600"}).settings.announce == Announce::Address));
+    for (std::string host : {"chat.example.com", "203.0.113.7", "0.0.0.0"}) {
+        CAPTURE(host);
+        CHECK((parse({host, "9600"}).settings.announce == Announce::Count));
+        CHECK((parse({"--announce=address", host, "9600"}).settings.announce ==
+               Announce::Address));
+    }
+    CHECK((parse({"--announce=count", "localhost", "9600"}).settings.announce ==
+           Announce::Count));
+}
+
 TEST_CASE("the last of -q and -v wins") {
     CHECK((parse_with({"-q"}).log_level == Level::Error));
     CHECK((parse_with({"--quiet"}).log_level == Level::Error));

@@ -52,10 +52,8 @@ std::string accept_value(std::string_view key) {
 }  // namespace
 
 std::string websocket_location(const std::string& host, int port, bool tls) {
-    // The tutorial's server tells a development machine by "local.".
-    const bool plain = lower_case(host).find("local.") != host.npos ||
-                       is_loopback_host(host);
-    return std::string(tls || !plain ? "wss" : "ws") + "://" +
+    const bool plain = is_development_host(host) && !tls;
+    return std::string(plain ? "ws" : "wss") + "://" +
            host_in_url(host) + ":" + std::to_string(port) + "/websocket.php";
 }
 

@@ -34,7 +34,9 @@ std::string hello_message(const Hello& hello) {
            field("first", std::to_string(hello.first)) + "," +
            field("last", std::to_string(hello.last)) + "," +
            field("clients", std::to_string(hello.clients)) + "," +
-           field("recovered", hello.recovered ? "true" : "false") + "}";
+           field("recovered", hello.recovered ? "true" : "false") + "," +
+           field("maxMessage", std::to_string(hello.max_message)) + "," +
+           field("announce", quote_json(hello.announce)) + "}";
 }
 
 std::string receipt(const std::string& room, size_t clients, uint64_t number) {

@@ -27,6 +27,8 @@ struct Hello {
     uint64_t last = 0;       // number of the newest message; 0: none yet
     size_t clients = 0;      // in the room, this one included
     bool recovered = false;  // the client resumes and has missed nothing
+    uint64_t max_message = 0;    // bytes in a message of a client
+    const char* announce = "";  // the value of --announce
 };
 std::string hello_message(const Hello& hello);
 

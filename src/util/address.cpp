@@ -49,6 +49,16 @@ bool Address::is_loopback() const {
            bytes_[15] == 1;
 }
 
+bool Address::is_private() const {
+    if (is_unix_) return false;
+    if (!is_mapped())
+        return (bytes_[0] & 0xfe) == 0xfc ||
+               (bytes_[0] == 0xfe && (bytes_[1] & 0xc0) == 0x80);
+    const uint8_t first = bytes_[12], second = bytes_[13];
+    return first == 10 || (first == 172 && (second & 0xf0) == 16) ||
+           (first == 192 && second == 168) || (first == 169 && second == 254);
+}
+
 Address Address::network(size_t bits) const {
     Address network = *this;
     std::fill(network.bytes_.begin() + bits / 8, network.bytes_.end(),

@@ -36,6 +36,11 @@ public:
     /// True for 127.0.0.0/8 (IPv4-mapped too) and ::1.
     bool is_loopback() const;
 
+    /// True for private and link-local addresses: 10.0.0.0/8, 172.16.0.0/12,
+    /// 192.168.0.0/16 (RFC 1918), 169.254.0.0/16 (RFC 3927), the same mapped
+    /// into IPv6, fc00::/7 (RFC 4193) and fe80::/10 (RFC 4291).
+    bool is_private() const;
+
     /// True if the peer is a process of this machine.
     bool is_local() const { return is_unix_ || is_loopback(); }
 

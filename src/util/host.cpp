@@ -67,6 +67,16 @@ bool is_loopback_host(const std::string& host) {
     return address && address->is_loopback();
 }
 
+bool is_development_host(const std::string& host) {
+    return is_loopback_host(host) ||
+           lower_case(host).find("local.") != host.npos;
+}
+
+bool is_local_host(const std::string& host) {
+    const auto address = Address::parse(host);
+    return is_development_host(host) || (address && address->is_private());
+}
+
 std::string host_in_url(const std::string& host) {
     return host.find(':') == host.npos ? host : "[" + host + "]";
 }

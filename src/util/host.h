@@ -43,6 +43,14 @@ std::string without_brackets(const std::string& text);
 /// or lower case, or a loopback address.
 bool is_loopback_host(const std::string& host);
 
+/// True for the host of a development machine, as the tutorial's server tells
+/// it: a loopback host, or a name with "local." in it, in upper or lower case.
+bool is_development_host(const std::string& host);
+
+/// True for a host that only this machine or its network reaches: that of a
+/// development machine, or a private or link-local address.
+bool is_local_host(const std::string& host);
+
 /// Returns a host as it is written in a URL: IPv6 addresses in brackets.
 std::string host_in_url(const std::string& host);
 

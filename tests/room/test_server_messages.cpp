@@ -15,12 +15,14 @@ TEST_CASE("notices and system messages are JSON, whatever their text") {
 
 TEST_CASE(
     "a hello has the room, the epoch and the numbers of the next messages") {
-    CHECK(hello_message({"/x", "abc", 42, 41, 3, true}) ==
+    CHECK(hello_message({"/x", "abc", 42, 41, 3, true, 65536, "count"}) ==
           R"({"type":"hello","room":"/x","epoch":"abc","first":42,"last":41,)"
-          R"("clients":3,"recovered":true})");
-    CHECK(hello_message({"/", "0", 1, 0, 1, false}) ==
+          R"("clients":3,"recovered":true,"maxMessage":65536,)"
+          R"("announce":"count"})");
+    CHECK(hello_message({"/", "0", 1, 0, 1, false, 1, "none"}) ==
           R"({"type":"hello","room":"/","epoch":"0","first":1,"last":0,)"
-          R"("clients":1,"recovered":false})");
+          R"("clients":1,"recovered":false,"maxMessage":1,)"
+          R"("announce":"none"})");
 }
 
 TEST_CASE("a receipt has the room, the number of clients and the last number") {
@@ -33,7 +35,7 @@ TEST_CASE("the name of a room is quoted as a JSON string") {
     const std::string name = "/a\"b\\c<\xC3\xA9>";
     CHECK(receipt(name, 1, 1) ==
           "{\"room\":\"/a\\\"b\\\\c<\xC3\xA9>\",\"clients\":1,\"number\":1}");
-    CHECK(hello_message({name, "e", 1, 0, 1, false})
+    CHECK(hello_message({name, "e", 1, 0, 1, false, 1, "none"})
               .find(",\"room\":\"/a\\\"b\\\\c<\xC3\xA9>\",") !=
           std::string::npos);
 }

@@ -19,7 +19,8 @@ Hello parse_hello(const std::string& text, SourceLine at) {
     static const std::regex form(
         R"_(\{"type":"hello","room":"([^"]*)","epoch":"([0-9a-f]{12})",)_"
         R"("first":(\d+),"last":(\d+),"clients":(\d+),)"
-        R"("recovered":(true|false)\})");
+        R"("recovered":(true|false),"maxMessage":\d+,)"
+        R"_("announce":"(?:address|count|none)"\})_");
     std::smatch part;
     if (!std::regex_match(text, part, form))
         fail(at, printable(text) + " instead of a hello");

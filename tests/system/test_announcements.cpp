@@ -51,6 +51,22 @@ TEST_CASE("by default a join is announced to all members, the new one too") {
     bob.expect_message("[1]");
 }
 
+TEST_CASE("by default a public host announces the number of clients") {
+    Daemon daemon(command({"--bind=127.0.0.1", "chat.example.com", "0"}));
+    Peer ann = join(daemon);
+    ann.expect_message(online(1));
+}
+
+TEST_CASE("the log says at the start what is announced") {
+    Daemon address(command({"127.0.0.1", "0"}));
+    address.wait_for_log(
+        "announcing the address of each client (--announce=address)");
+    Daemon number(command({"--bind=127.0.0.1", "chat.example.com", "0"}));
+    number.wait_for_log(
+        "announcing the number of clients (--announce=count)");
+    CHECK(Daemon().log().find("announcing") == std::string::npos);
+}
+
 TEST_CASE("a leave is announced to the other members, whatever its cause") {
     Daemon daemon({"--announce=address"});
     Peer ann = join_announced(daemon);

@@ -77,6 +77,25 @@ TEST_CASE("hosts that always mean this machine are known") {
     }
 }
 
+TEST_CASE("local hosts are those of the own machine and network") {
+    for (std::string host :
+         {"localhost", "127.1.2.3", "::1", "10.0.0.1", "10.255.255.255",
+          "172.16.0.1", "172.31.255.255", "192.168.0.1", "169.254.1.1",
+          "::ffff:192.168.0.1", "fc00::1", "fdff::1", "fe80::1", "febf::1",
+          "chat.local.example", "LOCAL.example", "mylocal.dev"}) {
+        CAPTURE(host);
+        CHECK(is_local_host(host));
+    }
+    for (std::string host :
+         {"9.255.255.255", "11.0.0.0", "172.15.255.255", "172.32.0.0",
+          "192.167.0.1", "192.169.0.1", "169.253.0.1", "0.0.0.0", "::",
+          "fbff::1", "fe00::1", "fec0::1", "2001:db8::1", "example.com",
+          "locals.example", "chat.local", "10.example.com"}) {
+        CAPTURE(host);
+        CHECK_FALSE(is_local_host(host));
+    }
+}
+
 TEST_CASE("the host is the text before the port") {
     struct {
         std::string text;
