@@ -87,7 +87,8 @@ bool has_current(const Request& request, const std::string& tag) {
 
 }  // namespace
 
-Response asset_response(const Request& request, bool rooms) {
+Response asset_response(const Request& request, bool rooms,
+                        const std::string& frame_ancestors) {
     if (request.method != "GET" && request.method != "HEAD")
         return error_response(405, "use GET, HEAD or POST");
     const File* file = requested_file(request, rooms);
@@ -104,7 +105,8 @@ Response asset_response(const Request& request, bool rooms) {
         "Referrer-Policy: no-referrer\r\n"
         "Content-Security-Policy: default-src 'none'; script-src 'self'; "
         "style-src 'self'; img-src 'self' data:; connect-src 'self'; "
-        "base-uri 'none'; form-action 'none'; frame-ancestors 'self'\r\n";
+        "base-uri 'none'; form-action 'none'; frame-ancestors " +
+        frame_ancestors + "\r\n";
     if (has_current(request, file->tag)) return make_response(304, headers, "");
     return make_response(200,
                          headers + "Content-Type: " + file->type +

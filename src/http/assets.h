@@ -2,6 +2,8 @@
 // a response out.
 #pragma once
 
+#include <string>
+
 #include "http/http.h"
 
 namespace wschat {
@@ -14,7 +16,9 @@ constexpr char kNeedsRooms[] = "not found: a path is a room only with --rooms";
 /// a 404; but with `rooms` it is the page too, since each path is a room. On a
 /// path of the page the query `?asset=NAME` asks for that part; an unknown NAME
 /// gets a 404. Each file has an ETag, by which a client that has the file
-/// already is sent a 304. REQUIRES: !request.error.
-Response asset_response(const Request& request, bool rooms);
+/// already is sent a 304. Pages of `frame_ancestors`, from the function of this
+/// name, may show the page in a frame. REQUIRES: !request.error.
+Response asset_response(const Request& request, bool rooms,
+                        const std::string& frame_ancestors);
 
 }  // namespace wschat

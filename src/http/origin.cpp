@@ -92,4 +92,21 @@ bool is_allowed_origin(const OriginConfig& config, std::string_view origin,
     return to && address && address == Address::parse(*to);
 }
 
+std::string frame_ancestors(const OriginConfig& config) {
+    std::string sources = "'self'";
+    const auto add = [&sources](const std::string& source) {
+        if (source != "null" && source.find('[') == source.npos)
+            sources += " " + source;
+    };
+    const std::string host = host_in_url(lower_case(config.host));
+    for (std::string name : {host, "www." + host}) {
+        // No page has a name such as www.192.0.2.1.
+        if (name != host && is_ip_address(config.host)) continue;
+        if (!config.is_tls) add("http://" + name + ":*");
+        add("https://" + name + ":*");
+    }
+    for (const std::string& origin : config.admitted) add(origin);
+    return sources;
+}
+
 }  // namespace wschat

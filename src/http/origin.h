@@ -35,4 +35,10 @@ std::optional<std::string> parse_origin(std::string_view text);
 bool is_allowed_origin(const OriginConfig& config, std::string_view origin,
                        std::string_view host, bool is_local);
 
+/// Returns the sources of the policy frame-ancestors (CSP Level 3): pages of
+/// which origins may show the chat page in a frame. They are those that
+/// is_allowed_origin() admits for config.host, and the page's own. A policy
+/// can't name `null` and IPv6 addresses.
+std::string frame_ancestors(const OriginConfig& config);
+
 }  // namespace wschat

@@ -75,7 +75,9 @@ Action publish(const Request& request, const std::string& room,
 }
 
 Response serve_page(const Request& request, const RouterConfig& config) {
-    if (config.page) return asset_response(request, config.rooms);
+    if (config.page)
+        return asset_response(request, config.rooms,
+                              frame_ancestors(config.origins));
     return error_response(404,
                           "not found: only WebSocket connections are served");
 }

@@ -30,7 +30,8 @@ Response get(const std::string& target, const std::string& line = "X: y",
            bool rooms = false) {
     const std::string head =
         plain_request("GET " + target + " HTTP/1.1").with(line).text();
-    return asset_response(parse_request(head), rooms);
+    return asset_response(parse_request(head), rooms,
+                          "'self' https://example.com:*");
 }
 
 Response get_in_room(const std::string& target) {
@@ -76,6 +77,8 @@ TEST_CASE("responses are revalidated, not sniffed, and run no foreign code") {
     CHECK(page.bytes.find("Content-Security-Policy: default-src 'none'; "
                           "script-src 'self'; style-src 'self'") !=
           std::string::npos);
+    CHECK(page.bytes.find("; frame-ancestors 'self' https://example.com:*"
+                          "\r\n") != std::string::npos);
     CHECK(page.bytes.find("unsafe") == std::string::npos);
 }
 
@@ -129,7 +132,7 @@ TEST_CASE("without rooms the 404 for another path names --rooms") {
 TEST_CASE("other methods are refused") {
     for (std::string method : {"POST", "PUT", "DELETE", "OPTIONS", "get"}) {
         const std::string head = plain_request(method + " / HTTP/1.1").text();
-        const Response response = asset_response(parse_request(head), false);
+        const Response response = asset_response(parse_request(head), false, "'self'");
         CHECK(response.status == 405);
         check_refusal(response);
     }

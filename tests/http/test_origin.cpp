@@ -134,3 +134,18 @@ TEST_CASE("other origins are allowed if they were admitted, exactly") {
         CHECK(is_allowed(origin, "x", {"*"}));
     CHECK_FALSE(is_allowed("*", "x", {}));
 }
+
+TEST_CASE("pages of the origins that are admitted may show the page") {
+    CHECK(frame_ancestors({"Example.com"}) ==
+          "'self' http://example.com:* https://example.com:* "
+          "http://www.example.com:* https://www.example.com:*");
+    // A page of http may not connect, so it may not show the page either.
+    CHECK(frame_ancestors({"example.com", {}, true}) ==
+          "'self' https://example.com:* https://www.example.com:*");
+    CHECK(frame_ancestors({"192.0.2.1",
+                           {"https://shop.example", "null", "http://[::1]:8",
+                            "http://a.example:81"}}) ==
+          "'self' http://192.0.2.1:* https://192.0.2.1:* "
+          "https://shop.example http://a.example:81");
+    CHECK(frame_ancestors({"::1", {"*"}}) == "'self' *");
+}

@@ -306,6 +306,14 @@ TEST_CASE("a slash at the end of a room leads the browser to the room") {
     check_told(plain_request("GET /a/ HTTP/1.1"));
 }
 
+TEST_CASE("a page of an admitted origin may show the page in a frame") {
+    RouterConfig config = config_of_site();
+    config.origins.admitted = {"https://shop.example"};
+    const Response page =
+        route_head(plain_request("GET / HTTP/1.1"), config).response;
+    CHECK(page.bytes.find(" https://shop.example\r\n") != std::string::npos);
+}
+
 TEST_CASE("the response to HEAD has no body") {
     const Head heads[] = {
         plain_request("HEAD / HTTP/1.1"),

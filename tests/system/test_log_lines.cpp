@@ -257,7 +257,8 @@ TEST_CASE("in the journal lines begin with a priority") {
     Peer ann = join(daemon);
     daemon.wait_for_log("joined");
     check_line(daemon, 1, "<6>listening on .+");
-    check_line(daemon, 2, "<6>127.0.0.1 #\\d+ joined \\(1 client\\)");
+    check_line(daemon, 2, "<6>announcing .+");
+    check_line(daemon, 3, "<6>127.0.0.1 #\\d+ joined \\(1 client\\)");
     CHECK(daemon.log().find("wschat: ") == std::string::npos);
 
     Launch busy = command({"127.0.0.1", std::to_string(daemon.port())});
