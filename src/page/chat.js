@@ -81,6 +81,9 @@
 
   const askName = () => {
     $('name').value = name;
+    $('greeting').textContent = name ? 'Change your name' : 'Who are you?';
+    $('join').textContent = name ? 'Save' : 'Join';
+    $('cancel').hidden = !name;
     $('who').showModal();
   };
 
@@ -99,10 +102,15 @@
     const wanted = $('name').value.trim();
     $('name').value = wanted;
     if (!$('name').reportValidity()) return;
+    const isFirst = !name;
     setName(wanted);
     stored.name = name;
     endAsking();
+    // What was typed before can be sent now.
+    if (isFirst && text.value.trim()) $('compose').requestSubmit();
   });
+
+  $('cancel').addEventListener('click', endAsking);
 
   $('who').addEventListener('cancel', (event) => {
     event.preventDefault();
@@ -132,6 +140,15 @@
     $('here').hidden = here === null;
     $('here').textContent = here === 1 ? 'Only you' : `${here} here`;
   };
+
+  let maxMessage = Infinity;  // bytes of JSON
+
+  chat.on('hello', ({ maxMessage: limit, announce }) => {
+    maxMessage = Number.isSafeInteger(limit) ? limit : Infinity;
+    $('audience').textContent = announce === 'address' ?
+      'Everyone here sees it beside your messages, and your IP address.' :
+      'Everyone here sees it beside your messages.';
+  });
 
   chat.on('hello', ({ clients }) =>
     showHere(Number.isSafeInteger(clients) ? clients : null));
@@ -451,13 +468,20 @@
     if (!chat.send(mine.message)) setState(mine, 'lost');
   };
 
+  const messageOf = (words, id) =>
+    ({ type: 'message', username: name, message: words, id, time: Date.now() });
+
+  const sizeOf = (words) => {
+    const json = JSON.stringify(messageOf(words, randomId()));
+    return new TextEncoder().encode(json).length;
+  };
+
   const say = (words) => {
     const id = randomId();
     ownIds.push(id);
     ownIds.splice(0, ownIds.length - kOwnIds);
     session.save({ own: ownIds });
-    const message = { type: 'message', username: name, message: words, id,
-      time: Date.now() };
+    const message = messageOf(words, id);
     const said = understand(message);
     const mine = { message, said, item: row(said, true) };
     stamp(mine.item, said, true);
@@ -553,8 +577,7 @@
     if (chat.state === 'open') return 'Connected';
     if (chat.state === 'closed') return `Closed by the server${farewell}`;
     if (met) return 'Reconnecting…';
-    // The browser does not tell scripts which of the two it was.
-    if (failed) return 'Refused or unreachable: see the server’s log';
+    if (failed) return 'Can’t connect. Trying again…';
     return 'Connecting…';
   };
 
@@ -579,6 +602,9 @@
   });
 
   chat.on('close', ({ code, reason, opened, retryIn }) => {
+    // The browser does not tell scripts which of the two it was.
+    if (!opened && !failed)
+      console.info('wschat: refused or unreachable; the server’s log says more');
     failed = true;
     farewell = reason ? `: ${reason}` : '';
     if (opened && retryIn !== null && !kGone.includes(code))
@@ -605,6 +631,11 @@
     const words = text.value.trimEnd();
     if (!words.trim()) return;
     if (!name) return askName();
+    const size = sizeOf(words);
+    if (size > maxMessage) {
+      notify(`This message is too long: ${size} bytes of ${maxMessage}.`);
+      return;
+    }
     text.value = '';
     session.save({ draft: '' });
     notify('');

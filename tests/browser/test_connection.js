@@ -6,7 +6,7 @@ const http = require('http');
 const net = require('net');
 const { withFakeServer, withDaemon, connectFailed } = require('./users');
 
-const refusedText = 'Refused or unreachable: see the server’s log';
+const refusedText = 'Can’t connect. Trying again…';
 
 async function waitForConnections(users) {
   await Promise.all(users.map((user) => user.waitForConnection(5000)));

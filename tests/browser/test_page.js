@@ -95,7 +95,7 @@ module.exports = {
     await ada.$('#rename').click();
     assert.strictEqual(await ada.$('#name').inputValue(), 'Ada');
     await ada.$('#name').fill('   ');
-    await ada.$('#who button').click();
+    await ada.$('#join').click();
     assert.ok(await ada.$('#who').isVisible());
     await ada.$('#name').fill('  Countess ');
     await ada.$('#name').press('Enter');
@@ -116,9 +116,8 @@ module.exports = {
       assert.ok(await eve.$('#who').isVisible());
       await eve.$('#name').fill('Eve');
       await eve.$('#name').press('Enter');
-      assert.strictEqual(await eve.$('#text').inputValue(), 'me too');
-      await eve.$('#send').click();
       await eve.waitForMessage('me too');
+      assert.strictEqual(await eve.$('#text').inputValue(), '');
     }),
 
   'markup in a typed name or text is shown as text': withDaemon(
@@ -304,6 +303,53 @@ module.exports = {
         assert.ok(Math.abs(new Date(await time(message)) - now) < hour);
     }),
 
+  'what was typed before the name is sent with it': withDaemon(async (chat) => {
+    const ada = await chat.openPage();
+    await ada.waitForConnection();
+    await ada.page.keyboard.press('Escape');
+    await ada.$('#text').fill('first words');
+    await ada.$('#text').press('Enter');
+    await ada.$('#name').fill('Ada');
+    await ada.$('#name').press('Enter');
+    await ada.waitForMessage('first words');
+  }, ['--announce=none']),
+
+  'a name can be changed, or not': withDaemon(async (chat) => {
+    const ada = await chat.join('Ada');
+    const dialog = (name) => ada.page.getByRole('dialog', { name });
+    for (const leave of ['Cancel', 'Escape']) {
+      await ada.$('#rename').click();
+      await dialog('Change your name').waitFor();
+      await ada.$('#name').fill('Eve');
+      if (leave === 'Escape') await ada.page.keyboard.press('Escape');
+      else await ada.page.getByRole('button', { name: leave }).click();
+      assert.strictEqual(await ada.$('#me').textContent(), 'Ada');
+    }
+    await ada.$('#rename').click();
+    await ada.$('#name').fill('Countess');
+    await ada.page.getByRole('button', { name: 'Save' }).click();
+    assert.strictEqual(await ada.$('#me').textContent(), 'Countess');
+  }, ['--announce=none']),
+
+  'the dialog for the name says whether addresses are told': withDaemon(
+    async (chat) => {
+      const ada = await chat.openPage();
+      await ada.waitForConnection();
+      await ada.$('#audience', { hasText: 'your IP address' }).waitFor();
+    }, ['--announce=address']),
+
+  'a message that is too long is not sent, and stays': withDaemon(
+    async (chat) => {
+      const ada = await chat.join('Ada');
+      await ada.$('#text').fill('é'.repeat(600));
+      await ada.$('#text').press('Enter');
+      await ada.$('#notice', { hasText: /too long: 1\d\d\d bytes of 1024/ })
+        .waitFor();
+      assert.strictEqual((await ada.$('#text').inputValue()).length, 600);
+      await ada.send('é'.repeat(400));
+      await ada.waitForMessage('é'.repeat(400));
+    }, ['--announce=none', '--max-message=1K']),
+
   'a line stands between two days': withDaemon(async (chat) => {
     const ada = await chat.join('Ada');
     const hi = (message, time) =>
@@ -448,7 +494,7 @@ module.exports = {
   'after every click the input has the focus': withDaemon(async (chat) => {
     const ada = await chat.openPage();
     await ada.page.keyboard.type('Ada');
-    await ada.$('#who button').click();
+    await ada.$('#join').click();
     await ada.waitForConnection();
     for (const [typed, selector] of
       [['one', '#send'], ['two', '#rename'], ['three', '#send']]) {
@@ -456,7 +502,7 @@ module.exports = {
       assert.strictEqual(await ada.$('#text').inputValue(), typed);
       await ada.$(selector).click();
       if (selector !== '#rename') continue;
-      await ada.$('#who button').click();
+      await ada.$('#join').click();
       await ada.page.keyboard.press('Enter');
     }
     await ada.waitForMessage('three');
@@ -687,7 +733,7 @@ module.exports = {
       await page.getByRole('status').filter({ hasText: 'Connected' }).waitFor();
       await page.getByRole('button',
         { name: 'Ada', description: 'Change your name' }).click();
-      await page.getByRole('dialog', { name: 'Who are you?' })
+      await page.getByRole('dialog', { name: 'Change your name' })
         .getByRole('textbox', { name: 'Your name' }).waitFor();
     }),
 };

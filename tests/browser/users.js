@@ -71,7 +71,7 @@ class User {
   // Enters a name, and waits for the connection.
   async join(name) {
     await this.$('#name').fill(name);
-    await this.$('#who button').click();
+    await this.$('#join').click();
     await this.waitForConnection();
   }
 
