@@ -419,7 +419,8 @@ size_t distance(std::string_view a, std::string_view b) {
     std::string candidates;
     const Row* nearest = kRows;
     for (const Row& row : kRows) {
-        if (std::string_view(row.name).substr(0, name.size()) == name)
+        if (!name.empty() &&
+            std::string_view(row.name).substr(0, name.size()) == name)
             candidates += (candidates.empty() ? "--" : " or --") +
                           std::string(row.name);
         if (distance(name, row.name) < distance(name, nearest->name))

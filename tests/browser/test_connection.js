@@ -164,20 +164,6 @@ module.exports = {
       assert.deepStrictEqual(await ada.texts(), ['relayed', 'ignored']);
     }),
 
-  'after a message that is too large the page reconnects and can send':
-    withDaemon(async (chat) => {
-      const ada = await chat.join('Ada');
-      ada.expectedErrors = connectFailed;
-      await ada.send('x'.repeat(5000));
-      await ada.$('#notice', { hasText: 'The server closed the connection: ' })
-        .waitFor();
-      await ada.$('#outbox .fate', { hasText: 'Not sent?' }).waitFor();
-      await ada.waitForConnection();
-      await ada.$('#outbox').getByText('Discard').click();
-      await ada.send('smaller');
-      await ada.waitForMessage('smaller');
-    }, ['--max-message=4096']),
-
   'a page that cannot connect says so, and connects on Try now': withDaemon(
     async (chat) => {
       const ada = await chat.newUser();
