@@ -69,11 +69,11 @@ run('publish.php', [
         assert_same(json_encode($message), receive($client));
     },
     'a wrong key, or none, is refused' => function () use ($key, $options) {
-        foreach (["{$key}x", ''] as $wrong) {
-            $error = publish_error([[1], '/', ['key' => $wrong] + $options]);
-            assert_matches('~: 401 invalid publish key~', $error);
-            assert_same(false, $wrong !== '' && strpos($error, $wrong));
-        }
+        $error = publish_error([[1], '/', ['key' => "{$key}x"] + $options]);
+        assert_matches('~: 401 invalid publish key~', $error);
+        assert_same(false, strpos($error, $key));
+        $error = publish_error([[1], '/', ['key' => ''] + $options]);
+        assert_matches('~: 401 publish key is missing~', $error);
         $error = publish_error([[1], '/',
             ['key' => "$key\r\nX: y"] + $options]);
         assert_matches('~the key has bytes that no key has~', $error);
