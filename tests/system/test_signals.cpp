@@ -143,7 +143,8 @@ TEST_CASE("no message is relayed after the start of a stop") {
 }
 
 TEST_CASE("a client inside a message has the time to close at a stop") {
-    Daemon daemon({timed("--message-timeout", 0.3)});
+    Daemon daemon({timed("--message-timeout", 0.3),
+                   timed("--close-timeout", 5)});
     Timer timer;
     Peer ann = join(daemon);
     Peer stalled = join_with_backlog(daemon, ann, 20);
