@@ -142,8 +142,11 @@
   };
 
   let maxMessage = Infinity;  // bytes of JSON
+  let counted = 0;  // number of the last announcement that hello has counted
 
-  chat.on('hello', ({ maxMessage: limit, announce }) => {
+  chat.on('hello', ({ maxMessage: limit, announce, last: number }) => {
+    // Where addresses are told, the next one is this page's own.
+    counted = number + (announce === 'address' ? 1 : 0);
     maxMessage = Number.isSafeInteger(limit) ? limit : Infinity;
     $('audience').textContent = announce === 'address' ?
       'Everyone here sees it beside your messages, and your IP address.' :
@@ -395,7 +398,8 @@
 
   // Joins and leaves, one after the other, are one line.
   const appendJoins = (content, joined, left) => {
-    if (here !== null) showHere(Math.max(here + joined - left, 1));
+    if (here !== null && chat.number > counted)
+      showHere(Math.max(here + joined - left, 1));
     if (!joins) {
       appendSystem(content);
       joins = { item: $('messages').lastElementChild, joined, left };

@@ -257,6 +257,19 @@ module.exports = {
       await here('16 here');
     }, ['--relay-system', '--announce=none']),
 
+  'who joins is counted once, the page itself too': withDaemon(
+    async (chat) => {
+      const ada = await chat.join('Ada');
+      await ada.$('.system', { hasText: ' connected' }).waitFor();
+      assert.strictEqual(await ada.$('#here').textContent(), 'Only you');
+      const bob = await chat.join('Bob');
+      await ada.$('#here', { hasText: '2 here' }).waitFor();
+      await bob.$('.system', { hasText: ' connected' }).waitFor();
+      assert.strictEqual(await bob.$('#here').textContent(), '2 here');
+      await bob.context.close();
+      await ada.$('#here', { hasText: 'Only you' }).waitFor();
+    }, ['--announce=address']),
+
   'joins and leaves one after the other are one line': withDaemon(
     async (chat) => {
       const ada = await chat.join('Ada');
